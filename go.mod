@@ -1,0 +1,3 @@
+module casemate
+
+go 1.26

@@ -28,6 +28,7 @@ type Client struct {
 	trees int
 	slots [numSlots]slot
 
+	spin    spinner
 	free    atomic.Uint32 // bit i set: slot i is free
 	waiters struct {
 		n  atomic.Int32 // callers that wait for a free slot
@@ -297,8 +298,14 @@ func (c *Client) call(s *slot, code op) (decoder, unix.Errno) {
 // maxErrno is the greatest errno there can be (MAX_ERRNO).
 const maxErrno = 4095
 
+// spinClient is how long a call polls for its reply at most.
+const spinClient = 15 * time.Microsecond
+
+func isAnswered(v uint32) bool { return v != statePosted }
+
 // await waits for the reply; false means that the server is gone.
 func (c *Client) await(state *atomic.Uint32) bool {
+	c.spin.poll(state, spinClient, isAnswered)
 	for {
 		switch v := state.Load(); v {
 		case stateDone:

@@ -42,6 +42,8 @@ type Server struct {
 
 	busy     [numSlots]atomic.Bool // the slot is being served
 	closing  atomic.Bool
+	polling  atomic.Bool // a worker polls
+	spin     spinner
 	idle     atomic.Int32 // workers that are not serving
 	started  atomic.Int32 // workers
 	finished sync.WaitGroup
@@ -203,9 +205,8 @@ type worker struct {
 	st   unix.Statx_t
 	stfs unix.Statfs_t
 
-	body  decoder // what of req is the body
-	rep   encoder // the reply, written straight to shared memory
-	spent int     // polls without a find since the last request
+	body decoder // what of req is the body
+	rep  encoder // the reply, written straight to shared memory
 }
 
 func newWorker(s *Server) *worker { return &worker{s: s} }
@@ -280,11 +281,25 @@ func (w *worker) reinforce() {
 	}
 }
 
+// spinServer is how long a worker polls for the next request at most.
+const spinServer = 50 * time.Microsecond
+
 // poll watches the pending word for a short while, if no other worker does,
 // and reports whether it has become nonzero.
 func (w *worker) poll(pending *atomic.Uint32) bool {
-	return false
+	s := w.s
+	if s.polling.Swap(true) {
+		return false
+	}
+	spinning := s.mem.spinning()
+	spinning.Store(1)
+	ok := s.spin.poll(pending, spinServer, isPosted)
+	spinning.Store(0)
+	s.polling.Store(false)
+	return ok
 }
+
+func isPosted(v uint32) bool { return v != 0 }
 
 // serve answers the request of one slot.
 func (w *worker) serve(slot int) {

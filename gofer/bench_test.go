@@ -188,3 +188,32 @@ func echo() {
 		unix.Write(3, buf[:n])
 	}
 }
+
+// BenchmarkNativeOpen does what BenchmarkOpen does without a gofer.
+func BenchmarkNativeOpen(b *testing.B) {
+	dir := b.TempDir()
+	write(b, dir+"/f", "x")
+	for b.Loop() {
+		fd, err := unix.Open(dir+"/f", unix.O_RDWR, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		unix.Close(fd)
+	}
+}
+
+// BenchmarkNativeCreateUnlink does what BenchmarkCreateUnlink does without a
+// gofer.
+func BenchmarkNativeCreateUnlink(b *testing.B) {
+	dir := b.TempDir()
+	for b.Loop() {
+		fd, err := unix.Open(dir+"/f", unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+		if err != nil {
+			b.Fatal(err)
+		}
+		unix.Close(fd)
+		if err := unix.Unlink(dir + "/f"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -299,7 +299,7 @@ func (c *Client) call(s *slot, code op) (decoder, unix.Errno) {
 const maxErrno = 4095
 
 // spinClient is how long a call polls for its reply at most.
-const spinClient = 15 * time.Microsecond
+const spinClient = 30 * time.Microsecond
 
 func isAnswered(v uint32) bool { return v != statePosted }
 

@@ -8,8 +8,8 @@ import (
 
 // The system calls of the server, on names that are bytes with a NUL at the
 // end, so that a name is passed on from the request without being copied.
-// Those that are restarted by hand on EINTR are the ones that a FUSE file
-// system may interrupt.
+// Those that are restarted by hand on EINTR are the ones that every lookup
+// makes: a signal of the Go runtime may interrupt them on a FUSE file system.
 
 // emptyName is the name of a descriptor's own file with AT_EMPTY_PATH.
 var emptyName = []byte{0}
@@ -92,11 +92,6 @@ func fchownat(dir int, name []byte, uid, gid uint32, flags int) unix.Errno {
 // fchmodat follows symbolic links, as the system call of that name does.
 func fchmodat(dir int, name []byte, mode uint32) unix.Errno {
 	_, _, e := unix.Syscall(unix.SYS_FCHMODAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(mode))
-	return e
-}
-
-func fchmod(fd int, mode uint32) unix.Errno {
-	_, _, e := unix.Syscall(unix.SYS_FCHMOD, uintptr(fd), uintptr(mode), 0)
 	return e
 }
 

@@ -346,6 +346,20 @@ func (f *File) DecRef(r Range) {
 	f.mu.Unlock()
 }
 
+// DecRefUntouched is DecRef for a range of which nobody has written a byte since it
+// was allocated with Allocate, and which has one reference: there is nothing to
+// clear.
+func (f *File) DecRefUntouched(r Range) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.mu.refs.Find(r.Start)
+	if e == nil || e.End < r.End || e.Value != 1 {
+		panic(fmt.Sprintf("memfile: release of shared or free range %#x", r.Start))
+	}
+	f.mu.refs.Remove(r.Start, r.End)
+	f.addFreeLocked(r.Start, r.End)
+}
+
 // Refs returns the number of references to the first page of r, and for how many
 // bytes of r that number holds. Only a number of one that is the caller's own
 // reference stays as it is.

@@ -58,6 +58,15 @@ type Cursor[V Value[V]] struct {
 // Len is the number of entries.
 func (m *Map[V]) Len() int { return m.count }
 
+// Clone returns a copy.
+func (m *Map[V]) Clone() Map[V] {
+	c := Map[V]{leaves: make([]*leaf[V], len(m.leaves)), count: m.count}
+	for i, l := range m.leaves {
+		c.leaves[i] = &leaf[V]{entries: append(make([]Entry[V], 0, leafMax), l.entries...), maxGap: l.maxGap, stale: l.stale}
+	}
+	return c
+}
+
 // Seek returns the Cursor of the first entry that ends after addr: the one which
 // contains addr, or else the next.
 func (m *Map[V]) Seek(addr uint64) Cursor[V] {

@@ -67,7 +67,7 @@ func (c *context) dispatch(ws unix.WaitStatus) (platform.Disposition, error) {
 		case unix.SIGSYS:
 			if info.code == sysSeccomp {
 				// The vsyscall page, which ptrace does not see.
-				c.regs.Orig_rax = uint64(uint32(info.syscall))
+				c.regs.Orig_rax = uint64(info.syscall)
 				return c.syscall(info.arch)
 			}
 		}
@@ -78,6 +78,7 @@ func (c *context) dispatch(ws unix.WaitStatus) (platform.Disposition, error) {
 // syscall makes the upcall for a system call by the conventions of auditArch.
 func (c *context) syscall(auditArch uint32) (platform.Disposition, error) {
 	r := &c.regs
+	r.Orig_rax = uint64(int32(r.Orig_rax)) // as Linux does
 	if auditArch != unix.AUDIT_ARCH_X86_64 {
 		r.Orig_rax = ^uint64(0) // no such call
 	}

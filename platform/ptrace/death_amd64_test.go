@@ -139,7 +139,7 @@ func TestKilledWhileRunning(t *testing.T) {
 	if err := v.apply(unix.PROT_READ); err == nil {
 		t.Error("Apply works in a dead address space")
 	}
-	if _, err := v.as.Fork(nil); err == nil {
+	if _, err := v.as.Fork(nil, nil); err == nil {
 		t.Error("Fork works in a dead address space")
 	}
 	if err := p.NewContext(v).Start(v.as); err == nil {

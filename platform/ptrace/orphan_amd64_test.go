@@ -49,7 +49,11 @@ func TestSentryKilled(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	cmd.Process.Kill()
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(20*time.Second/time.Millisecond))
+	err = unix.EINTR
+	n := 0
+	for err == unix.EINTR {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(20*time.Second/time.Millisecond))
+	}
 	if n != 1 || err != nil {
 		t.Errorf("stub %d is still there: %v", pid, err)
 	}

@@ -179,7 +179,7 @@ func testFork(s *sentry) {
 		if args[0] != 1 {
 			return platform.Resume
 		}
-		as, err := sp.Fork(parent)
+		as, err := sp.Fork(parent, nil)
 		if err != nil {
 			s.Errorf("Fork: %v", err)
 			return parent.finish()

@@ -68,7 +68,7 @@ func applyOps(tid int, base *arch.Registers, ops []platform.Op) error {
 }
 
 // Fork forks the stub process.
-func (as *addressSpace) Fork(platform.Context) (platform.AddressSpace, error) {
+func (as *addressSpace) Fork(platform.Context, platform.Text) (platform.AddressSpace, error) {
 	var pid int
 	err := as.onLeader(func() (err error) {
 		pid, err = as.p.fork(as.pid)

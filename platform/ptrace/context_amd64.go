@@ -28,7 +28,6 @@ type context struct {
 	st platform.State
 
 	// Used by the goroutine in run, and before it starts.
-	as     *addressSpace
 	tracer int            // tid of the OS thread that run is locked to
 	regs   arch.Registers // the thread's registers at its last stop
 	xstate []byte         // image of the host's NT_X86_XSTATE
@@ -36,10 +35,11 @@ type context struct {
 
 	flags atomic.Uint32
 
-	// tid is the stub thread, 0 when there is none. The goroutine in run changes
-	// it under mu; Interrupt reads it under mu.
+	// tid is the stub thread, 0 when there is none, of as. The goroutine in run
+	// changes them under mu; Interrupt reads them under mu.
 	mu  sync.Mutex
 	tid int
+	as  *addressSpace
 }
 
 // State returns the registers.
@@ -80,9 +80,8 @@ func (c *context) SetAddressSpace(space platform.AddressSpace) error {
 	base := c.p.injectBase(&c.regs)
 	old, oldAS := c.tid, c.as
 	c.mu.Lock()
-	c.tid = tid
+	c.tid, c.as = tid, as
 	c.mu.Unlock()
-	c.as = as
 	end(old, &base)
 	oldAS.remove(old)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +53,13 @@ func newVictim(t *testing.T, p platform.Platform, text ...byte) *victim {
 	}
 	v.c = p.NewContext(v).(*context)
 	v.c.State().SetIP(textAddr)
-	if err := v.c.Start(as); err != nil {
-		t.Fatal(err)
+	return v
+}
+
+func (v *victim) start() *victim {
+	v.t.Helper()
+	if err := v.c.Start(v.as); err != nil {
+		v.t.Fatal(err)
 	}
 	return v
 }
@@ -127,13 +133,13 @@ var (
 func TestKilledWhileRunning(t *testing.T) {
 	p := open(t)
 	defer p.Close()
-	v := newVictim(t, p, loop...)
+	v := newVictim(t, p, loop...).start()
 	unix.Kill(v.as.pid, unix.SIGKILL)
 	await(t, v.dead, "HandleDeath")
 	if err := v.apply(unix.PROT_READ); err == nil {
 		t.Error("Apply works in a dead address space")
 	}
-	if _, err := v.as.Fork(nil); err == nil {
+	if _, err := v.as.Fork(nil, nil); err == nil {
 		t.Error("Fork works in a dead address space")
 	}
 	if err := p.NewContext(v).Start(v.as); err == nil {
@@ -145,6 +151,7 @@ func TestKilledWhileRunning(t *testing.T) {
 	// The platform is not affected.
 	w := newVictim(t, p, syscallText...)
 	w.onSyscall = func(uint64) platform.Disposition { return platform.Exit }
+	w.start()
 	await(t, w.exited, "system call")
 	w.release()
 }
@@ -163,7 +170,7 @@ func TestKilledInUpcall(t *testing.T) {
 		close(started)
 		return platform.Resume
 	}
-	v.c.Interrupt()
+	v.start().c.Interrupt()
 	await(t, started, "interrupt")
 	await(t, v.dead, "HandleDeath")
 	v.release()
@@ -174,15 +181,16 @@ func TestForeignSignals(t *testing.T) {
 	p := open(t)
 	defer p.Close()
 	v := newVictim(t, p, loop...)
-	over := false
+	var over atomic.Bool
 	interrupts := make(chan struct{}, 100)
 	v.onIntr = func() platform.Disposition {
 		interrupts <- struct{}{}
-		if over {
+		if over.Load() {
 			return platform.Exit
 		}
 		return platform.Resume
 	}
+	v.start()
 	for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGTSTP, unix.SIGCONT, unix.SIGTERM, unix.SIGSEGV, unix.SIGTRAP, unix.SIGSYS, unix.SIGCHLD} {
 		if err := unix.Tgkill(v.as.pid, v.c.tid, sig); err != nil {
 			t.Fatal(err)
@@ -192,7 +200,7 @@ func TestForeignSignals(t *testing.T) {
 	// To the process: the leader is stopped, so the Context's thread gets it.
 	unix.Kill(v.as.pid, unix.SIGUSR2)
 	await(t, interrupts, "SIGUSR2")
-	over = true
+	over.Store(true)
 	v.c.Interrupt()
 	await(t, v.exited, "interrupt")
 	v.release()
@@ -230,6 +238,7 @@ func TestStubPage(t *testing.T) {
 			}
 			return platform.Exit
 		}
+		v.start()
 		await(t, v.exited, "event")
 		v.release()
 	}
@@ -240,12 +249,16 @@ func TestStubPage(t *testing.T) {
 		}
 		return platform.Exit
 	}
+	v.start()
 	await(t, v.exited, "fault")
 	v.release()
 }
 
 // TestEmptyAddressSpace reads the host's own list of a stub's mappings.
 func TestEmptyAddressSpace(t *testing.T) {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		t.Skip("/proc is that of another pid namespace")
+	}
 	p := open(t)
 	defer p.Close()
 	as, err := p.NewAddressSpace(nil)
@@ -278,6 +291,7 @@ func TestClose(t *testing.T) {
 	for range 3 {
 		v := newVictim(t, p, syscallText...)
 		v.onSyscall = func(uint64) platform.Disposition { return platform.Exit }
+		v.start()
 		await(t, v.exited, "system call")
 		v.release()
 	}
@@ -353,6 +367,7 @@ func BenchmarkSyscall(b *testing.B) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	v.start()
 	close(start)
 	<-v.exited
 	v.release()

@@ -89,6 +89,9 @@ func (p *Platform) makeTemplate() error {
 		return fmt.Errorf("unblock the stub's signals: %w", err)
 	}
 	p.base.Fs_base, p.base.Gs_base = 0, 0
+	if err := p.forgetRseq(pid); err != nil {
+		return err
+	}
 	for _, r := range [][2]uint64{{0, stubBase}, {stubBase + arch.PageSize, userEnd - stubBase - arch.PageSize}} {
 		if _, err := call(pid, &p.base, unix.SYS_MUNMAP, r[0], r[1]); err != nil {
 			return fmt.Errorf("empty the stub's address space: %w", err)
@@ -123,6 +126,21 @@ func (p *Platform) makeTemplate() error {
 	}
 	if p.xsize < arch.FPStateSize() {
 		return fmt.Errorf("the host's extended state has %d bytes, less than the %d expected", p.xsize, arch.FPStateSize())
+	}
+	return nil
+}
+
+// forgetRseq takes back the rseq(2) registration that the template has inherited
+// if the sentry's process is linked with a C library that makes one: the kernel
+// would write to memory that is about to go.
+func (p *Platform) forgetRseq(pid int) error {
+	const unregister = 1
+	rc, err := getRseq(pid)
+	if err != nil || rc.pointer == 0 {
+		return nil // before Linux 5.13 no C library registers
+	}
+	if _, err := call(pid, &p.base, unix.SYS_RSEQ, rc.pointer, uint64(rc.size), unregister, uint64(rc.signature)); err != nil {
+		return fmt.Errorf("unregister the stub's rseq area: %w", err)
 	}
 	return nil
 }

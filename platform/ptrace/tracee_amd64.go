@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"errors"
+	"fmt"
 
 	"casemate/platform/arch"
 
@@ -98,6 +99,9 @@ func inject(tid int, base *arch.Registers, entry, end uint64, nr uintptr, args .
 			return 0, err
 		}
 		if ws.StopSignal() != unix.SIGTRAP || stopEvent(ws) != 0 {
+			if info, err := getSigInfo(tid); err == nil && info.signo == int32(unix.SIGSEGV) && info.code > 0 {
+				return 0, fmt.Errorf("stub faults at address %#x", info.addr)
+			}
 			continue
 		}
 		if err := getRegs(tid, &r); err != nil {

@@ -86,6 +86,21 @@ func getSigInfo(tid int) (info sigInfo, err error) {
 	return info, err
 }
 
+// An rseqConfiguration is struct ptrace_rseq_configuration.
+type rseqConfiguration struct {
+	pointer   uint64
+	size      uint32
+	signature uint32
+	flags     uint32
+	_         uint32
+}
+
+// getRseq returns the restartable sequences area that tid has registered.
+func getRseq(tid int) (rc rseqConfiguration, err error) {
+	err = request(unix.PTRACE_GET_RSEQ_CONFIGURATION, tid, unsafe.Sizeof(rc), uintptr(unsafe.Pointer(&rc)))
+	return rc, err
+}
+
 // clearSigMask makes tid block no signal.
 func clearSigMask(tid int) error {
 	var mask uint64

@@ -89,9 +89,8 @@ func (t *Task) exit() {
 	}
 	t.onExit = nil
 	t.releaseMemory()
-	t.ns.Load().release()
 	if fds := t.fds.Swap(nil); fds != nil {
-		fds.DecRef(t.fs)
+		fds.DecRef(t.fs, tg)
 	}
 	t.fs.FS.DecRef()
 
@@ -111,17 +110,17 @@ func (t *Task) releaseMemory() {
 	}
 	t.exitRobustList()
 	if t.clearTID != 0 {
-		if t.mm.Load().Shared() {
+		if t.mm.Load().Users() > 1 {
 			var zero [4]byte
 			if _, err := t.fs.Mem.CopyOut(t.clearTID, zero[:]); err == nil {
 				t.FutexWake(t.clearTID, false, 1, futexMatchAny)
+				t.FutexWake(t.clearTID, true, 1, futexMatchAny)
 			}
 		}
 		t.clearTID = 0
 	}
 	m := t.mm.Swap(nil)
-	m.Release(t.ctx)
-	t.fs.Mem = noMemory{}
+	m.DecUsers()
 	t.vforkDone()
 }
 

@@ -17,6 +17,13 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 
+// A signal handler may run during any call, so no call is a "leaf" to the compiler.
+#include <sys/cdefs.h>
+#undef __LEAF
+#undef __LEAF_ATTR
+#define __LEAF
+#define __LEAF_ATTR
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -119,7 +119,7 @@ static void oracle_report(char kind, const char *fmt, ...)
 
 #define ORACLE_STR2(x) #x
 #define ORACLE_STR(x) ORACLE_STR2(x)
-#define ORACLE_BASE (strrchr(__FILE__, '/') ? strrchr(__FILE__, '/') + 1 : __FILE__)
+#define ORACLE_BASE __BASE_FILE__
 
 #define SKIP(...) oracle_report('S', __VA_ARGS__)
 #define FAILF(fmt, ...) \
@@ -187,18 +187,26 @@ static void oracle_report(char kind, const char *fmt, ...)
 #define REAP(p) REAP_EXIT(p, 0)
 #define REAP_EXIT(p, code)                                                   \
 	do {                                                                 \
-		int st_ = -1;                                                \
-		EQ(waitpid((p), &st_, 0), (p));                              \
+		int st_ = oracle_reap((p), __LINE__);                        \
 		if (!WIFEXITED(st_) || WEXITSTATUS(st_) != (code))           \
-			FAILF("status of %s is 0x%x, want exit %d", #p, st_, (int)(code)); \
+			FAILF("a child's status is 0x%x, want exit %d", st_, (int)(code)); \
 	} while (0)
 #define REAP_SIGNAL(p, sig)                                                  \
 	do {                                                                 \
-		int st_ = -1;                                                \
-		EQ(waitpid((p), &st_, 0), (p));                              \
+		int st_ = oracle_reap((p), __LINE__);                        \
 		if (!WIFSIGNALED(st_) || WTERMSIG(st_) != (sig))             \
-			FAILF("status of %s is 0x%x, want signal %d", #p, st_, (int)(sig)); \
+			FAILF("a child's status is 0x%x, want signal %d", st_, (int)(sig)); \
 	} while (0)
+
+__attribute__((unused)) static int oracle_reap(pid_t p, int line)
+{
+	int st = -1;
+	pid_t r = waitpid(p, &st, 0);
+	if (r != p)
+		oracle_report('F', "%s:%d: waitpid of a child: %s", ORACLE_BASE, line,
+			      r < 0 ? strerrorname_np(errno) : "another child");
+	return st;
+}
 
 // WAIT_FOR(e): polls until e is true, for at most 15 s.
 #define WAIT_FOR(e)                                                          \

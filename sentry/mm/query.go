@@ -264,27 +264,19 @@ func (m *MemoryManager) Sync(addr, length uint64, flags int, sync func(f File, o
 	return result
 }
 
-// A FutexKey names a word of memory for futex(2): equal keys are the same word,
-// also in different address spaces.
-type FutexKey struct {
-	// Object is the Mappable of a shared mapping, or else the MemoryManager.
-	Object any
-	// Offset is in the file, or is the address.
-	Offset uint64
-}
-
-// FutexKey returns the key of the word at addr: by its file if the mapping is
-// shared. EFAULT if nothing is mapped there. (A futex that the application calls
-// private has the key {m, addr} without asking.)
-func (m *MemoryManager) FutexKey(addr uint64) (FutexKey, error) {
+// FutexKey says which word the one at addr is, for futex(2): obj is the Mappable of
+// a shared mapping and off the offset in it, the same in all address spaces; obj
+// is nil if the mapping is private, so that the address names the word. EFAULT if
+// nothing is mapped there.
+func (m *MemoryManager) FutexKey(addr uint64) (obj any, off uint64, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	e := m.findVMA(addr)
 	if e == nil {
-		return FutexKey{}, unix.EFAULT
+		return nil, 0, unix.EFAULT
 	}
 	if e.Value.has(vmaShared) {
-		return FutexKey{e.Value.src.mappable, e.Value.off + addr - e.Start}, nil
+		return e.Value.src.mappable, e.Value.off + addr - e.Start, nil
 	}
-	return FutexKey{m, addr}, nil
+	return nil, addr, nil
 }

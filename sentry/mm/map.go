@@ -129,7 +129,7 @@ func newVMA(o *MapOptions) (vma, error) {
 	case unix.MAP_SHARED:
 		v.flags |= vmaShared
 	case unix.MAP_SHARED_VALIDATE:
-		const known = unix.MAP_SHARED_VALIDATE | unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE | unix.MAP_ANONYMOUS | unix.MAP_32BIT |
+		const known = unix.MAP_SHARED_VALIDATE | unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE | unix.MAP_ANONYMOUS | map32Bit |
 			unix.MAP_GROWSDOWN | unix.MAP_LOCKED | unix.MAP_NORESERVE | unix.MAP_POPULATE | unix.MAP_NONBLOCK |
 			unix.MAP_STACK | unix.MAP_HUGETLB | unix.MAP_DENYWRITE | unix.MAP_EXECUTABLE | 0x3f<<unix.MAP_HUGE_SHIFT
 		if o.Flags&^known != 0 {
@@ -195,14 +195,14 @@ func (m *MemoryManager) place(o *MapOptions) (uint64, error) {
 	}
 	if addr := o.Addr &^ (pageSize - 1); addr != 0 || o.Addr != 0 {
 		addr = max(addr, l.Min)
-		if addr <= l.Max-o.Length && o.Flags&unix.MAP_32BIT == 0 || addr+o.Length <= 1<<31 {
+		if addr <= l.Max-o.Length && (o.Flags&map32Bit == 0 || addr+o.Length <= 1<<31) {
 			e := m.vmas.Seek(addr).Entry()
 			if e == nil || addr+o.Length <= gapEnd(e.Start, &e.Value) {
 				return addr, nil
 			}
 		}
 	}
-	if o.Flags&unix.MAP_32BIT != 0 {
+	if o.Flags&map32Bit != 0 {
 		return m.findGap(0x40000000, 0x80000000, o.Length, pageSize, false)
 	}
 	addr, err := m.findGap(l.Min, l.MmapBase, o.Length, pageSize, true)

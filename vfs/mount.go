@@ -224,3 +224,16 @@ func (n *MountNamespace) Root() Path {
 	p.IncRef()
 	return p
 }
+
+// AnonymousPath returns a path to in, whose reference it takes over, that no walk
+// finds: for files without a name. It has references. mount is of in's file
+// system (NewKernelMount); name is how /proc/PID/fd shows the file.
+func AnonymousPath(mount *Mount, name string, in *Inode) Path {
+	d := &Dentry{sb: in.sb}
+	d.at.Store(&dentryAt{name: name})
+	d.inode.Store(in)
+	d.refs.Store(1)
+	d.unhashed.Store(true)
+	mount.IncRef()
+	return Path{mount, d}
+}

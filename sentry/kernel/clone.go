@@ -109,7 +109,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 
 	// Files.
 	fs := *t.fs
-	n.fs = &vfs.Context{Cred: c, Mem: m, MountNS: fs.MountNS, Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
+	n.fs = &vfs.Context{Cred: c, Mem: m.ForContext(n.ctx), MountNS: fs.MountNS, Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
 	if f&unix.CLONE_FS != 0 {
 		fs.FS.IncRef()
 	} else {
@@ -176,7 +176,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	}
 	if f&unix.CLONE_CHILD_SETTID != 0 {
 		binary.LittleEndian.PutUint32(b[:], uint32(n.pid.own()))
-		m.CopyOut(a.ChildTID, b[:])
+		n.fs.Mem.CopyOut(a.ChildTID, b[:])
 	}
 	if err := n.start(); err != nil {
 		n.abandon()
@@ -199,7 +199,6 @@ func (n *Task) copyFrom(t *Task) {
 	n.tsc = t.tsc
 	n.ioprio = t.ioprio
 	n.sched = t.sched.fork()
-	n.rseq = t.rseq
 }
 
 // attach gives n a pid and makes it part of the process tree.

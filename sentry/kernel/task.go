@@ -58,9 +58,7 @@ type Task struct {
 	deathSignal                 int32        // PR_SET_PDEATHSIG
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
-	rseq                        rseqState    //
 	futex                       futexWaiter  //
-	polls                       []PollWait   // reused by poll(2) and select(2)
 	tsc                         int32        // PR_SET_TSC
 	mce                         int32        // PR_MCE_KILL
 	ioprio                      int32        // ioprio_set(2)

@@ -104,7 +104,7 @@ func TestFault(t *testing.T) {
 		return platform.Resume
 	}
 	if tk.start(g.as).wait(); tk.code != 55 {
-		t.Errorf("read %d", tk.code)
+		t.Errorf("read %d; faults %+v, died %v", tk.code, tk.faults, tk.died)
 	}
 	if v := g.data(0x10008); v != 77 {
 		t.Errorf("wrote %d", v)
@@ -222,7 +222,7 @@ func TestApplyThreads(t *testing.T) {
 	}
 	for _, tk := range []*task{first, second} {
 		if tk.wait(); tk.code != 2 {
-			t.Errorf("read %d", tk.code)
+			t.Errorf("read %d; faults %+v, died %v", tk.code, tk.faults, tk.died)
 		}
 	}
 }

@@ -82,11 +82,9 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rip = n.ip
 		r.Rax = errNoSys
 		c.state.Full = false
-		t.upgraded = false
 		c.finish(c.h.HandleSyscall(c))
 		return
 	}
-	t.upgraded = false
 	if !t.area.readFrame(t.frame, t.base, &c.state) {
 		t.proc.breach("no frame", n)
 		c.run.Store(runApp)
@@ -188,8 +186,7 @@ func (c *context) finish(d platform.Disposition) {
 // resume lets t go on in the application. t.mu is held.
 func (c *context) resume(t *thread) {
 	if t.phase.Load() == phasePlain {
-		t.phase.Store(phaseApp)
-		t.respond(int64(c.state.Regs.Rax), 0)
+		t.answer(phaseApp, int64(c.state.Regs.Rax), 0)
 		return
 	}
 	if t.upgraded {

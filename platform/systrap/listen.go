@@ -21,17 +21,18 @@ type worker struct {
 // listen receives and serves notifications while w has the role.
 func (w *worker) listen() {
 	p := w.p
-	for p.role.Load() == w {
+	defer func() {
+		if p.workers.Add(-1) == 0 && p.closing.Load() {
+			close(p.stopped)
+		}
+	}()
+	for p.role.Load() == w && !p.closing.Load() {
 		switch e := receive(p.listener, &w.n); e {
 		case 0:
 			w.handle()
 		case unix.EINTR, unix.ENOENT:
 		default:
 			p.logf("systrap: seccomp listener: %v", e)
-			return
-		}
-		if p.closing.Load() {
-			close(p.stopped)
 			return
 		}
 	}
@@ -41,6 +42,7 @@ func (w *worker) listen() {
 func (p *Platform) passRole(w *worker) {
 	next := &worker{p: p}
 	if p.role.CompareAndSwap(w, next) {
+		p.workers.Add(1)
 		go next.listen()
 	}
 }
@@ -86,6 +88,7 @@ func (w *worker) handle() {
 	switch t.phase.Load() {
 	case phaseApp:
 		t.notif = n.id
+		t.upgraded = false
 		t.rode.Store(false)
 		if !stub {
 			t.phase.Store(phasePlain)

@@ -96,15 +96,16 @@ func newThread(proc *process, tid, slot int) *thread {
 	}
 }
 
-// respond answers the thread's notification. If the thread has died the reaper
-// sees to the rest.
-func (t *thread) respond(val int64, errno int32) {
+// answer answers the thread's notification, and so lets it go on, in phase. If
+// the thread has died the reaper sees to the rest.
+func (t *thread) answer(phase uint32, val int64, errno int32) {
 	r := response{id: t.notif, val: val, errno: errno}
+	t.phase.Store(phase)
 	respond(t.proc.p.listener, &r)
 }
 
 // command lets a thread in phaseStub carry out cmd.
-func (t *thread) command(cmd uint64) { t.respond(int64(cmd), 0) }
+func (t *thread) command(phase uint32, cmd uint64) { t.answer(phase, int64(cmd), 0) }
 
 // run has a thread in phaseStub make calls, at most maxCalls, and waits until it
 // has. It returns the result of the last. t.mu is held.
@@ -114,8 +115,7 @@ func (t *thread) run(kind uint64, calls []call) (uint64, unix.Errno) {
 	}
 	t.calls, t.next, t.ride = calls, 0, false
 	t.area.putCalls(calls)
-	t.phase.Store(phaseCalls)
-	t.command(kind | uint64(len(calls))<<cmdCountShift)
+	t.command(phaseCalls, kind|uint64(len(calls))<<cmdCountShift)
 	r := t.await(t.done)
 	return r.val, r.errno
 }
@@ -138,9 +138,8 @@ func (t *thread) await(c chan result) result {
 // If the application has blocked the signal by a forged frame, the call starts
 // again, which the listener takes as a breach.
 func (t *thread) upgrade() unix.Errno {
-	t.phase.Store(phaseUpgrade)
 	t.kick()
-	t.respond(0, -errRestartNoIntr)
+	t.answer(phaseUpgrade, 0, -errRestartNoIntr)
 	if r := t.await(t.done); r.errno != 0 {
 		return r.errno
 	}

@@ -216,17 +216,15 @@ func (s *space) resume(t *thread) {
 		}
 		calls = calls[maxCalls:]
 	}
-	cmd := uint64(cmdResume)
+	cmd, phase := uint64(cmdResume), uint32(phaseApp)
 	if len(calls) > 0 {
 		t.calls, t.next, t.ride = calls, 0, true
 		t.area.putCalls(calls)
 		cmd = cmdCalls | cmdRide | uint64(len(calls))<<cmdCountShift
 		t.rode.Store(true)
-		t.phase.Store(phaseCalls)
-	} else {
-		t.phase.Store(phaseApp)
+		phase = phaseCalls
 	}
-	t.command(cmd | t.frame<<cmdFrameShift)
+	t.command(phase, cmd|t.frame<<cmdFrameShift)
 }
 
 // Fork implements platform.AddressSpace.

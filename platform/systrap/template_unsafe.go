@@ -166,6 +166,7 @@ func (p *Platform) open() (err error) {
 	w := &worker{p: p}
 	t.phase.Store(phaseCalls) // of which we have seen none
 	p.role.Store(w)
+	p.workers.Add(1)
 	go w.listen()
 	t.mu.Lock()
 	r := t.await(t.done)

@@ -7,6 +7,7 @@ import (
 	"casemate/platform"
 	"casemate/platform/memfile"
 	"casemate/sentry/clock"
+	"casemate/sentry/mm"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 
@@ -23,6 +24,9 @@ type Options struct {
 	Table *Table
 	// VFS is the sandbox's file systems.
 	VFS *vfs.VFS
+	// MapVDSO maps the vDSO into a new address space and returns the address of its
+	// ELF header. nil: there is none.
+	MapVDSO func(m *mm.MemoryManager) (uint64, error)
 	// UserNS is the initial user namespace.
 	UserNS *cred.UserNamespace
 	// Hostname is the initial host name.
@@ -46,6 +50,7 @@ type Kernel struct {
 	timers   *clock.Queue
 	futexes  futexTable
 	vfs      *vfs.VFS
+	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
 	anon     *anonFS
 	users    users
 	strace   atomic.Bool

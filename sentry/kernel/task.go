@@ -7,6 +7,7 @@ import (
 
 	"casemate/platform"
 	"casemate/sentry/clock"
+	"casemate/sentry/loader"
 	"casemate/sentry/mm"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -41,6 +42,7 @@ type Task struct {
 	fds     atomic.Pointer[vfs.FDTable]
 	cred    atomic.Pointer[cred.Credentials]
 	ns      atomic.Pointer[Namespaces]
+	image   atomic.Pointer[loader.Image]
 	comm    atomic.Pointer[string]
 	seccomp atomic.Pointer[seccompState]
 
@@ -69,6 +71,7 @@ type Task struct {
 
 	// Guarded by Kernel.mu.
 	pid        *PID
+	exe        *execFile
 	exited     bool // no longer runs; a leader stays until its group has been reaped
 	vforkBy    *Task
 	exitStatus WaitStatus

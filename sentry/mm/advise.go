@@ -204,28 +204,38 @@ func (m *MemoryManager) discard(start, end uint64, v *vma) error {
 // EINVAL if a mapping does not allow the access, ENOMEM for holes, EFAULT where
 // the access would give SIGBUS.
 func (m *MemoryManager) populate(start, end uint64, write bool) error {
-	a := accessRead
+	need := uint8(unix.PROT_READ)
 	if write {
-		a = accessWrite
+		need = unix.PROT_WRITE
 	}
 	for at := start; at < end; {
 		e := m.findVMA(at)
 		if e == nil {
 			return unix.ENOMEM
 		}
-		if !e.Value.allows(a) {
+		if e.Value.prot&need == 0 {
 			return unix.EINVAL
 		}
-		if err := m.provide(*e, at, write); err != nil {
+		to := min(e.End, end)
+		if err := m.provideAll(at, to, write); err != nil {
+			return err
+		}
+		at = to
+	}
+	return nil
+}
+
+// provideAll gives all of [start, end), which lies in one mapping, backings as
+// provide does. EFAULT stands for SIGBUS.
+func (m *MemoryManager) provideAll(start, end uint64, write bool) error {
+	for at := start; at < end; {
+		if err := m.provide(*m.vmas.Find(at), at, write); err != nil {
 			if err == errBus {
 				return unix.EFAULT
 			}
 			return unix.ENOMEM
 		}
 		at = m.backings.Find(at).End
-		if e := m.findVMA(at - 1); e != nil {
-			at = min(at, e.End)
-		}
 	}
 	return nil
 }

@@ -51,18 +51,8 @@ func (m *MemoryManager) lockLocked(start, end uint64, set vmaFlags, l Limits) er
 			return unix.ENOMEM
 		}
 	}
-	if m.findVMA(start) == nil {
-		return unix.ENOMEM
-	}
 	// What lies before a hole is locked, as in Linux.
-	to := start
-	for to < end {
-		e := m.findVMA(to)
-		if e == nil {
-			break
-		}
-		to = min(e.End, end)
-	}
+	to := m.firstHole(start, end)
 	m.changeVMAs(start, to, func(v *vma) {
 		if !v.has(vmaSpecial) {
 			v.flags = v.flags&^vmaLockOnFault | set
@@ -83,11 +73,7 @@ func (m *MemoryManager) touch(start, end uint64) error {
 		e := m.findVMA(at)
 		to := min(e.End, end)
 		write := e.Value.prot&unix.PROT_WRITE != 0 && !e.Value.has(vmaShared)
-		if e.Value.has(vmaSpecial) {
-			at = to
-			continue
-		}
-		if err := m.populate(at, to, write); err != nil {
+		if !e.Value.has(vmaSpecial) && (e.Value.prot == 0 || m.provideAll(at, to, write) != nil) {
 			return unix.ENOMEM
 		}
 		at = to
@@ -104,10 +90,11 @@ func (m *MemoryManager) Unlock(c platform.Context, addr, length uint64) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
-	if !m.covered(start, end) {
+	to := m.firstHole(start, end)
+	if to < end {
 		err = unix.ENOMEM
 	}
-	m.changeVMAs(start, end, func(v *vma) { v.flags &^= vmaLocked | vmaLockOnFault })
+	m.changeVMAs(start, to, func(v *vma) { v.flags &^= vmaLocked | vmaLockOnFault })
 	return m.end(c, err)
 }
 

@@ -187,7 +187,7 @@ func (m *MemoryManager) Mincore(addr uint64, vec []byte) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	end := addr + length
-	if !m.covered(addr, end) {
+	if m.firstHole(addr, end) < end {
 		return unix.ENOMEM
 	}
 	for c := m.backings.Seek(addr); c.Entry() != nil && c.Entry().Start < end; c = c.Next() {

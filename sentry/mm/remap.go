@@ -12,6 +12,8 @@ import (
 func (m *MemoryManager) Remap(c platform.Context, old, oldLen, newLen uint64, flags int, newAddr uint64, l Limits) (uint64, error) {
 	const known = unix.MREMAP_MAYMOVE | unix.MREMAP_FIXED | unix.MREMAP_DONTUNMAP
 	move := flags&unix.MREMAP_MAYMOVE != 0
+	oldLen = (oldLen + pageSize - 1) &^ (pageSize - 1)
+	newLen = (newLen + pageSize - 1) &^ (pageSize - 1)
 	switch {
 	case flags&^known != 0,
 		flags&unix.MREMAP_FIXED != 0 && !move,
@@ -19,8 +21,6 @@ func (m *MemoryManager) Remap(c platform.Context, old, oldLen, newLen uint64, fl
 		old%pageSize != 0:
 		return 0, unix.EINVAL
 	}
-	oldLen = (oldLen + pageSize - 1) &^ (pageSize - 1)
-	newLen = (newLen + pageSize - 1) &^ (pageSize - 1)
 	if newLen == 0 || newLen > m.layout.Max || oldLen > m.layout.Max || old > m.layout.Max-oldLen {
 		return 0, unix.EINVAL
 	}
@@ -58,6 +58,9 @@ func (m *MemoryManager) remapLocked(r *remap) (uint64, error) {
 		}
 		return r.old, nil
 	}
+	if err := m.mayRemap(r, e); err != nil {
+		return 0, err
+	}
 	if r.flags&unix.MREMAP_FIXED != 0 {
 		for c := m.vmas.Seek(r.newAddr); c.Entry() != nil && c.Entry().Start < r.newAddr+r.newLen; c = c.Next() {
 			if c.Entry().Value.has(vmaHidden) {
@@ -72,9 +75,6 @@ func (m *MemoryManager) remapLocked(r *remap) (uint64, error) {
 		if e = m.findVMA(r.old); e == nil {
 			return 0, unix.EFAULT
 		}
-	}
-	if err := m.mayRemap(r, e); err != nil {
-		return 0, err
 	}
 	v := e.Value.Advance(r.old - e.Start)
 	end := r.old + r.oldLen
@@ -109,7 +109,7 @@ func (m *MemoryManager) mayRemap(r *remap, e *rangemap.Entry[vma]) error {
 	if r.oldLen > e.End-r.old {
 		return unix.EFAULT
 	}
-	more := r.newLen - r.oldLen
+	more := r.newLen - min(r.newLen, r.oldLen)
 	if r.flags&unix.MREMAP_DONTUNMAP != 0 {
 		more = r.newLen
 	}

@@ -61,7 +61,8 @@ type Fault struct {
 	// Addr is the address of the access, or of the instruction.
 	Addr uint64
 	// Write and Exec say what kind of access failed, where known; else it was a
-	// read.
+	// read, or a write to where the host has nothing mapped: that faults once more
+	// if what the sentry maps cannot be written, and is then known.
 	Write, Exec bool
 	// Access is true when the fault was a page fault, which the sentry may
 	// resolve by mapping; false for general protection and all other faults.

@@ -40,13 +40,15 @@ type Server struct {
 
 	nodes nodeTable
 
-	busy     [numSlots]atomic.Bool // the slot is being served
-	closing  atomic.Bool
-	polling  atomic.Bool // a worker polls
-	spin     spinner
-	idle     atomic.Int32 // workers that are not serving
-	started  atomic.Int32 // workers
-	finished sync.WaitGroup
+	busy    [numSlots]atomic.Bool // the slot is being served
+	closing atomic.Bool
+	polling atomic.Bool // a worker polls
+	spin    spinner
+
+	idleWatch idleWatch
+	idle      atomic.Int32 // workers that are not serving
+	started   atomic.Int32 // workers
+	finished  sync.WaitGroup
 }
 
 // reservedFDs is how many descriptors the limit on handles leaves for
@@ -64,6 +66,7 @@ const reservedFDs = 256
 // room for.
 func NewServer(conn int, trees []Tree) (s *Server, err error) {
 	s = &Server{conn: conn, memFD: -1, procs: -1}
+	s.idleWatch.fd = -1
 	for i := range s.socks {
 		s.socks[i] = -1
 	}
@@ -79,6 +82,9 @@ func NewServer(conn int, trees []Tree) (s *Server, err error) {
 	s.nodes.max = int(min(max(lim.Cur, 2*reservedFDs)-reservedFDs, 1<<20))
 	if s.procs, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("gofer: opening /proc/self/fd: %w", err)
+	}
+	if err = s.idleWatch.open(); err != nil {
+		return nil, fmt.Errorf("gofer: opening /proc/loadavg: %w", err)
 	}
 	for i, t := range trees {
 		fd, e := fcntlDup(t.FD)
@@ -179,7 +185,7 @@ func (s *Server) waitHangup() error {
 }
 
 func (s *Server) closeFiles() {
-	for _, fd := range append([]int{s.conn, s.memFD, s.procs}, s.socks[:]...) {
+	for _, fd := range append([]int{s.conn, s.memFD, s.procs, s.idleWatch.fd}, s.socks[:]...) {
 		if fd >= 0 {
 			closeFD(fd)
 		}
@@ -285,25 +291,25 @@ func (w *worker) reinforce() {
 	}
 }
 
-// spinServer is how long a worker polls for the next request at most.
-const spinServer = 50 * time.Microsecond
-
-// poll watches the pending word for a short while, if no other worker does,
-// and reports whether it has become nonzero.
+// poll watches the pending word for a short while, if that is likely to pay
+// and no other worker does, and reports whether it has become nonzero.
 func (w *worker) poll(pending *atomic.Uint32) bool {
 	s := w.s
 	if s.polling.Swap(true) {
 		return false
 	}
-	spinning := s.mem.spinning()
-	spinning.Store(1)
-	ok := s.spin.poll(pending, spinServer, isPosted)
-	spinning.Store(0)
+	found := false
+	mode := s.mem.polling()
+	if s.idleWatch.idle(w.dir[:128]) {
+		mode.Store(pollServer | pollClient)
+		found = s.spin.poll(pending, spinServer, isPosted)
+		mode.Store(pollClient)
+	} else {
+		mode.Store(0)
+	}
 	s.polling.Store(false)
-	return ok
+	return found
 }
-
-func isPosted(v uint32) bool { return v != 0 }
 
 // serve answers the request of one slot.
 func (w *worker) serve(slot int) {

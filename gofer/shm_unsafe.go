@@ -27,8 +27,8 @@ func (m memory) word(off int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&m.b[off&^3 : off+4][0]))
 }
 
-func (m memory) pending() *atomic.Uint32  { return m.word(offPending) }
-func (m memory) spinning() *atomic.Uint32 { return m.word(offSpinning) }
+func (m memory) pending() *atomic.Uint32 { return m.word(offPending) }
+func (m memory) polling() *atomic.Uint32 { return m.word(offPolling) }
 
 // state returns the state word of a slot.
 func (m memory) state(slot int) *atomic.Uint32 {

@@ -45,7 +45,7 @@ func SyscallsNeeded(trees []Tree) []Syscall {
 		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWakeOp}}},
 	}
 	for _, nr := range []uintptr{
-		unix.SYS_CLOSE, unix.SYS_FCHDIR, unix.SYS_MUNMAP, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_SCHED_YIELD,
+		unix.SYS_CLOSE, unix.SYS_FCHDIR, unix.SYS_MUNMAP, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_PREAD64,
 		unix.SYS_STATX, unix.SYS_GETDENTS64, unix.SYS_LSEEK, unix.SYS_READLINKAT, unix.SYS_FSTATFS,
 		unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_LINKAT, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT2,
 		unix.SYS_FCHOWNAT, unix.SYS_FCHMODAT, unix.SYS_UTIMENSAT, unix.SYS_TRUNCATE, unix.SYS_FALLOCATE,

@@ -81,7 +81,7 @@ func BenchmarkFork(b *testing.B) {
 	p := open(b)
 	g := newGuest(b, p, new(code).exit(ax))
 	for b.Loop() {
-		as, err := g.as.Fork(nil)
+		as, err := g.as.Fork(nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

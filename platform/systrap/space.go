@@ -228,7 +228,7 @@ func (s *space) resume(t *thread) {
 }
 
 // Fork implements platform.AddressSpace.
-func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
+func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSpace, error) {
 	own, _ := c.(*context)
 	if own != nil && own.space != s {
 		own = nil
@@ -247,7 +247,7 @@ func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: s.p, proc: child.proc, text: s.text, parked: []*thread{child}}, nil
+	return &space{p: s.p, proc: child.proc, text: text, parked: []*thread{child}}, nil
 }
 
 // Release implements platform.AddressSpace.

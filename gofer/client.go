@@ -172,7 +172,7 @@ func (c *Client) watch(conn int) {
 	for i := range c.slots {
 		w := c.mem.state(i)
 		w.Store(stateClosed)
-		futexWake(w, 1)
+		futexWake(w, 1, anySleeper)
 	}
 	close(c.done)
 	c.waiters.mu.Lock()
@@ -274,11 +274,11 @@ func (c *Client) call(s *slot, code op) (decoder, unix.Errno) {
 	pending.Or(1 << s.i)
 	mode := c.mem.polling().Load()
 	if mode&pollServer == 0 {
-		futexWake(pending, 1)
+		wakeWorker(pending)
 	}
 	if mode&pollClient != 0 && !c.spin.poll(state, spinClient, isAnswered) && pending.Load()&(1<<s.i) != 0 {
 		// The worker that said it polls does not run.
-		futexWake(pending, 1)
+		wakeWorker(pending)
 	}
 	if !c.await(state) {
 		return decoder{}, unix.EIO
@@ -314,7 +314,7 @@ func (c *Client) await(state *atomic.Uint32) bool {
 		case statePosted:
 			state.CompareAndSwap(statePosted, stateWaiting)
 		default:
-			futexWait(state, v)
+			futexWait(state, v, anySleeper)
 		}
 	}
 }

@@ -56,6 +56,14 @@ const (
 	pollClient             // a processor is free: the client does well to poll
 )
 
+// The bits by which workers sleep on the pending word. The first worker is
+// woken before all others, so that while one request is made at a time it is
+// always the same thread that serves, on the processor where it ran before.
+const (
+	firstWorker = 1 << iota
+	otherWorker
+)
+
 // op is a request's operation.
 type op uint16
 

@@ -142,7 +142,7 @@ func (s *Server) Serve() error {
 	s.idle.Store(1)
 	s.started.Store(1)
 	s.finished.Add(1)
-	go newWorker(s).run()
+	go newWorker(s, firstWorker).run()
 
 	err := s.waitHangup()
 
@@ -153,7 +153,7 @@ func (s *Server) Serve() error {
 	go func() { s.finished.Wait(); close(done) }()
 	for tick := time.NewTicker(time.Millisecond); ; {
 		s.mem.pending().Or(1 << 31)
-		futexWake(s.mem.pending(), numSlots+1)
+		futexWake(s.mem.pending(), numSlots+1, anySleeper)
 		select {
 		case <-done:
 			tick.Stop()
@@ -204,6 +204,7 @@ func (s *Server) closeFiles() {
 // with O_PATH nor AT_EMPTY_PATH.
 type worker struct {
 	s    *Server
+	bit  uint32           // firstWorker or otherWorker
 	req  [reqArea]byte    // private copy of the request
 	dir  [64 << 10]byte   // directory entries as getdents64 gives them
 	text [64<<10 + 1]byte // a link's target, an extended attribute
@@ -215,7 +216,7 @@ type worker struct {
 	rep  encoder // the reply, written straight to shared memory
 }
 
-func newWorker(s *Server) *worker { return &worker{s: s} }
+func newWorker(s *Server, bit uint32) *worker { return &worker{s: s, bit: bit} }
 
 func (w *worker) run() {
 	s := w.s
@@ -231,7 +232,7 @@ func (w *worker) run() {
 					pending.And(1<<numSlots - 1)
 					continue
 				}
-				futexWait(pending, 0)
+				futexWait(pending, 0, w.bit)
 			}
 			continue
 		}
@@ -248,14 +249,14 @@ func (w *worker) run() {
 			w.reinforce()
 		}
 		if old&(1<<numSlots-1)&^bit != 0 {
-			futexWake(pending, 1)
+			wakeWorker(pending)
 		}
 		w.serve(slot)
 		s.idle.Add(1)
 		s.busy[slot].Store(false)
 		state := s.mem.state(slot)
 		if state.Swap(stateDone) == stateWaiting {
-			futexWake(state, 1)
+			futexWake(state, 1, anySleeper)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func (w *worker) reinforce() {
 		if s.started.CompareAndSwap(n, n+1) {
 			s.idle.Add(1)
 			s.finished.Add(1)
-			go newWorker(s).run()
+			go newWorker(s, otherWorker).run()
 			return
 		}
 	}

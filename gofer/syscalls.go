@@ -41,8 +41,8 @@ func SyscallsNeeded(trees []Tree) []Syscall {
 		{unix.SYS_FCNTL, []ArgRule{{1, all, unix.F_DUPFD_CLOEXEC}}},
 		{unix.SYS_UNSHARE, []ArgRule{{0, all, unix.CLONE_FS}}},
 		{unix.SYS_UMASK, []ArgRule{{0, all, 0}}},
-		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWaitOp}}},
-		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWakeOp}}},
+		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWaitBitset}}},
+		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWakeBitset}}},
 	}
 	for _, nr := range []uintptr{
 		unix.SYS_CLOSE, unix.SYS_FCHDIR, unix.SYS_MUNMAP, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_PREAD64,

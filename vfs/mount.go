@@ -27,7 +27,8 @@ type Mount struct {
 	refs  atomic.Int64 // users; the mount tree counts as one
 	// writers counts who is writing; a mount that is becoming read-only has
 	// writersBarred added.
-	writers atomic.Int64
+	writers  atomic.Int64
+	expiring atomic.Bool // MNT_EXPIRE was tried, and nobody has used it since
 
 	// options is what mountinfo shows in place of the flags' names, if not "".
 	options string

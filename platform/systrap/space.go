@@ -141,18 +141,15 @@ func (s *space) borrow(own *context) *thread {
 			t.mu.Unlock()
 			return nil
 		}
-		switch t.phase.Load() {
-		case phaseStub:
-			return t
-		case phasePlain:
-			if t.upgrade() != 0 {
+		if t.inSentry() {
+			if t.ready() != 0 {
 				t.mu.Unlock()
 				return nil
 			}
 			return t
 		}
 		t.want.Store(true)
-		if ph := t.phase.Load(); ph == phasePlain || ph == phaseStub {
+		if t.inSentry() {
 			if t.want.CompareAndSwap(true, false) {
 				continue // the listener was too early to see it
 			}
@@ -278,12 +275,9 @@ func (c *context) launch(t *thread) {
 	t.upgraded = false
 	t.frame = frameOffset()
 	t.area.writeFrame(t.frame, t.base, &c.state)
-	c.run.Store(runApp)
-	if t.proc.dead.Load() {
-		c.die(runApp)
-		return
+	if !c.lost(t) {
+		c.space.resume(t)
 	}
-	c.space.resume(t)
 }
 
 // admit binds a thread of the process to c.

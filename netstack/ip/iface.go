@@ -327,3 +327,11 @@ func (i *Interface) tap(p *pkt.Packet) {
 		}
 	}
 }
+
+// InterfaceByAddr finds the interface that has a local address, or nil.
+func (s *Stack) InterfaceByAddr(a netip.Addr) *Interface {
+	if l, ok := s.conf.Load().local[a]; ok {
+		return l.iface
+	}
+	return nil
+}

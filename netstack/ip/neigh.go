@@ -18,8 +18,3 @@ func (i *Interface) sendIP(p *pkt.Packet, next netip.Addr, typ uint8) {
 
 // ndpInput takes a neighbour discovery message.
 func (s *Stack) ndpInput(i *Interface, p *pkt.Packet, h wire.ICMP) {}
-
-// inGroup6 reports whether i is a member of an IPv6 multicast group.
-func (s *Stack) inGroup6(i *Interface, a netip.Addr) bool {
-	return a == netip.IPv6LinkLocalAllNodes()
-}

@@ -32,20 +32,60 @@ func (s *Stack) Output(p *pkt.Packet, r *Route) error {
 	return s.output6(p, r)
 }
 
-func (s *Stack) output4(p *pkt.Packet, r *Route) error {
-	s.Counters.IP.OutRequests.Inc()
-	n := p.Len() + wire.IPv4MinLen
+// OutputMulticast is Output for a packet that may be a multicast or broadcast:
+// if this host is to get it as well, a copy comes in by the same interface.
+func (s *Stack) OutputMulticast(p *pkt.Packet, r *Route, loop bool) error {
+	if r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST && loop {
+		if i := r.Iface; !i.loopback() && i.up() {
+			q := p.Clone()
+			q.Type = pkt.ToHost
+			q.Hash = p.Hash
+			if q.Csum == pkt.CsumPartial {
+				q.Csum = pkt.CsumValid
+			}
+			q.Rx = i
+			if s.header(q) == nil {
+				s.Backlog.Put(q)
+			}
+		}
+	}
+	return s.Output(p, r)
+}
+
+// header puts the network header in front of p. EMSGSIZE, with p freed, if the
+// packet is too long.
+func (s *Stack) header(p *pkt.Packet) error {
+	if p.Dst.Is4() {
+		n := p.Len() + wire.IPv4MinLen
+		if n > MaxIPv4 {
+			p.Free()
+			return unix.EMSGSIZE
+		}
+		f := wire.IPv4Fields{Src: p.Src, Dst: p.Dst, TotalLen: n, ID: p.ID, TOS: p.TOS, TTL: p.TTL, Proto: p.Proto}
+		if p.DF {
+			f.Frag = wire.IPv4DF
+		}
+		wire.IPv4(p.Prepend(wire.IPv4MinLen)).Put(&f)
+		p.EtherType, p.NetLen = unix.ETH_P_IP, wire.IPv4MinLen
+		return nil
+	}
+	n := p.Len()
 	if n > MaxIPv4 {
 		p.Free()
 		return unix.EMSGSIZE
 	}
-	f := wire.IPv4Fields{Src: p.Src, Dst: p.Dst, TotalLen: n, ID: p.ID, TOS: p.TOS, TTL: p.TTL, Proto: p.Proto}
-	if p.DF {
-		f.Frag = wire.IPv4DF
+	f := wire.IPv6Fields{Src: p.Src, Dst: p.Dst, PayloadLen: n, TrafficClass: p.TOS, HopLimit: p.TTL, NextHeader: p.Proto}
+	wire.IPv6(p.Prepend(wire.IPv6Len)).Put(&f)
+	p.EtherType, p.NetLen = unix.ETH_P_IPV6, wire.IPv6Len
+	return nil
+}
+
+func (s *Stack) output4(p *pkt.Packet, r *Route) error {
+	s.Counters.IP.OutRequests.Inc()
+	if err := s.header(p); err != nil {
+		return err
 	}
-	wire.IPv4(p.Prepend(wire.IPv4MinLen)).Put(&f)
-	p.EtherType, p.NetLen = unix.ETH_P_IP, wire.IPv4MinLen
-	if n > r.MTU && p.GSOSize == 0 {
+	if p.Len() > r.MTU && p.GSOSize == 0 {
 		if p.DF {
 			s.Counters.IP.FragFails.Inc()
 			p.Free()
@@ -59,15 +99,10 @@ func (s *Stack) output4(p *pkt.Packet, r *Route) error {
 
 func (s *Stack) output6(p *pkt.Packet, r *Route) error {
 	s.Counters.IP6.OutRequests.Inc()
-	n := p.Len()
-	if n > MaxIPv4 {
-		p.Free()
-		return unix.EMSGSIZE
+	if err := s.header(p); err != nil {
+		return err
 	}
-	f := wire.IPv6Fields{Src: p.Src, Dst: p.Dst, PayloadLen: n, TrafficClass: p.TOS, HopLimit: p.TTL, NextHeader: p.Proto}
-	wire.IPv6(p.Prepend(wire.IPv6Len)).Put(&f)
-	p.EtherType, p.NetLen = unix.ETH_P_IPV6, wire.IPv6Len
-	if n+wire.IPv6Len > r.MTU && p.GSOSize == 0 {
+	if p.Len() > r.MTU && p.GSOSize == 0 {
 		if p.DF {
 			s.Counters.IP6.FragFails.Inc()
 			p.Free()
@@ -84,7 +119,7 @@ func (s *Stack) output6(p *pkt.Packet, r *Route) error {
 func (s *Stack) transmit(p *pkt.Packet, r *Route) {
 	i := r.Iface
 	if p.GSOSize != 0 && p.Len() > i.info.GSOMax {
-		s.segment(p, func(q *pkt.Packet) { s.transmitOne(q, r) })
+		s.Segment(p, func(q *pkt.Packet) { s.transmitOne(q, r) })
 		return
 	}
 	s.transmitOne(p, r)

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segment cuts a packet with GSOSize, which starts with its network header,
+// Segment cuts a packet with GSOSize, which starts with its network header,
 // into segments of that size and gives each to send, as a network card with
 // TSO would. p is used up.
-func (s *Stack) segment(p *pkt.Packet, send func(*pkt.Packet)) {
+func (s *Stack) Segment(p *pkt.Packet, send func(*pkt.Packet)) {
 	nl := int(p.NetLen)
 	hl := nl + wire.UDPLen
 	if p.Proto == unix.IPPROTO_TCP {

@@ -62,6 +62,7 @@ type Stack struct {
 	pmtu     pmtuCache
 	reasm    reassembler
 	raw      RawHandler
+	groups   atomic.Pointer[map[groupKey]int]
 	echo     EchoHandler
 
 	mu struct {

@@ -322,4 +322,3 @@ func BenchmarkStream(b *testing.B) {
 	c.Shutdown(unix.SHUT_WR)
 	<-done
 }
-

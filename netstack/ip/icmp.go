@@ -89,7 +89,7 @@ func (s *Stack) icmpInput(i *Interface, p *pkt.Packet) {
 			return
 		}
 		in = wire.IPv4(b[at:])
-		e.Src, e.Dst, e.Proto, e.Header = in.Src(), in.Dst(), in.Proto(), in[hl:]
+		e.Src, e.Dst, e.Proto, e.Header = in.Src(), in.Dst(), in.Proto(), quoted(p, at+hl)
 		switch e.Type {
 		case wire.ICMPUnreachable:
 			if int(e.Code) >= len(unreachErrno) {
@@ -171,7 +171,7 @@ func (s *Stack) icmp6Input(i *Interface, p *pkt.Packet) {
 			c.InErrors.Inc()
 			return
 		}
-		e.Header = b[at:]
+		e.Header = quoted(p, at)
 		switch e.Type {
 		case wire.ICMPv6Unreachable:
 			switch e.Code {
@@ -198,6 +198,13 @@ func (s *Stack) icmp6Input(i *Interface, p *pkt.Packet) {
 	default:
 		s.ndpInput(i, p, h)
 	}
+}
+
+// quoted is a copy of what an ICMP error quotes from off on.
+func quoted(p *pkt.Packet, off int) []byte {
+	b := make([]byte, p.Len()-off)
+	p.CopyOut(off, b)
+	return b
 }
 
 // errorInput tells the transport protocol, and raw sockets, of an error.

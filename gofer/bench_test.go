@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // processPair is dirPair with the server in a process of its own, as it is in
 // use.
-func processPair(t testing.TB) (*Client, string, Node, *os.Process) {
+func processPair(t testing.TB, change func(*syscall.SysProcAttr)) (*Client, string, Node, *os.Process) {
 	t.Helper()
 	dir := t.TempDir()
 	root, err := os.Open(dir)
@@ -46,6 +47,10 @@ func processPair(t testing.TB) (*Client, string, Node, *os.Process) {
 	cmd.Env = append(os.Environ(), serverEnv+"=1")
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{conn, root}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if change != nil {
+		change(cmd.SysProcAttr)
+	}
 	check(t, cmd.Start())
 	conn.Close()
 	c, err := Dial(p[1])
@@ -60,7 +65,7 @@ func processPair(t testing.TB) (*Client, string, Node, *os.Process) {
 }
 
 func BenchmarkGetattr(b *testing.B) {
-	c, _, root, _ := processPair(b)
+	c, _, root, _ := processPair(b, nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.Getattr(root.At()); err != nil {
@@ -71,7 +76,7 @@ func BenchmarkGetattr(b *testing.B) {
 
 // BenchmarkGetattrWork leaves 20 µs of work between two requests.
 func BenchmarkGetattrWork(b *testing.B) {
-	c, _, root, _ := processPair(b)
+	c, _, root, _ := processPair(b, nil)
 	for b.Loop() {
 		if _, err := c.Getattr(root.At()); err != nil {
 			b.Fatal(err)
@@ -81,7 +86,7 @@ func BenchmarkGetattrWork(b *testing.B) {
 }
 
 func BenchmarkGetattrParallel(b *testing.B) {
-	c, _, root, _ := processPair(b)
+	c, _, root, _ := processPair(b, nil)
 	b.SetParallelism(4)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -93,7 +98,7 @@ func BenchmarkGetattrParallel(b *testing.B) {
 }
 
 func BenchmarkWalkMissing(b *testing.B) {
-	c, _, root, _ := processPair(b)
+	c, _, root, _ := processPair(b, nil)
 	names := []string{"missing"}
 	out := make([]Entry, 1)
 	b.ReportAllocs()
@@ -105,7 +110,7 @@ func BenchmarkWalkMissing(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	c, dir, root, _ := processPair(b)
+	c, dir, root, _ := processPair(b, nil)
 	write(b, dir+"/f", "x")
 	for b.Loop() {
 		o, err := c.Open(Target{root, "f"}, unix.O_RDWR)
@@ -118,7 +123,7 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 func BenchmarkCreateUnlink(b *testing.B) {
-	c, _, root, _ := processPair(b)
+	c, _, root, _ := processPair(b, nil)
 	for b.Loop() {
 		o, err := c.Create(root, "f", unix.O_RDWR|unix.O_EXCL, 0o600, 0, 0)
 		if err != nil {
@@ -135,7 +140,7 @@ func BenchmarkCreateUnlink(b *testing.B) {
 // BenchmarkReaddir reads a directory of 1,000 entries; per entry divide by
 // that.
 func BenchmarkReaddir(b *testing.B) {
-	c, dir, root, _ := processPair(b)
+	c, dir, root, _ := processPair(b, nil)
 	for i := range 1000 {
 		write(b, fmt.Sprintf("%s/file%d", dir, i), "")
 	}

@@ -214,16 +214,7 @@ func newWorker(s *Server) *worker { return &worker{s: s} }
 func (w *worker) run() {
 	s := w.s
 	defer s.finished.Done()
-	// The thread differs from the others and ends with the goroutine.
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		panic(fmt.Sprintf("gofer: unshare(CLONE_FS): %v", err))
-	}
-	if err := unix.Fchdir(s.procs); err != nil {
-		panic(fmt.Sprintf("gofer: entering /proc/self/fd: %v", err))
-	}
-	unix.Umask(0)
-
+	w.enter()
 	pending := s.mem.pending()
 	for !s.closing.Load() {
 		posted := pending.Load() & (1<<numSlots - 1)
@@ -261,6 +252,19 @@ func (w *worker) run() {
 			futexWake(state, 1)
 		}
 	}
+}
+
+// enter binds the worker to a thread of its own and sets that up.
+func (w *worker) enter() {
+	// The thread differs from the others and ends with the goroutine.
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		panic(fmt.Sprintf("gofer: unshare(CLONE_FS): %v", err))
+	}
+	if err := unix.Fchdir(w.s.procs); err != nil {
+		panic(fmt.Sprintf("gofer: entering /proc/self/fd: %v", err))
+	}
+	unix.Umask(0)
 }
 
 // reinforce starts one more worker, so that one is always free for the next

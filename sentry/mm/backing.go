@@ -92,8 +92,9 @@ func (m *MemoryManager) addZero(start, end uint64) error {
 			}
 			to = min(to, e.Start)
 		}
-		from, until := at&^(aheadWindow-1), (to+aheadWindow-1)&^(aheadWindow-1)
-		if to-at < aheadWindow && m.unused(from, until) {
+		// What is unused around it is reserved too, if it is worth it.
+		from, until := m.unused(at, at&^(aheadWindow-1), (to+aheadWindow-1)&^(aheadWindow-1))
+		if to-at < aheadWindow && until-from >= 2*(to-at) {
 			r, err := m.mf.Allocate(until - from)
 			if err != nil {
 				return err
@@ -118,13 +119,18 @@ func (m *MemoryManager) addPrivate(start, end, off uint64) {
 	m.backings.Join(start, end)
 }
 
-// unused says whether there is neither a backing nor a reserve in [start, end).
-func (m *MemoryManager) unused(start, end uint64) bool {
-	if e := m.backings.Seek(start).Entry(); e != nil && e.Start < end {
-		return false
+// unused returns the bounds of what of [lo, hi) around addr, which is in it and
+// has neither a backing nor a reserve, has neither.
+func (m *MemoryManager) unused(addr, lo, hi uint64) (uint64, uint64) {
+	lo, hi = m.around(addr, lo, hi)
+	c := m.ahead.Seek(addr)
+	if e := c.Entry(); e != nil {
+		hi = min(hi, e.Start)
 	}
-	e := m.ahead.Seek(start).Entry()
-	return e == nil || e.Start >= end
+	if e := c.Prev().Entry(); e != nil {
+		lo = max(lo, e.End)
+	}
+	return lo, hi
 }
 
 // removeBackings forgets the backings of [start, end) and has the host unmap

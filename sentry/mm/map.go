@@ -58,6 +58,13 @@ func (m *MemoryManager) Map(c platform.Context, o MapOptions) (uint64, error) {
 }
 
 func (m *MemoryManager) mapLocked(o *MapOptions) (uint64, error) {
+	if err := checkLength(o); err != nil {
+		return 0, err
+	}
+	addr, err := m.place(o)
+	if err != nil {
+		return 0, err
+	}
 	v, err := newVMA(o)
 	if err != nil {
 		return 0, err
@@ -65,10 +72,6 @@ func (m *MemoryManager) mapLocked(o *MapOptions) (uint64, error) {
 	v.flags |= m.lockFuture
 	if v.has(vmaSpecial) {
 		v.flags &^= vmaLocked | vmaLockOnFault
-	}
-	addr, err := m.place(o)
-	if err != nil {
-		return 0, err
 	}
 	end := addr + o.Length
 	if err := m.checkLimits(&v, addr, end, o); err != nil {
@@ -106,32 +109,37 @@ func (m *MemoryManager) mapLocked(o *MapOptions) (uint64, error) {
 	return addr, nil
 }
 
-// newVMA checks the arguments of mmap that do not depend on the address space,
-// and rounds the length.
-func newVMA(o *MapOptions) (vma, error) {
-	if o.Length == 0 {
-		return vma{}, unix.EINVAL
+// checkLength checks and rounds the length.
+func checkLength(o *MapOptions) error {
+	if o.Length == 0 || o.Offset%pageSize != 0 {
+		return unix.EINVAL
 	}
 	length, ok := arch.PageRoundUp(o.Length)
 	if !ok || length == 0 {
-		return vma{}, unix.ENOMEM
+		return unix.ENOMEM
 	}
 	o.Length = length
-	if o.Offset%pageSize != 0 || o.Prot&^(unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC) != 0 {
-		return vma{}, unix.EINVAL
-	}
 	if o.File != nil && o.Offset+length < o.Offset {
-		return vma{}, unix.EOVERFLOW
+		return unix.EOVERFLOW
 	}
+	return nil
+}
+
+// newVMA checks the arguments of mmap that do not depend on the address space.
+func newVMA(o *MapOptions) (vma, error) {
+	o.Prot &= unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC // others are ignored
 	v := vma{prot: uint8(o.Prot), name: o.Name}
 	switch o.Flags & unix.MAP_TYPE {
 	case unix.MAP_PRIVATE:
 	case unix.MAP_SHARED:
 		v.flags |= vmaShared
 	case unix.MAP_SHARED_VALIDATE:
-		const known = unix.MAP_SHARED_VALIDATE | unix.MAP_FIXED | unix.MAP_FIXED_NOREPLACE | unix.MAP_ANONYMOUS | unix.MAP_32BIT |
+		const known = unix.MAP_SHARED_VALIDATE | unix.MAP_FIXED | unix.MAP_ANONYMOUS | map32Bit |
 			unix.MAP_GROWSDOWN | unix.MAP_LOCKED | unix.MAP_NORESERVE | unix.MAP_POPULATE | unix.MAP_NONBLOCK |
-			unix.MAP_STACK | unix.MAP_HUGETLB | unix.MAP_DENYWRITE | unix.MAP_EXECUTABLE | 0x3f<<unix.MAP_HUGE_SHIFT
+			unix.MAP_STACK | unix.MAP_HUGETLB | unix.MAP_DENYWRITE | unix.MAP_EXECUTABLE | 31<<unix.MAP_HUGE_SHIFT
+		if o.File == nil {
+			return vma{}, unix.EINVAL
+		}
 		if o.Flags&^known != 0 {
 			return vma{}, unix.EOPNOTSUPP
 		}
@@ -195,14 +203,14 @@ func (m *MemoryManager) place(o *MapOptions) (uint64, error) {
 	}
 	if addr := o.Addr &^ (pageSize - 1); addr != 0 || o.Addr != 0 {
 		addr = max(addr, l.Min)
-		if addr <= l.Max-o.Length && o.Flags&unix.MAP_32BIT == 0 || addr+o.Length <= 1<<31 {
+		if addr <= l.Max-o.Length && (o.Flags&map32Bit == 0 || addr+o.Length <= 1<<31) {
 			e := m.vmas.Seek(addr).Entry()
 			if e == nil || addr+o.Length <= gapEnd(e.Start, &e.Value) {
 				return addr, nil
 			}
 		}
 	}
-	if o.Flags&unix.MAP_32BIT != 0 {
+	if o.Flags&map32Bit != 0 {
 		return m.findGap(0x40000000, 0x80000000, o.Length, pageSize, false)
 	}
 	addr, err := m.findGap(l.Min, l.MmapBase, o.Length, pageSize, true)

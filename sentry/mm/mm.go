@@ -116,6 +116,9 @@ func (m *MemoryManager) Layout() Layout { return m.layout }
 // somebody who looks at it for a while. The caller is one. See also TryIncUsers.
 func (m *MemoryManager) IncUsers() { m.users.Add(1) }
 
+// Users is the number of users.
+func (m *MemoryManager) Users() int { return int(m.users.Load()) }
+
 // TryIncUsers adds a user unless the last has gone.
 func (m *MemoryManager) TryIncUsers() bool {
 	for {

@@ -16,13 +16,19 @@ type process struct {
 	m     *MemoryManager
 	view  *View
 	pages map[uint64]*modelPage
+
+	heap, heapEnd uint64
 }
 
 type modelPage struct {
 	prot   int
 	shared *byte // of a shared page; else
 	value  byte
-	grows  bool
+	anon   bool // private and anonymous
+	advice int  // about fork
+	// run is the mmap call that made it: mremap takes one mapping, and pages of
+	// different calls may or may not be joined to one.
+	run int
 }
 
 func (p *modelPage) byte() *byte {
@@ -80,7 +86,7 @@ func (p *process) want(addr uint64, write bool) (*modelPage, error) {
 
 func TestRandomOperationsMatchTheModel(t *testing.T) {
 	mf := newMemfile(t)
-	for seed := range int64(40) {
+	for seed := range int64(12) {
 		runModel(t, mf, seed)
 	}
 }
@@ -127,7 +133,7 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 		}
 		end := addr + npages*pageSize
 		prot := prots[rnd.Intn(len(prots))]
-		switch op := rnd.Intn(16); op {
+		switch op := rnd.Intn(22); op {
 		case 0, 1: // anonymous
 			flags := unix.MAP_FIXED
 			if rnd.Intn(2) == 0 {
@@ -149,7 +155,7 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 				if flags == 0 && p.pages[a] != nil {
 					t.Fatalf("step %d: mapped over %#x", step, a)
 				}
-				page := &modelPage{prot: prot}
+				page := &modelPage{prot: prot, anon: !isShared, run: step}
 				if isShared {
 					page.shared = new(byte)
 				}
@@ -167,7 +173,7 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 				t.Fatalf("step %d: map file: %v", step, err)
 			}
 			for i := range npages {
-				page := &modelPage{prot: prot, value: fileByte(int(off + i))}
+				page := &modelPage{prot: prot, value: fileByte(int(off + i)), run: step}
 				if op == 3 {
 					page.shared = &sharedBytes[off+i]
 				}
@@ -203,9 +209,16 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 			}
 			c := &process{m: child, view: child.ForContext(nil), pages: map[uint64]*modelPage{}}
 			for a, page := range p.pages {
+				if page.advice == unix.MADV_DONTFORK {
+					continue
+				}
 				copied := *page
+				if page.advice == unix.MADV_WIPEONFORK {
+					copied.value = 0
+				}
 				c.pages[a] = &copied
 			}
+			c.heap, c.heapEnd = p.heap, p.heapEnd
 			procs = append(procs, c)
 		case 8: // exit
 			if len(procs) == 1 || rnd.Intn(2) == 0 {
@@ -218,6 +231,28 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 				}
 			}
 			p.m.DecUsers()
+		case 11: // mremap
+			p.remap(t, rnd, step, addr, npages)
+		case 12: // madvise
+			p.advise(t, rnd, step, addr, npages)
+		case 13: // brk
+			p.brk(t, rnd, step)
+		case 14: // another process writes (ptrace)
+			data := make([]byte, npages*pageSize)
+			for i := range npages {
+				data[i*pageSize] = byte(step)
+			}
+			wanted := uint64(0)
+			for ; wanted < npages; wanted++ {
+				page := p.pages[addr+wanted*pageSize]
+				if page == nil || page.shared != nil && page.prot&unix.PROT_WRITE == 0 {
+					break
+				}
+				*page.byte() = byte(step)
+			}
+			if n, err := p.m.WriteForced(nil, addr, data); uint64(n) != wanted*pageSize || (err != nil) != (wanted < npages) {
+				t.Fatalf("step %d: wrote %#x bytes by force, want %#x pages: %v", step, n, wanted, err)
+			}
 		case 9: // copy out, over several pages
 			data := make([]byte, npages*pageSize)
 			for i := range npages {
@@ -278,4 +313,144 @@ func runModel(t *testing.T, mf *memfile.File, seed int64) {
 	if use, err := mf.Usage(); err != nil || use > 6<<20 {
 		t.Fatalf("%d bytes are still in use (%v)", use, err)
 	}
+}
+
+func (p *process) remap(t *testing.T, rnd *rand.Rand, step int, addr, npages uint64) {
+	t.Helper()
+	first := p.pages[addr]
+	if first == nil {
+		if _, err := p.m.Remap(nil, addr, pageSize, 2*pageSize, unix.MREMAP_MAYMOVE, 0, NoLimits); err != unix.EFAULT {
+			t.Fatalf("step %d: mremap of nothing: %v", step, err)
+		}
+		return
+	}
+	// Stay within one mmap call with one protection: one mapping for sure.
+	n := uint64(1)
+	for ; n < npages; n++ {
+		page := p.pages[addr+n*pageSize]
+		if page == nil || page.run != first.run || page.prot != first.prot || page.advice != first.advice {
+			break
+		}
+	}
+	if first.shared != nil || !first.anon {
+		return // growth shows other parts of a file: TestRemapOfFiles
+	}
+	to := uint64(1 + rnd.Intn(24))
+	flags := []int{0, unix.MREMAP_MAYMOVE, unix.MREMAP_MAYMOVE | unix.MREMAP_FIXED, unix.MREMAP_MAYMOVE | unix.MREMAP_DONTUNMAP}[rnd.Intn(4)]
+	if flags&unix.MREMAP_DONTUNMAP != 0 {
+		to = n
+	}
+	target := uint64(0)
+	if flags&unix.MREMAP_FIXED != 0 {
+		target = testLayout.Min + uint64(rnd.Intn(1000))*pageSize
+		if target+to*pageSize > testLayout.Max || target < addr+n*pageSize && addr < target+to*pageSize {
+			return
+		}
+	}
+	got, err := p.m.Remap(nil, addr, n*pageSize, to*pageSize, flags, target, NoLimits)
+	if err == unix.ENOMEM && flags&unix.MREMAP_FIXED == 0 {
+		return
+	}
+	if err != nil {
+		t.Fatalf("step %d: mremap(%#x, %d pages, %d pages, %#x): %v", step, addr, n, to, flags, err)
+	}
+	if target != 0 && got != target || flags == 0 && got != addr {
+		t.Fatalf("step %d: mremap moved to %#x", step, got)
+	}
+	moved := map[uint64]*modelPage{}
+	for i := range to {
+		page := &modelPage{prot: first.prot, anon: true, advice: first.advice, run: first.run}
+		if i < n {
+			page.value = p.pages[addr+i*pageSize].value
+		} else if p.pages[got+i*pageSize] != nil && target == 0 {
+			t.Fatalf("step %d: mremap over %#x", step, got+i*pageSize)
+		}
+		moved[got+i*pageSize] = page
+	}
+	for i := range n {
+		if flags&unix.MREMAP_DONTUNMAP != 0 {
+			p.pages[addr+i*pageSize].value = 0
+		} else {
+			delete(p.pages, addr+i*pageSize)
+		}
+	}
+	for a, page := range moved {
+		p.pages[a] = page
+	}
+}
+
+func (p *process) advise(t *testing.T, rnd *rand.Rand, step int, addr, npages uint64) {
+	t.Helper()
+	page := p.pages[addr]
+	if page == nil || !page.anon {
+		return
+	}
+	n := uint64(1)
+	for ; n < npages; n++ {
+		if page := p.pages[addr+n*pageSize]; page == nil || !page.anon {
+			break
+		}
+	}
+	advice := []int{unix.MADV_DONTNEED, unix.MADV_DONTFORK, unix.MADV_DOFORK, unix.MADV_WIPEONFORK, unix.MADV_KEEPONFORK}[rnd.Intn(5)]
+	if err := p.m.Advise(nil, addr, n*pageSize, advice); err != nil {
+		t.Fatalf("step %d: madvise %d: %v", step, advice, err)
+	}
+	for i := range n {
+		page := p.pages[addr+i*pageSize]
+		switch advice {
+		case unix.MADV_DONTNEED:
+			page.value = 0
+		case unix.MADV_DONTFORK:
+			page.advice = advice
+			// Both can be set; keep the model to one.
+			if err := p.m.Advise(nil, addr+i*pageSize, pageSize, unix.MADV_KEEPONFORK); err != nil {
+				t.Fatal(err)
+			}
+		case unix.MADV_WIPEONFORK:
+			page.advice = advice
+			if err := p.m.Advise(nil, addr+i*pageSize, pageSize, unix.MADV_DOFORK); err != nil {
+				t.Fatal(err)
+			}
+		case unix.MADV_DOFORK:
+			if page.advice == unix.MADV_DONTFORK {
+				page.advice = 0
+			}
+		case unix.MADV_KEEPONFORK:
+			if page.advice == unix.MADV_WIPEONFORK {
+				page.advice = 0
+			}
+		}
+	}
+}
+
+func (p *process) brk(t *testing.T, rnd *rand.Rand, step int) {
+	t.Helper()
+	if p.heap == 0 {
+		p.heap = testLayout.Min + 950*pageSize
+		p.heapEnd = p.heap
+		p.m.SetBrkStart(p.heap - 5)
+	}
+	want := p.heap + uint64(rnd.Intn(30))*pageSize
+	got := p.m.Brk(nil, want, NoLimits)
+	if got != want {
+		if got != p.heapEnd {
+			t.Fatalf("step %d: brk failed and moved to %#x", step, got)
+		}
+		for a := p.heapEnd; a < want; a += pageSize {
+			if p.pages[a] != nil {
+				return
+			}
+		}
+		t.Fatalf("step %d: brk failed with room", step)
+	}
+	for a := p.heapEnd; a < want; a += pageSize {
+		if p.pages[a] != nil {
+			t.Fatalf("step %d: the heap grew over %#x", step, a)
+		}
+		p.pages[a] = &modelPage{prot: rw, anon: true, run: -step}
+	}
+	for a := want; a < p.heapEnd; a += pageSize {
+		delete(p.pages, a)
+	}
+	p.heapEnd = want
 }

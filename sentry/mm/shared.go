@@ -53,3 +53,12 @@ func (s *sharedAnonymous) AddMapping(vfs.MappingSpace, uint64, uint64, uint64, b
 
 // RemoveMapping implements vfs.Mappable.
 func (s *sharedAnonymous) RemoveMapping(vfs.MappingSpace, uint64, uint64, uint64, bool) {}
+
+// PunchHole implements HolePuncher.
+func (s *sharedAnonymous) PunchHole(off, length uint64) error {
+	if off < s.r.Len() {
+		length = min(length, s.r.Len()-off)
+		s.mf.Decommit(memfile.Range{Start: s.r.Start + off, End: s.r.Start + off + length})
+	}
+	return nil
+}

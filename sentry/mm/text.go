@@ -5,6 +5,7 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/arch"
+	"casemate/vfs/usermem"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,6 +66,69 @@ func (m *MemoryManager) patchLocked(addr uint64, old, new []byte) bool {
 	}
 	copy(text, new)
 	return true
+}
+
+// ReadForced copies in what the application itself may not be able to read
+// (ptrace(2), /proc/PID/mem): any mapping will do. It returns how many bytes it
+// has copied, and EFAULT if that is fewer than dst has.
+func (m *MemoryManager) ReadForced(c platform.Context, dst []byte, addr uint64) (int, error) {
+	return m.forced(c, dst, addr, false)
+}
+
+// WriteForced is ReadForced in the other direction: private mappings that are not
+// writable get a copy of the page. Shared ones must be writable.
+func (m *MemoryManager) WriteForced(c platform.Context, addr uint64, src []byte) (int, error) {
+	return m.forced(c, src, addr, true)
+}
+
+func (m *MemoryManager) forced(c platform.Context, p []byte, addr uint64, write bool) (int, error) {
+	if m.begin() != nil {
+		return 0, unix.EFAULT
+	}
+	done := 0
+	for done < len(p) {
+		n := m.forcedPage(p[done:], addr+uint64(done), write)
+		if n == 0 {
+			break
+		}
+		done += n
+	}
+	if m.end(c, nil) != nil || done < len(p) {
+		return done, unix.EFAULT
+	}
+	return done, nil
+}
+
+// forcedPage copies within one page and returns how many bytes.
+func (m *MemoryManager) forcedPage(p []byte, addr uint64, write bool) int {
+	e := m.findVMA(addr)
+	if e == nil || write && e.Value.has(vmaShared) && !e.Value.allows(accessWrite) {
+		return 0
+	}
+	page := addr &^ (pageSize - 1)
+	if m.provide(*e, page, write) != nil {
+		return 0
+	}
+	b := m.backings.Find(page)
+	p = p[:min(uint64(len(p)), page+pageSize-addr)]
+	off := b.Value.off + addr - b.Start
+	if b.Value.has(backMemory) {
+		if write {
+			return copy(m.mf.Bytes(off, uint64(len(p))), p)
+		}
+		return copy(p, m.mf.Bytes(off, uint64(len(p))))
+	}
+	if !write {
+		n, _ := readMapped(int(b.Value.fd), p, off)
+		return n
+	}
+	m.windows.makeRoom()
+	if _, err := m.windows.open(addr, e, b); err != nil {
+		return 0
+	}
+	mem := m.windows.find(addr, addr+uint64(len(p)), true)
+	n, _ := usermem.Copy(mem, p)
+	return n
 }
 
 // ReserveHidden implements platform.Text.

@@ -164,16 +164,17 @@ func (m *MemoryManager) findVMA(addr uint64) *rangemap.Entry[vma] {
 	return e
 }
 
-// covered says whether the application has mappings at all of [start, end).
-func (m *MemoryManager) covered(start, end uint64) bool {
+// firstHole returns where in [start, end) the application's mappings have the
+// first hole, or end.
+func (m *MemoryManager) firstHole(start, end uint64) uint64 {
 	for c := m.vmas.Seek(start); start < end; c = c.Next() {
 		e := c.Entry()
 		if e == nil || e.Start > start || e.Value.has(vmaHidden) {
-			return false
+			return start
 		}
 		start = e.End
 	}
-	return true
+	return end
 }
 
 // addSource returns the source of a file, with a reference of the manager's own

@@ -102,12 +102,9 @@ func (t *Task) exit() {
 	k.tasks.Add(-1)
 }
 
-// releaseMemory lets go of the address space, at exit or before execve(2) changes
-// to another: it tells those that wait for that.
-func (t *Task) releaseMemory() {
-	if t.mm.Load() == nil {
-		return
-	}
+// leaveMemory does what must be done in the task's memory before it leaves it, at
+// exit or execve(2): robust futexes and the word of set_tid_address(2).
+func (t *Task) leaveMemory() {
 	t.exitRobustList()
 	if t.clearTID != 0 {
 		if t.mm.Load().Users() > 1 {
@@ -119,9 +116,21 @@ func (t *Task) releaseMemory() {
 		}
 		t.clearTID = 0
 	}
-	m := t.mm.Swap(nil)
-	m.DecUsers()
+}
+
+// releaseMemory lets go of the address space at exit.
+func (t *Task) releaseMemory() {
+	if t.mm.Load() == nil {
+		return
+	}
+	t.leaveMemory()
+	t.mm.Swap(nil).DecUsers()
 	t.vforkDone()
+	t.k.mu.Lock()
+	exe := t.exe
+	t.exe = nil
+	t.k.mu.Unlock()
+	exe.DecRef()
 }
 
 // vforkDone wakes the parent that waits in vfork(2).

@@ -111,3 +111,20 @@ func (t *Task) Members(pgid int32) []*ThreadGroup {
 	}
 	return append([]*ThreadGroup(nil), pg.members...)
 }
+
+// CPU is the CPU on which the task is said to run: one that its affinity allows. Go
+// and the host decide which it really is.
+func (t *Task) CPU() int {
+	mask := t.Affinity()
+	n := int(t.TID()) % t.k.cpus
+	if mask == nil {
+		return n
+	}
+	for i := range t.k.cpus {
+		cpu := (n + i) % t.k.cpus
+		if cpu/64 < len(mask) && mask[cpu/64]>>(cpu%64)&1 != 0 {
+			return cpu
+		}
+	}
+	return n
+}

@@ -7,6 +7,7 @@ import (
 
 	"casemate/platform"
 	"casemate/sentry/clock"
+	"casemate/sentry/loader"
 	"casemate/sentry/mm"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -41,6 +42,7 @@ type Task struct {
 	fds     atomic.Pointer[vfs.FDTable]
 	cred    atomic.Pointer[cred.Credentials]
 	ns      atomic.Pointer[Namespaces]
+	image   atomic.Pointer[loader.Image]
 	comm    atomic.Pointer[string]
 	seccomp atomic.Pointer[seccompState]
 
@@ -58,9 +60,7 @@ type Task struct {
 	deathSignal                 int32        // PR_SET_PDEATHSIG
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
-	rseq                        rseqState    //
 	futex                       futexWaiter  //
-	polls                       []PollWait   // reused by poll(2) and select(2)
 	tsc                         int32        // PR_SET_TSC
 	mce                         int32        // PR_MCE_KILL
 	ioprio                      int32        // ioprio_set(2)
@@ -71,6 +71,7 @@ type Task struct {
 
 	// Guarded by Kernel.mu.
 	pid        *PID
+	exe        *execFile
 	exited     bool // no longer runs; a leader stays until its group has been reaped
 	vforkBy    *Task
 	exitStatus WaitStatus

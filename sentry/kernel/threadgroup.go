@@ -23,6 +23,7 @@ type ThreadGroup struct {
 	childList   []*ThreadGroup
 	pgrp        *ProcessGroup // nil once reaped
 	exitSignal  int32         // what the parent gets when the group dies; 0 for nothing
+	dumpable    int           // PR_GET_DUMPABLE
 	execed      bool          // has called execve(2) since it was forked
 	subreaper   bool          // PR_SET_CHILD_SUBREAPER
 	zombie      bool          // all tasks have exited

@@ -9,12 +9,12 @@ import (
 // groupTimers are the interval timers and POSIX timers of a process. They are
 // guarded by ThreadGroup.sigMu.
 type groupTimers struct {
-	tg   *ThreadGroup
+	tg      *ThreadGroup
 	itimers [3]intervalTimer // ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
-	posix  map[int32]*PosixTimer
-	nextID int32
-	cpu    clock.Timer // looks at the timers that count CPU time
-	dead   bool
+	posix   map[int32]*PosixTimer
+	nextID  int32
+	cpu     clock.Timer // looks at the timers that count CPU time
+	dead    bool
 }
 
 // An intervalTimer is setitimer(2)'s.

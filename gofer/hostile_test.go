@@ -140,7 +140,7 @@ func FuzzRequest(f *testing.F) {
 	p := newPrey(f)
 	requests, served := make(chan struct{}), make(chan struct{})
 	go func() {
-		w := newWorker(p.s)
+		w := newWorker(p.s, firstWorker)
 		w.enter()
 		for range requests {
 			w.serve(0)
@@ -193,7 +193,7 @@ func TestScribble(t *testing.T) {
 				default:
 					copy(mem.request(slot), all[rnd.IntN(len(all))])
 					mem.pending().Or(1 << slot)
-					futexWake(mem.pending(), 1)
+					futexWake(mem.pending(), 1, anySleeper)
 				}
 				if i%16 == 0 {
 					p.drain(t, slot)
@@ -213,7 +213,7 @@ func TestScribble(t *testing.T) {
 		// A request that was posted before may still be served there.
 		binary.LittleEndian.PutUint32(reply[4:], 0)
 		mem.pending().Or(1 << 3)
-		futexWake(mem.pending(), 1)
+		futexWake(mem.pending(), 1, anySleeper)
 		if binary.LittleEndian.Uint32(reply[4:]) == 16+attrSize {
 			break
 		}
@@ -287,7 +287,7 @@ func TestProtocolErrors(t *testing.T) {
 		binary.LittleEndian.PutUint64(s.req.b, head)
 		c.mem.state(s.i).Store(statePosted)
 		c.mem.pending().Or(1 << s.i)
-		futexWake(c.mem.pending(), 1)
+		futexWake(c.mem.pending(), 1, anySleeper)
 		c.await(c.mem.state(s.i))
 		if e := unix.Errno(binary.LittleEndian.Uint32(c.mem.reply(s.i))); e != unix.EPROTO {
 			t.Errorf("header %#x: %v", head, e)
@@ -344,7 +344,7 @@ func TestHostileServer(t *testing.T) {
 				e := encoder{b: s.mem.reply(0), n: replyHeader}
 				fill(&e)
 				s.mem.state(0).Store(stateDone)
-				futexWake(s.mem.state(0), 1)
+				futexWake(s.mem.state(0), 1, anySleeper)
 				<-quit
 			})
 			if err := call(c); err != unix.EIO {

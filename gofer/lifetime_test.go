@@ -184,7 +184,7 @@ func TestConcurrency(t *testing.T) {
 }
 
 func TestServerKilled(t *testing.T) {
-	c, _, root, server := processPair(t, nil)
+	c, _, root, server := processPair(t)
 	var wg sync.WaitGroup
 	started := make(chan struct{}, 100)
 	for range 20 {
@@ -223,9 +223,7 @@ func TestUnprivileged(t *testing.T) {
 		t.Skip("needs root, to have a server that is not")
 	}
 	const nobody = 65534
-	c, dir, root, _ := processPair(t, func(attr *syscall.SysProcAttr) {
-		attr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	})
+	c, dir, root, _ := processPairAs(t, &syscall.Credential{Uid: nobody, Gid: nobody})
 	_, err := c.Create(root, "f", unix.O_RDWR, 0o600, nobody, nobody)
 	wantErrno(t, err, unix.EACCES)
 	check(t, os.Chown(dir, nobody, nobody))

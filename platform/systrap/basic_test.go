@@ -104,7 +104,7 @@ func TestFault(t *testing.T) {
 		return platform.Resume
 	}
 	if tk.start(g.as).wait(); tk.code != 55 {
-		t.Errorf("read %d", tk.code)
+		t.Errorf("read %d; faults %+v, died %v", tk.code, tk.faults, tk.died)
 	}
 	if v := g.data(0x10008); v != 77 {
 		t.Errorf("wrote %d", v)
@@ -222,7 +222,7 @@ func TestApplyThreads(t *testing.T) {
 	}
 	for _, tk := range []*task{first, second} {
 		if tk.wait(); tk.code != 2 {
-			t.Errorf("read %d", tk.code)
+			t.Errorf("read %d; faults %+v, died %v", tk.code, tk.faults, tk.died)
 		}
 	}
 }
@@ -233,7 +233,7 @@ func TestFork(t *testing.T) {
 	g := newGuest(t, p, text)
 	parent, child := g.newTask(), g.newTask()
 	parent.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
-		as, err := g.as.Fork(tk.Context)
+		as, err := g.as.Fork(tk.Context, nil)
 		if err != nil {
 			t.Error(err)
 			return platform.Resume
@@ -390,7 +390,7 @@ func TestDeath(t *testing.T) {
 	if err := g.newTask().Start(g.as); err == nil {
 		t.Error("Start in a dead address space")
 	}
-	if _, err := g.as.Fork(nil); err == nil {
+	if _, err := g.as.Fork(nil, nil); err == nil {
 		t.Error("Fork of a dead address space")
 	}
 }

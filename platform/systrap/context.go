@@ -82,14 +82,17 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rip = n.ip
 		r.Rax = errNoSys
 		c.state.Full = false
-		t.upgraded = false
 		c.finish(c.h.HandleSyscall(c))
 		return
 	}
-	t.upgraded = false
+	if t.area.inFast(t.frame) {
+		c.lock(t) // whoever answers a request has done so
+		t.area.leaveFast(t.frame, false)
+		t.mu.Unlock()
+	}
 	if !t.area.readFrame(t.frame, t.base, &c.state) {
 		t.proc.breach("no frame", n)
-		c.run.Store(runApp)
+		c.lost(t)
 		return
 	}
 	d := platform.Resume
@@ -127,7 +130,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		d = c.h.HandleFault(c, f)
 	default:
 		t.proc.breach("unexpected signal", n)
-		c.run.Store(runApp)
+		c.lost(t)
 		return
 	}
 	c.finish(d)
@@ -159,21 +162,22 @@ func (c *context) finish(d platform.Disposition) {
 			}
 		}
 		c.lock(t)
-		full := t.phase.Load() == phaseStub && !t.upgraded
-		if full && (d == platform.ResumeFull || c.intr.Load()) {
-			// All is here already.
-			t.mu.Unlock()
-			c.intr.Store(false)
-			d = c.h.HandleInterrupt(c)
-			continue
-		}
-		if d == platform.ResumeFull {
+		if d == platform.ResumeFull || c.intr.Load() {
+			if t.phase.Load() != phasePlain {
+				ok := c.complete(t)
+				t.mu.Unlock()
+				if !ok {
+					c.lost(t)
+					return
+				}
+				c.intr.Store(false)
+				d = c.h.HandleInterrupt(c)
+				continue
+			}
 			c.intr.Store(true)
 		}
-		c.run.Store(runApp)
-		if t.proc.dead.Load() {
+		if c.lost(t) {
 			t.mu.Unlock()
-			c.die(runApp)
 			return
 		}
 		if c.intr.Load() {
@@ -185,20 +189,56 @@ func (c *context) finish(d platform.Disposition) {
 	}
 }
 
+// complete makes the state full, the result of the system call included, when t
+// is in the sentry other than by a plain call. It returns false if t is no more.
+// t.mu is held.
+func (c *context) complete(t *thread) bool {
+	if t.ready() != 0 {
+		return false
+	}
+	if !t.upgraded {
+		return true
+	}
+	t.area.finishCall(t.frame, c.state.Regs.Rax)
+	t.upgraded = false
+	if !t.area.readFrame(t.frame, t.base, &c.state) {
+		t.proc.kill()
+		return false
+	}
+	return true
+}
+
 // resume lets t go on in the application. t.mu is held.
 func (c *context) resume(t *thread) {
-	if t.phase.Load() == phasePlain {
-		t.phase.Store(phaseApp)
-		t.respond(int64(c.state.Regs.Rax), 0)
+	for {
+		switch t.phase.Load() {
+		case phasePlain:
+			t.answer(phaseApp, int64(c.state.Regs.Rax), 0)
+			return
+		case phaseFast:
+			if t.phase.CompareAndSwap(phaseFast, phaseApp) {
+				t.area.reply(c.state.Regs.Rax)
+				return
+			}
+			continue
+		case phaseFastSleep:
+			t.area.reply(c.state.Regs.Rax)
+			t.answer(phaseApp, 0, 0)
+			return
+		}
+		t.ready()
+		if t.upgraded {
+			t.area.finishCall(t.frame, c.state.Regs.Rax)
+		} else {
+			t.frame = frameOffset()
+			t.area.writeFrame(t.frame, t.base, &c.state)
+		}
+		if c.intr.Load() {
+			t.kick() // the last kick may be why it is here
+		}
+		c.space.resume(t)
 		return
 	}
-	if t.upgraded {
-		t.area.finishCall(t.frame, c.state.Regs.Rax)
-	} else {
-		t.frame = frameOffset()
-		t.area.writeFrame(t.frame, t.base, &c.state)
-	}
-	c.space.resume(t)
 }
 
 // lock takes t.mu. Who holds it may need the listener.
@@ -207,6 +247,17 @@ func (c *context) lock(t *thread) {
 		c.Blocking()
 		t.mu.Lock()
 	}
+}
+
+// lost leaves c to the reaper if its process has died or has been killed. It
+// returns true if the Handler knows of the death already.
+func (c *context) lost(t *thread) bool {
+	c.run.Store(runApp)
+	if !t.proc.dead.Load() {
+		return false
+	}
+	c.die(runApp)
+	return true
 }
 
 // die tells the Handler that c has died, if nobody else does; was is what c was

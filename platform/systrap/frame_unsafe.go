@@ -83,6 +83,9 @@ func (a area) readFrame(off uint64, base uint64, s *platform.State) bool {
 	r.Rip, r.Eflags = u.ip, u.eflags
 	r.Cs, r.Ss = uint64(u.cs), uint64(u.ss)
 	r.Fs_base, r.Gs_base = *a.word(areaFSBase), *a.word(areaGSBase)
+	if r.Gs_base == base {
+		r.Gs_base = 0
+	}
 	r.Orig_rax = ^uint64(0)
 	s.Full = true
 	return true
@@ -114,6 +117,10 @@ func (a area) writeFrame(off uint64, base uint64, s *platform.State) {
 	u.sigmask = 0
 	*a.word(areaFSBase) = canonical(r.Fs_base)
 	*a.word(areaGSBase) = canonical(r.Gs_base)
+	if r.Gs_base == 0 {
+		*a.word(areaGSBase) = base // for patched sites
+	}
+	*a.word(areaSelf) = base
 }
 
 // canonical returns v if it can be the base of a segment, else 0.

@@ -29,15 +29,29 @@ const (
 const (
 	areaFSBase = 0
 	areaGSBase = 8
-	areaCalls  = 256
-	maxCalls   = (stackStart - areaCalls) / callSize
-	callSize   = 64
+	areaSelf   = 16 // the area's own address
+
+	// A call of a patched site: one cache line for the request and the answer,
+	// one that is the stub's own, one that seldom changes.
+	areaRequest = 64
+	areaNr      = 68
+	areaIP      = 72 // of the return; then the result
+	areaArgs    = 80
+	areaSP      = 128
+	areaFlags   = 136
+	areaReturn  = 144
+	areaPoll    = 192 // not 0: the sentry polls areaRequest
+	areaSpin    = 196 // how often the stub looks for the answer before it sleeps
+
+	areaCalls = 256
+	maxCalls  = (stackStart - areaCalls) / callSize
+	callSize  = 64
 )
 
 // Offsets in the stub, and what seccomp and signals report as the instruction
 // pointer of its system calls (2 is the instruction's length).
 const (
-	stubSize     = 0x700
+	stubSize     = 0x880
 	stubTextSize = 0x1000
 
 	offHandler    = 0x000
@@ -49,12 +63,24 @@ const (
 	offNewProcess = 0x500
 	offNewThread  = 0x600
 
+	// The path of patched sites, and the points in it that matter when a signal
+	// comes.
+	offFast      = 0x700
+	offPush      = 0x720 // PUSHFQ; SP is the area's
+	offPost      = 0x7a0 // the instruction that posts the request
+	offFastSleep = 0x800
+	offReturn    = 0x840 // POPFQ; then SP is restored, then it jumps to CX
+	offSlow      = 0x860 // POPFQ; then SP is restored, then it jumps to CX-2
+	popLength    = 1
+	spLength     = 9 // of the instruction that restores SP
+
 	ipHandoff    = stubText + offHandoff + 2
 	ipSigreturn  = stubText + offSigreturn + 2
 	ipCall       = stubText + offCall + 2
 	ipClone      = stubText + offClone + 2
 	ipNewProcess = stubText + offNewProcess + 2
 	ipNewThread  = stubText + offNewThread + 2
+	ipFastSleep  = stubText + offFastSleep + 2
 )
 
 // nrHandoff is the number of the call by which the stub waits for a command. No
@@ -65,6 +91,7 @@ const nrHandoff = 0x100000
 const (
 	kindDone   = 0x100 // ready for a command; all calls of the last one succeeded
 	kindFailed = 0x101 // a call of the last command failed
+	kindSleep  = 0x102 // tired of looking for the answer to a request
 )
 
 // Commands to the stub, the answer to a handoff: the kind in the low byte, flags,
@@ -78,6 +105,14 @@ const (
 	cmdRide       = 0x100 // resume after the calls
 	cmdCountShift = 16
 	cmdFrameShift = 32
+)
+
+// Values of areaRequest.
+const (
+	requestNone      = 0 // or answered
+	requestPosted    = 1
+	requestTaken     = 2
+	requestWithdrawn = 3
 )
 
 // interruptSignal brings a thread that runs application code into the stub's

@@ -21,17 +21,18 @@ type worker struct {
 // listen receives and serves notifications while w has the role.
 func (w *worker) listen() {
 	p := w.p
-	for p.role.Load() == w {
+	defer func() {
+		if p.workers.Add(-1) == 0 && p.closing.Load() {
+			close(p.stopped)
+		}
+	}()
+	for p.role.Load() == w && !p.closing.Load() {
 		switch e := receive(p.listener, &w.n); e {
 		case 0:
 			w.handle()
 		case unix.EINTR, unix.ENOENT:
 		default:
 			p.logf("systrap: seccomp listener: %v", e)
-			return
-		}
-		if p.closing.Load() {
-			close(p.stopped)
 			return
 		}
 	}
@@ -41,6 +42,7 @@ func (w *worker) listen() {
 func (p *Platform) passRole(w *worker) {
 	next := &worker{p: p}
 	if p.role.CompareAndSwap(w, next) {
+		p.workers.Add(1)
 		go next.listen()
 	}
 }
@@ -82,34 +84,75 @@ func (w *worker) handle() {
 		unix.Kill(int(n.tid), unix.SIGKILL)
 		return
 	}
-	stub := n.ip >= stubText && n.ip < stubText+stubSize
-	switch t.phase.Load() {
+	for !t.notified(w, n) {
+	}
+}
+
+// notified serves n, t's notification. It returns false when it is to be tried
+// again because t's phase has changed meanwhile.
+func (t *thread) notified(w *worker, n *notification) bool {
+	p := t.proc.p
+	switch ph := t.phase.Load(); ph {
 	case phaseApp:
-		t.notif = n.id
-		t.rode.Store(false)
-		if !stub {
-			t.phase.Store(phasePlain)
+		if n.ip < stubText || n.ip >= stubText+stubSize {
+			t.notif = n.id
+			if !t.phase.CompareAndSwap(phaseApp, phasePlain) {
+				return false
+			}
+			t.upgraded = false
 			w.serve(t, 0)
-			return
+			return true
+		}
+		if t.fastSleep(n) {
+			// The answer came just before.
+			respond(p.listener, &response{id: n.id})
+			return true
 		}
 		if sig := n.args[0]; t.handoff(n) && sig < kindDone && t.setFrame(n.args[2]) {
-			t.phase.Store(phaseStub)
+			t.notif = n.id
+			if !t.phase.CompareAndSwap(phaseApp, phaseStub) {
+				return false
+			}
+			t.upgraded = false
+			t.rode.Store(false)
 			w.serve(t, int(sig))
-			return
+			return true
+		}
+	case phaseFast:
+		switch {
+		case t.fastSleep(n):
+			t.notif = n.id
+			return t.phase.CompareAndSwap(phaseFast, phaseFastSleep)
+		case t.handoff(n) && n.args[0] == interruptSignal && t.setFrame(n.args[2]):
+			t.notif = n.id
+			return t.phase.CompareAndSwap(phaseFast, phaseFastStub)
 		}
 	case phaseUpgrade:
+		if t.fastSleep(n) && !t.restarted {
+			t.restarted = true
+			respond(p.listener, &response{id: n.id, errno: -errRestartNoIntr})
+			return true
+		}
 		if t.handoff(n) && n.args[0] == interruptSignal && t.setFrame(n.args[2]) {
 			t.notif = n.id
+			t.restarted = false
 			t.phase.Store(phaseStub)
 			t.done <- result{}
-			return
+			return true
 		}
 	case phaseCalls:
 		if t.approve(n) {
-			return
+			return true
 		}
 	}
 	t.proc.breach("not a call that was commanded", n)
+	return true
+}
+
+// fastSleep says whether n is the stub's call by which t waits to be told to look
+// again for the answer to its request.
+func (t *thread) fastSleep(n *notification) bool {
+	return n.ip == ipFastSleep && n.nr == nrHandoff && n.args[0] == kindSleep && n.args[3] == t.base
 }
 
 // handoff says whether n is the stub's call by which t waits for a command. What

@@ -34,7 +34,8 @@ type Platform struct {
 
 	procs   sync.WaitGroup
 	closing atomic.Bool
-	stopped chan struct{} // closed when the listener has seen closing
+	workers atomic.Int32  // goroutines in listen
+	stopped chan struct{} // closed when there is none after closing
 	anchor  chan struct{} // closed to let the template's parent thread end
 }
 
@@ -63,18 +64,32 @@ func (p *Platform) HostSyscalls() []platform.HostSyscall {
 	}
 }
 
+// dismiss ends all workers that listen. Each leaves after the next notification,
+// so the zygote makes as many calls as it takes.
+func (p *Platform) dismiss() {
+	t := p.zygote
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		t.calls, t.next, t.ride = make([]call, maxCalls), 0, false
+		for i := range t.calls {
+			t.calls[i].nr = unix.SYS_GETPID
+		}
+		t.area.putCalls(t.calls)
+		t.command(phaseCalls, cmdCalls|maxCalls<<cmdCountShift)
+		select {
+		case <-p.stopped:
+			return
+		case <-t.done:
+		}
+	}
+}
+
 // Close implements platform.Platform.
 func (p *Platform) Close() error {
-	p.closing.Store(true)
 	if p.zygote != nil {
-		// The zygote's report wakes the listener.
-		p.zygote.mu.Lock()
-		p.zygote.phase.Store(phaseCalls)
-		p.zygote.calls, p.zygote.next = []call{{nr: nrHandoff}}, 0
-		p.zygote.area.putCalls(p.zygote.calls)
-		p.zygote.command(cmdCalls | 1<<cmdCountShift)
-		p.zygote.mu.Unlock()
-		<-p.stopped
+		p.closing.Store(true)
+		p.dismiss()
 		p.zygote.proc.kill()
 	}
 	p.procs.Wait()

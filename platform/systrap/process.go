@@ -31,9 +31,28 @@ const (
 	phaseStub
 	// phaseCalls: it makes the calls that it was told to make.
 	phaseCalls
-	// phaseUpgrade: it is on its way from phasePlain to phaseStub.
+	// phaseUpgrade: it is on its way from phasePlain or phaseFast to phaseStub.
 	phaseUpgrade
+	// phaseFast: it looks for the answer to its request in its area.
+	phaseFast
+	// phaseFastSleep: it is tired of that, and waits to be woken.
+	phaseFastSleep
+	// phaseFastStub: a signal has brought it from phaseFast into the stub's
+	// handler.
+	phaseFastStub
 )
+
+// The phases change as follows. L is the listener, S the spinner, and all other
+// changes are made by who holds the thread's mu.
+//
+//	App ----L---> Plain ----------> App             a system call and its result
+//	App ----L---> Stub -----------> App             a signal, and back by a frame
+//	              Stub -> Calls -L-> Stub or App    commanded calls
+//	              Plain -> Upgrade -L-> Stub
+//	App ----S---> Fast -----------> App             a patched site's system call
+//	              Fast -L-> FastSleep ---> App
+//	              Fast -L-> FastStub ----> Stub
+//	              Fast -> Upgrade -L-> Stub
 
 // A thread is a thread of a stub process.
 type thread struct {
@@ -43,20 +62,22 @@ type thread struct {
 	base uint64 // address of its area in its process
 	area area   // the same as the sentry sees it
 
-	// phase changes to phasePlain and phaseStub by the listener, and from there
-	// by who holds mu.
 	phase atomic.Uint32
 	// mu is held to answer the thread's notification.
 	mu sync.Mutex
-	// notif is the notification that the thread waits for, in phasePlain and
-	// phaseStub.
+	// notif is the notification that the thread waits for, in phasePlain,
+	// phaseStub, phaseFastSleep and phaseFastStub.
 	notif uint64
 	// frame is the offset in the area of the frame to resume with, in
-	// phaseStub; 0 if there is none.
+	// phaseStub and phaseFastStub.
 	frame uint64
 	// upgraded says that the frame is that of a system call which is being
-	// served: its result is to be put there.
+	// served, and is about to be made again: finishCall puts the result there.
 	upgraded bool
+
+	// restarted says that the thread has been told to start a fast sleep again on
+	// its way through phaseUpgrade. It is the listener's.
+	restarted bool
 
 	// The calls that the thread is to make, of which next have been made. ride
 	// means that it resumes after the last. Written by who holds mu in
@@ -96,15 +117,16 @@ func newThread(proc *process, tid, slot int) *thread {
 	}
 }
 
-// respond answers the thread's notification. If the thread has died the reaper
-// sees to the rest.
-func (t *thread) respond(val int64, errno int32) {
+// answer answers the thread's notification, and so lets it go on, in phase. If
+// the thread has died the reaper sees to the rest.
+func (t *thread) answer(phase uint32, val int64, errno int32) {
 	r := response{id: t.notif, val: val, errno: errno}
+	t.phase.Store(phase)
 	respond(t.proc.p.listener, &r)
 }
 
 // command lets a thread in phaseStub carry out cmd.
-func (t *thread) command(cmd uint64) { t.respond(int64(cmd), 0) }
+func (t *thread) command(phase uint32, cmd uint64) { t.answer(phase, int64(cmd), 0) }
 
 // run has a thread in phaseStub make calls, at most maxCalls, and waits until it
 // has. It returns the result of the last. t.mu is held.
@@ -114,8 +136,7 @@ func (t *thread) run(kind uint64, calls []call) (uint64, unix.Errno) {
 	}
 	t.calls, t.next, t.ride = calls, 0, false
 	t.area.putCalls(calls)
-	t.phase.Store(phaseCalls)
-	t.command(kind | uint64(len(calls))<<cmdCountShift)
+	t.command(phaseCalls, kind|uint64(len(calls))<<cmdCountShift)
 	r := t.await(t.done)
 	return r.val, r.errno
 }
@@ -132,17 +153,53 @@ func (t *thread) await(c chan result) result {
 	}
 }
 
-// upgrade brings a thread from phasePlain to phaseStub: its system call is made
-// to start again, but a signal is there first. t.mu is held.
-//
-// If the application has blocked the signal by a forged frame, the call starts
-// again, which the listener takes as a breach.
-func (t *thread) upgrade() unix.Errno {
-	t.phase.Store(phaseUpgrade)
-	t.kick()
-	t.respond(0, -errRestartNoIntr)
+// inSentry says whether the thread waits for the sentry in an upcall, or without a
+// context. If mu is held it stays so.
+func (t *thread) inSentry() bool {
+	switch t.phase.Load() {
+	case phasePlain, phaseStub, phaseFast, phaseFastSleep, phaseFastStub:
+		return true
+	}
+	return false
+}
+
+// ready brings a thread that is in the sentry to phaseStub. t.mu is held.
+func (t *thread) ready() unix.Errno {
+	for {
+		switch ph := t.phase.Load(); ph {
+		case phaseStub:
+			return 0
+		case phasePlain, phaseFastSleep:
+			// The call is made to start again, but a signal is there first. If
+			// the application has blocked the signal by a forged frame, the call
+			// does start again, which the listener takes as a breach.
+			t.kick()
+			t.answer(phaseUpgrade, 0, -errRestartNoIntr)
+			return t.upgrade(ph == phaseFastSleep)
+		case phaseFast:
+			if t.phase.CompareAndSwap(phaseFast, phaseUpgrade) {
+				t.kick()
+				return t.upgrade(true)
+			}
+		case phaseFastStub:
+			t.area.leaveFast(t.frame, true)
+			t.upgraded = true
+			t.phase.Store(phaseStub)
+			return 0
+		default:
+			panic("systrap: the thread is not in the sentry")
+		}
+	}
+}
+
+// upgrade waits until the listener has seen the thread go from phaseUpgrade to
+// phaseStub.
+func (t *thread) upgrade(fast bool) unix.Errno {
 	if r := t.await(t.done); r.errno != 0 {
 		return r.errno
+	}
+	if fast {
+		t.area.leaveFast(t.frame, true)
 	}
 	t.upgraded = true
 	return 0
@@ -157,14 +214,6 @@ func (t *thread) kick() {
 	if !t.proc.dead.Load() {
 		unix.RawSyscall(unix.SYS_TGKILL, uintptr(t.proc.pid), uintptr(t.tid), interruptSignal)
 	}
-}
-
-// ready brings a thread in phasePlain or phaseStub to phaseStub. t.mu is held.
-func (t *thread) ready() unix.Errno {
-	if t.phase.Load() == phasePlain {
-		return t.upgrade()
-	}
-	return 0
 }
 
 // kill ends the process. It does not wait for that.

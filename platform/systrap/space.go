@@ -141,18 +141,15 @@ func (s *space) borrow(own *context) *thread {
 			t.mu.Unlock()
 			return nil
 		}
-		switch t.phase.Load() {
-		case phaseStub:
-			return t
-		case phasePlain:
-			if t.upgrade() != 0 {
+		if t.inSentry() {
+			if t.ready() != 0 {
 				t.mu.Unlock()
 				return nil
 			}
 			return t
 		}
 		t.want.Store(true)
-		if ph := t.phase.Load(); ph == phasePlain || ph == phaseStub {
+		if t.inSentry() {
 			if t.want.CompareAndSwap(true, false) {
 				continue // the listener was too early to see it
 			}
@@ -216,21 +213,19 @@ func (s *space) resume(t *thread) {
 		}
 		calls = calls[maxCalls:]
 	}
-	cmd := uint64(cmdResume)
+	cmd, phase := uint64(cmdResume), uint32(phaseApp)
 	if len(calls) > 0 {
 		t.calls, t.next, t.ride = calls, 0, true
 		t.area.putCalls(calls)
 		cmd = cmdCalls | cmdRide | uint64(len(calls))<<cmdCountShift
 		t.rode.Store(true)
-		t.phase.Store(phaseCalls)
-	} else {
-		t.phase.Store(phaseApp)
+		phase = phaseCalls
 	}
-	t.command(cmd | t.frame<<cmdFrameShift)
+	t.command(phase, cmd|t.frame<<cmdFrameShift)
 }
 
 // Fork implements platform.AddressSpace.
-func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
+func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSpace, error) {
 	own, _ := c.(*context)
 	if own != nil && own.space != s {
 		own = nil
@@ -249,7 +244,7 @@ func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: s.p, proc: child.proc, text: s.text, parked: []*thread{child}}, nil
+	return &space{p: s.p, proc: child.proc, text: text, parked: []*thread{child}}, nil
 }
 
 // Release implements platform.AddressSpace.
@@ -280,12 +275,9 @@ func (c *context) launch(t *thread) {
 	t.upgraded = false
 	t.frame = frameOffset()
 	t.area.writeFrame(t.frame, t.base, &c.state)
-	c.run.Store(runApp)
-	if t.proc.dead.Load() {
-		c.die(runApp)
-		return
+	if !c.lost(t) {
+		c.space.resume(t)
 	}
-	c.space.resume(t)
 }
 
 // admit binds a thread of the process to c.

@@ -24,10 +24,24 @@
 #define AREA_GSBASE 8
 #define AREA_CALLS 256
 #define CALL_SIZE $64
+#define AREA_REQUEST 64
+#define AREA_NR 68
+#define AREA_IP 72
+#define AREA_ARGS 80
+#define AREA_SP 128
+#define AREA_FLAGS 136
+#define AREA_RETURN 144
+#define AREA_POLL 192
+#define AREA_SPIN 196
+
+#define REQUEST_NONE $0
+#define REQUEST_POSTED $1
+#define REQUEST_WITHDRAWN $3
 
 #define NR_HANDOFF $0x100000
 #define KIND_DONE $0x100
 #define KIND_FAILED $0x101
+#define KIND_SLEEP $0x102
 
 #define CMD_RESUME $0
 #define CMD_CALLS $1
@@ -179,8 +193,89 @@ newthread:
 	XORL AX, AX
 	JMP done
 
-	// Offset 0x700: the end, and what lies behind it.
+	// Offset 0x700: a system call of a patched site. CX is the address after its
+	// SYSCALL, R11 is free, GS is the area; all else is the application's and
+	// stays as it is, flags and stack included. fast_unsafe.go knows what is to be
+	// done when a signal comes in the midst of this, from the offsets.
 	PCALIGN $256
+	MOVQ SP, AREA_SP(GS)
+	RDGSBASEQ SP
+	LEAQ (AREA_FLAGS+8)(SP), SP
+
+	// Offset 0x720: the stack is the area's.
+	PCALIGN $32
+	BYTE $0x9c // PUSHFQ
+	CMPL AREA_POLL(GS), $0
+	JEQ slow
+	MOVL AX, AREA_NR(GS)
+	MOVQ CX, AREA_IP(GS)
+	MOVQ CX, AREA_RETURN(GS)
+	MOVQ DI, AREA_ARGS(GS)
+	MOVQ SI, (AREA_ARGS+8)(GS)
+	MOVQ DX, (AREA_ARGS+16)(GS)
+	MOVQ R10, (AREA_ARGS+24)(GS)
+	MOVQ R8, (AREA_ARGS+32)(GS)
+	MOVQ R9, (AREA_ARGS+40)(GS)
+	JMP post
+
+	// Offset 0x7a0: the call is posted.
+	PCALIGN $32
+post:
+	MOVL REQUEST_POSTED, AREA_REQUEST(GS)
+spin:
+	MOVL AREA_SPIN(GS), R11
+again:
+	CMPL AREA_REQUEST(GS), REQUEST_NONE
+	JEQ answered
+	PAUSE
+	DECL R11
+	JNZ again
+	// Nobody has answered for long. If nobody has even seen it, take it back.
+	MOVL REQUEST_POSTED, AX
+	MOVL REQUEST_WITHDRAWN, R11
+	LOCK
+	CMPXCHGL R11, AREA_REQUEST(GS)
+	JNE sleep
+	MOVL AREA_NR(GS), AX
+	JMP slow
+sleep:
+	MOVL KIND_SLEEP, DI
+	RDGSBASEQ R10
+	MOVL NR_HANDOFF, AX
+	JMP fastsleep
+
+	// Offset 0x800: wait for the answer without spinning.
+	PCALIGN $64
+fastsleep:
+	SYSCALL
+	JMP spin
+
+answered:
+	MOVQ AREA_IP(GS), AX
+	MOVQ AREA_RETURN(GS), CX
+	MOVQ AREA_ARGS(GS), DI
+	MOVQ (AREA_ARGS+8)(GS), SI
+	MOVQ (AREA_ARGS+16)(GS), DX
+	MOVQ (AREA_ARGS+24)(GS), R10
+	JMP return
+
+	// Offset 0x840: back, the result in AX.
+	PCALIGN $32
+return:
+	BYTE $0x9d // POPFQ
+	MOVQ AREA_SP(GS), SP
+	JMP CX
+
+	// Offset 0x860: back to the site's own SYSCALL.
+	PCALIGN $32
+slow:
+	BYTE $0x9d // POPFQ
+	MOVQ AREA_SP(GS), SP
+	LEAQ -2(CX), R11
+	JMP R11
+
+	// Offset 0x880: the end, and what lies behind it.
+	PCALIGN $32
 	UD2
 	RET
 

@@ -166,6 +166,7 @@ func (p *Platform) open() (err error) {
 	w := &worker{p: p}
 	t.phase.Store(phaseCalls) // of which we have seen none
 	p.role.Store(w)
+	p.workers.Add(1)
 	go w.listen()
 	t.mu.Lock()
 	r := t.await(t.done)
@@ -228,12 +229,24 @@ func (p *Platform) start(l *launch) (int, error) {
 	return r.pid, nil
 }
 
+// Instructions of one byte.
+const (
+	pushfq = 0x9c
+	popfq  = 0x9d
+	int3   = 0xcc
+)
+
 // writeText makes the file with the stub's code.
 func (p *Platform) writeText() error {
 	code := unsafe.Slice((*byte)(stubAddr()), stubSize)
-	for _, off := range []int{offHandoff, offSigreturn, offCall, offClone, offNewProcess, offNewThread} {
+	for _, off := range []int{offHandoff, offSigreturn, offCall, offClone, offNewProcess, offNewThread, offFastSleep} {
 		if code[off] != 0x0f || code[off+1] != 0x05 {
 			return fmt.Errorf("no SYSCALL at offset %#x", off)
+		}
+	}
+	for off, b := range map[int]byte{offPush: pushfq, offReturn: popfq, offSlow: popfq} {
+		if code[off] != b {
+			return fmt.Errorf("no %#x at offset %#x", b, off)
 		}
 	}
 	var err error
@@ -242,7 +255,7 @@ func (p *Platform) writeText() error {
 	}
 	page := make([]byte, stubTextSize)
 	for i := range page {
-		page[i] = 0xcc // INT3
+		page[i] = int3
 	}
 	copy(page, code)
 	if _, err = unix.Write(p.text, page); err != nil {

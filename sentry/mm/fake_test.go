@@ -11,7 +11,10 @@ import (
 )
 
 // fakePlatform has address spaces that only note what is mapped.
-type fakePlatform struct{ lo, hi uint64 }
+type fakePlatform struct {
+	lo, hi uint64
+	mf     *memfile.File
+}
 
 func (p *fakePlatform) Name() string                                 { return "fake" }
 func (p *fakePlatform) UserRange() (lo, hi uint64)                   { return p.lo, p.hi }
@@ -19,7 +22,7 @@ func (p *fakePlatform) NewContext(platform.Handler) platform.Context { return ni
 func (p *fakePlatform) HostSyscalls() []platform.HostSyscall         { return nil }
 func (p *fakePlatform) Close() error                                 { return nil }
 func (p *fakePlatform) NewAddressSpace(platform.Text) (platform.AddressSpace, error) {
-	return &fakeAS{pages: map[uint64]hostPage{}}, nil
+	return &fakeAS{pages: map[uint64]hostPage{}, mf: p.mf}, nil
 }
 
 // A hostPage is what the host maps at a page.
@@ -32,6 +35,7 @@ type hostPage struct {
 
 type fakeAS struct {
 	pages    map[uint64]hostPage
+	mf       *memfile.File
 	ops      int
 	released bool
 	err      error
@@ -48,6 +52,11 @@ func (s *fakeAS) Apply(_ platform.Context, ops []platform.Op) error {
 			s.bad = "unaligned or empty op"
 		}
 		for a := o.Addr; a < o.Addr+o.Length; a += pageSize {
+			// What goes away is not anybody else's yet: this panics if it is
+			// free already.
+			if p, ok := s.pages[a]; ok && o.Kind != platform.Protect && p.fd == s.mf.FD() {
+				s.mf.Refs(memfile.Range{Start: p.off, End: p.off + pageSize})
+			}
 			switch o.Kind {
 			case platform.Map:
 				if o.Private && o.Prot&unix.PROT_WRITE != 0 {
@@ -73,7 +82,7 @@ func (s *fakeAS) Fork(platform.Context, platform.Text) (platform.AddressSpace, e
 	if s.err != nil {
 		return nil, s.err
 	}
-	child := &fakeAS{pages: map[uint64]hostPage{}}
+	child := &fakeAS{pages: map[uint64]hostPage{}, mf: s.mf}
 	for a, p := range s.pages {
 		child.pages[a] = p
 	}
@@ -95,7 +104,7 @@ func newMemfile(t testing.TB) *memfile.File {
 }
 
 func newMM(t testing.TB, mf *memfile.File, l Layout) *MemoryManager {
-	m, err := New(&fakePlatform{l.Min, l.Max}, mf, l)
+	m, err := New(&fakePlatform{l.Min, l.Max, mf}, mf, l)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,9 @@ func (m *MemoryManager) move(r *remap, v vma) error {
 		}
 	}
 	if r.flags&unix.MREMAP_DONTUNMAP != 0 {
-		m.changeVMAs(r.old, r.old+r.oldLen, func(v *vma) { v.flags &^= vmaLocked | vmaLockOnFault })
+		// Linux unlocks the whole mapping, not just what moves.
+		e := m.vmas.Find(r.old)
+		m.changeVMAs(e.Start, e.End, func(v *vma) { v.flags &^= vmaLocked | vmaLockOnFault })
 	}
 	m.insertVMA(start, end, v)
 	if r.oldLen > 0 {

@@ -4,7 +4,7 @@
 set -eu
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "$0")/cases"
-cflags="-std=gnu11 -D_GNU_SOURCE -O1 -s -Wall -Wextra -Wno-return-type -Wno-missing-field-initializers -Wno-unused-result -Wno-nonnull -Wno-stringop-overflow -Wno-stringop-overread -pthread"
+cflags="-std=gnu11 -D_GNU_SOURCE -O1 -s -Wall -Wextra -Wno-return-type -Wno-psabi -Wno-missing-field-initializers -Wno-unused-result -Wno-nonnull -Wno-stringop-overflow -Wno-stringop-overread -pthread"
 {
 	for f in *.c; do
 		echo "$cflags -static -o $out/${f%.c} $f -lrt"

@@ -4,16 +4,6 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
-static void copy_self(const char *to)
-{
-	char b[65536];
-	int in = OK(open(self_path, O_RDONLY)), out = OK(open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755)), n;
-	while ((n = OK(read(in, b, sizeof b))) > 0)
-		EQ(write(out, b, n), n);
-	OK(close(in));
-	OK(close(out));
-}
-
 #define RUN(...)                                                             \
 	({                                                                   \
 		pid_t k_ = OK(fork());                                       \

@@ -256,6 +256,18 @@ __attribute__((unused)) static int get_file(const char *path, char *buf, int siz
 	return n;
 }
 
+// Copies this program to a file that everybody may execute: where the program itself
+// lies need not be accessible to other users.
+__attribute__((unused)) static void copy_self(const char *to)
+{
+	char b[65536];
+	int in = OK(open(self_path, O_RDONLY)), out = OK(open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755)), n;
+	while ((n = OK(read(in, b, sizeof b))) > 0)
+		EQ(write(out, b, n), n);
+	OK(close(in));
+	OK(close(out));
+}
+
 // Gives up every privilege: uid and gid 65534, no groups, no capabilities.
 __attribute__((unused)) static void become_nobody(void)
 {

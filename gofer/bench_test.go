@@ -2,62 +2,10 @@ package gofer
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-// serverEnv makes the test binary a server of the tree on descriptor 4 to the
-// client on descriptor 3.
-const serverEnv = "GOFER_TEST_SERVER"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(serverEnv) == "" {
-		os.Exit(m.Run())
-	}
-	if os.Getenv("GOFER_ECHO") != "" {
-		echo()
-	}
-	s, err := NewServer(3, []Tree{{FD: 4, Connect: true}})
-	if err == nil {
-		err = s.Serve()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// processPair is dirPair with the server in a process of its own, as it is in
-// use.
-func processPair(t testing.TB) (*Client, string, Node, *os.Process) {
-	t.Helper()
-	dir := t.TempDir()
-	root, err := os.Open(dir)
-	check(t, err)
-	defer root.Close()
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	check(t, err)
-	conn := os.NewFile(uintptr(p[0]), "server's end")
-	defer conn.Close()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), serverEnv+"=1")
-	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{conn, root}
-	check(t, cmd.Start())
-	conn.Close()
-	c, err := Dial(p[1])
-	check(t, err)
-	t.Cleanup(func() {
-		c.Close()
-		cmd.Wait()
-	})
-	r, err := c.Attach(0)
-	check(t, err)
-	return c, dir, r.Node, cmd.Process
-}
 
 func BenchmarkGetattr(b *testing.B) {
 	c, _, root, _ := processPair(b)
@@ -157,36 +105,17 @@ func BenchmarkReaddir(b *testing.B) {
 
 // BenchmarkSeqpacket is the hand-off alone by messages on a socket, to compare.
 func BenchmarkSeqpacket(b *testing.B) {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	check(b, err)
-	conn := os.NewFile(uintptr(p[0]), "")
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "GOFER_ECHO=1", serverEnv+"=1")
-	cmd.ExtraFiles = []*os.File{conn}
-	check(b, cmd.Start())
-	conn.Close()
+	conn := startProcess(b, echoEnv, "1", nil)
 	buf := make([]byte, 128)
 	for b.Loop() {
-		if _, err := unix.Write(p[1], buf); err != nil {
+		if _, err := unix.Write(conn, buf); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := unix.Read(p[1], buf); err != nil {
+		if _, err := unix.Read(conn, buf); err != nil {
 			b.Fatal(err)
 		}
 	}
-	unix.Close(p[1])
-	cmd.Wait()
-}
-
-func echo() {
-	buf := make([]byte, 128)
-	for {
-		n, err := unix.Read(3, buf)
-		if n <= 0 || err != nil {
-			os.Exit(0)
-		}
-		unix.Write(3, buf[:n])
-	}
+	unix.Close(conn)
 }
 
 // BenchmarkNativeOpen does what BenchmarkOpen does without a gofer.

@@ -172,7 +172,7 @@ func (c *Client) watch(conn int) {
 	for i := range c.slots {
 		w := c.mem.state(i)
 		w.Store(stateClosed)
-		futexWake(w, 1)
+		futexWake(w, 1, anySleeper)
 	}
 	close(c.done)
 	c.waiters.mu.Lock()
@@ -272,8 +272,13 @@ func (c *Client) call(s *slot, code op) (decoder, unix.Errno) {
 	}
 	pending := c.mem.pending()
 	pending.Or(1 << s.i)
-	if c.mem.spinning().Load() == 0 {
-		futexWake(pending, 1)
+	mode := c.mem.polling().Load()
+	if mode&pollServer == 0 {
+		wakeWorker(pending)
+	}
+	if mode&pollClient != 0 && !c.spin.poll(state, spinClient, isAnswered) && pending.Load()&(1<<s.i) != 0 {
+		// The worker that said it polls does not run.
+		wakeWorker(pending)
 	}
 	if !c.await(state) {
 		return decoder{}, unix.EIO
@@ -298,14 +303,8 @@ func (c *Client) call(s *slot, code op) (decoder, unix.Errno) {
 // maxErrno is the greatest errno there can be (MAX_ERRNO).
 const maxErrno = 4095
 
-// spinClient is how long a call polls for its reply at most.
-const spinClient = 30 * time.Microsecond
-
-func isAnswered(v uint32) bool { return v != statePosted }
-
 // await waits for the reply; false means that the server is gone.
 func (c *Client) await(state *atomic.Uint32) bool {
-	c.spin.poll(state, spinClient, isAnswered)
 	for {
 		switch v := state.Load(); v {
 		case stateDone:
@@ -315,7 +314,7 @@ func (c *Client) await(state *atomic.Uint32) bool {
 		case statePosted:
 			state.CompareAndSwap(statePosted, stateWaiting)
 		default:
-			futexWait(state, v)
+			futexWait(state, v, anySleeper)
 		}
 	}
 }

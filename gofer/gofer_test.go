@@ -2,15 +2,44 @@ package gofer
 
 import (
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// pair runs a server of the given trees in this process and returns a client
-// of it; both end with the test.
+// inProcess says where pair runs its servers.
+var inProcess = true
+
+// pair runs a server of the given trees, in this process or in one of its own,
+// and returns a client of it; both end with the test.
 func pair(t testing.TB, trees ...Tree) *Client {
 	t.Helper()
+	if !inProcess {
+		var files []*os.File
+		var flags []string
+		for _, tr := range trees {
+			fd, e := fcntlDup(tr.FD)
+			if e != 0 {
+				t.Fatal(e)
+			}
+			f := os.NewFile(uintptr(fd), "tree")
+			defer f.Close()
+			files = append(files, f)
+			v := 0
+			for bit, on := range map[int]bool{treeReadOnly: tr.ReadOnly, treeShared: tr.Shared, treeConnect: tr.Connect} {
+				if on {
+					v |= bit
+				}
+			}
+			flags = append(flags, strconv.Itoa(v))
+		}
+		c, err := Dial(startProcess(t, serverEnv, strings.Join(flags, " "), files))
+		check(t, err)
+		t.Cleanup(c.Close)
+		return c
+	}
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

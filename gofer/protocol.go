@@ -13,7 +13,7 @@ const (
 
 	headerArea  = 4096 // bytes of the control page at the start of the memory
 	offPending  = 0    // uint32: bit i set, slot i holds a request
-	offSpinning = 64   // uint32: nonzero while a worker polls the pending word
+	offPolling  = 64   // uint32: pollServer, pollClient
 	offState    = 128  // uint32 of slot i at offState + i*stateStride
 	stateStride = 64   // one cache line a slot
 
@@ -48,6 +48,20 @@ const (
 	maxGetattr  = 256  // targets of one getattr
 	maxReleases = 64   // handles released along with one request
 	maxXattr    = 64 << 10
+)
+
+// What the polling word says.
+const (
+	pollServer = 1 << iota // a worker polls the pending word: no need to wake one
+	pollClient             // a processor is free: the client does well to poll
+)
+
+// The bits by which workers sleep on the pending word. The first worker is
+// woken before all others, so that while one request is made at a time it is
+// always the same thread that serves, on the processor where it ran before.
+const (
+	firstWorker = 1 << iota
+	otherWorker
 )
 
 // op is a request's operation.

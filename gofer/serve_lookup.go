@@ -86,7 +86,8 @@ func (w *worker) walk(d *decoder) (int, unix.Errno) {
 	for stop == stopNone && len(d.b) > 0 {
 		name := d.name()
 		last := len(d.b) == 0
-		if h, e = w.step(n, name, last, flags&walkHandles != 0); e != 0 {
+		var link int
+		if h, link, e = w.step(n, name, last, flags&walkHandles != 0); e != 0 {
 			stop = stopError
 			if e == unix.ENOENT {
 				stop, e = stopMissing, 0
@@ -109,16 +110,13 @@ func (w *worker) walk(d *decoder) (int, unix.Errno) {
 			w.s.nodes.put(n)
 			n = next
 		case unix.S_IFLNK:
-			stop, e = stopSymlink, w.putLink(n.fd, name)
+			stop = stopSymlink
+			putString(&w.rep, w.text[:link])
 		default:
 			if !last {
 				stop = stopNotDir
 			}
 		}
-	}
-	if e != 0 && stop == stopSymlink {
-		// The link changed under the walk: leave it out.
-		stop = stopError
 	}
 	binary.LittleEndian.PutUint16(head[0:], uint16(stop))
 	binary.LittleEndian.PutUint16(head[2:], uint16(done))
@@ -126,42 +124,39 @@ func (w *worker) walk(d *decoder) (int, unix.Errno) {
 	return -1, 0
 }
 
-// step looks one name up, leaves its attributes in w.st and returns a handle
-// for a directory, or for any file if all is set, else 0.
-func (w *worker) step(n *node, name []byte, last, all bool) (uint64, unix.Errno) {
+// step looks one name up and leaves its attributes in w.st and, if it is a
+// symbolic link, the first link bytes of w.text as its target. It returns a
+// handle for a directory, or for any file if all is set, else 0.
+func (w *worker) step(n *node, name []byte, last, all bool) (h uint64, link int, e unix.Errno) {
 	if last && !all {
-		// Most last components are not directories: ask first.
-		e := statx(n.fd, name, unix.AT_SYMLINK_NOFOLLOW, &w.st)
-		if e != 0 || !isType(&w.st, unix.S_IFDIR) {
-			return 0, e
+		// Most last components are neither directories nor links: ask first.
+		e = statx(n.fd, name, unix.AT_SYMLINK_NOFOLLOW, &w.st)
+		if e != 0 || !isType(&w.st, unix.S_IFDIR) && !isType(&w.st, unix.S_IFLNK) {
+			return 0, 0, e
 		}
 	}
 	fd, e := openat(n.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if e != 0 {
-		return 0, e
+		return 0, 0, e
 	}
-	if e = w.statFD(fd); e != 0 {
+	if e = w.statFD(fd); e == 0 && isType(&w.st, unix.S_IFLNK) {
+		link, e = w.readLink(fd, emptyName)
+	}
+	if e != 0 || !all && !isType(&w.st, unix.S_IFDIR) {
 		closeFD(fd)
-		return 0, e
+		return 0, link, e
 	}
-	if !all && !isType(&w.st, unix.S_IFDIR) {
-		closeFD(fd)
-		return 0, 0
-	}
-	return w.adopt(fd, n.tree)
+	h, e = w.adopt(fd, n.tree)
+	return h, link, e
 }
 
-// putLink reads a symbolic link and encodes its target.
-func (w *worker) putLink(dir int, name []byte) unix.Errno {
+// readLink reads the target of a symbolic link into w.text.
+func (w *worker) readLink(dir int, name []byte) (int, unix.Errno) {
 	n, e := readlinkat(dir, name, w.text[:maxLink+1])
-	if e != 0 {
-		return e
+	if e == 0 && n > maxLink {
+		return 0, unix.ENAMETOOLONG
 	}
-	if n > maxLink {
-		return unix.ENAMETOOLONG
-	}
-	putString(&w.rep, w.text[:n])
-	return 0
+	return n, e
 }
 
 // getattr: n uint16, n targets -> n times (errno uint32, attr).
@@ -203,7 +198,12 @@ func (w *worker) readlink(d *decoder) (int, unix.Errno) {
 		return -1, e
 	}
 	defer w.s.nodes.put(t.n)
-	return -1, w.putLink(t.n.fd, t.name)
+	n, e := w.readLink(t.n.fd, t.name)
+	if e != 0 {
+		return -1, e
+	}
+	putString(&w.rep, w.text[:n])
+	return -1, 0
 }
 
 // statfs: handle -> type, bsize, blocks, bfree, bavail, files, ffree, namelen,

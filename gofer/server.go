@@ -40,13 +40,15 @@ type Server struct {
 
 	nodes nodeTable
 
-	busy     [numSlots]atomic.Bool // the slot is being served
-	closing  atomic.Bool
-	polling  atomic.Bool // a worker polls
-	spin     spinner
-	idle     atomic.Int32 // workers that are not serving
-	started  atomic.Int32 // workers
-	finished sync.WaitGroup
+	busy    [numSlots]atomic.Bool // the slot is being served
+	closing atomic.Bool
+	polling atomic.Bool // a worker polls
+	spin    spinner
+
+	idleWatch idleWatch
+	idle      atomic.Int32 // workers that are not serving
+	started   atomic.Int32 // workers
+	finished  sync.WaitGroup
 }
 
 // reservedFDs is how many descriptors the limit on handles leaves for
@@ -64,6 +66,7 @@ const reservedFDs = 256
 // room for.
 func NewServer(conn int, trees []Tree) (s *Server, err error) {
 	s = &Server{conn: conn, memFD: -1, procs: -1}
+	s.idleWatch.fd = -1
 	for i := range s.socks {
 		s.socks[i] = -1
 	}
@@ -79,6 +82,9 @@ func NewServer(conn int, trees []Tree) (s *Server, err error) {
 	s.nodes.max = int(min(max(lim.Cur, 2*reservedFDs)-reservedFDs, 1<<20))
 	if s.procs, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("gofer: opening /proc/self/fd: %w", err)
+	}
+	if err = s.idleWatch.open(); err != nil {
+		return nil, fmt.Errorf("gofer: opening /proc/loadavg: %w", err)
 	}
 	for i, t := range trees {
 		fd, e := fcntlDup(t.FD)
@@ -136,7 +142,7 @@ func (s *Server) Serve() error {
 	s.idle.Store(1)
 	s.started.Store(1)
 	s.finished.Add(1)
-	go newWorker(s).run()
+	go newWorker(s, firstWorker).run()
 
 	err := s.waitHangup()
 
@@ -147,7 +153,7 @@ func (s *Server) Serve() error {
 	go func() { s.finished.Wait(); close(done) }()
 	for tick := time.NewTicker(time.Millisecond); ; {
 		s.mem.pending().Or(1 << 31)
-		futexWake(s.mem.pending(), numSlots+1)
+		futexWake(s.mem.pending(), numSlots+1, anySleeper)
 		select {
 		case <-done:
 			tick.Stop()
@@ -179,7 +185,7 @@ func (s *Server) waitHangup() error {
 }
 
 func (s *Server) closeFiles() {
-	for _, fd := range append([]int{s.conn, s.memFD, s.procs}, s.socks[:]...) {
+	for _, fd := range append([]int{s.conn, s.memFD, s.procs, s.idleWatch.fd}, s.socks[:]...) {
 		if fd >= 0 {
 			closeFD(fd)
 		}
@@ -198,6 +204,7 @@ func (s *Server) closeFiles() {
 // with O_PATH nor AT_EMPTY_PATH.
 type worker struct {
 	s    *Server
+	bit  uint32           // firstWorker or otherWorker
 	req  [reqArea]byte    // private copy of the request
 	dir  [64 << 10]byte   // directory entries as getdents64 gives them
 	text [64<<10 + 1]byte // a link's target, an extended attribute
@@ -209,21 +216,12 @@ type worker struct {
 	rep  encoder // the reply, written straight to shared memory
 }
 
-func newWorker(s *Server) *worker { return &worker{s: s} }
+func newWorker(s *Server, bit uint32) *worker { return &worker{s: s, bit: bit} }
 
 func (w *worker) run() {
 	s := w.s
 	defer s.finished.Done()
-	// The thread differs from the others and ends with the goroutine.
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		panic(fmt.Sprintf("gofer: unshare(CLONE_FS): %v", err))
-	}
-	if err := unix.Fchdir(s.procs); err != nil {
-		panic(fmt.Sprintf("gofer: entering /proc/self/fd: %v", err))
-	}
-	unix.Umask(0)
-
+	w.enter()
 	pending := s.mem.pending()
 	for !s.closing.Load() {
 		posted := pending.Load() & (1<<numSlots - 1)
@@ -234,7 +232,7 @@ func (w *worker) run() {
 					pending.And(1<<numSlots - 1)
 					continue
 				}
-				futexWait(pending, 0)
+				futexWait(pending, 0, w.bit)
 			}
 			continue
 		}
@@ -251,16 +249,29 @@ func (w *worker) run() {
 			w.reinforce()
 		}
 		if old&(1<<numSlots-1)&^bit != 0 {
-			futexWake(pending, 1)
+			wakeWorker(pending)
 		}
 		w.serve(slot)
 		s.idle.Add(1)
 		s.busy[slot].Store(false)
 		state := s.mem.state(slot)
 		if state.Swap(stateDone) == stateWaiting {
-			futexWake(state, 1)
+			futexWake(state, 1, anySleeper)
 		}
 	}
+}
+
+// enter binds the worker to a thread of its own and sets that up.
+func (w *worker) enter() {
+	// The thread differs from the others and ends with the goroutine.
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		panic(fmt.Sprintf("gofer: unshare(CLONE_FS): %v", err))
+	}
+	if err := unix.Fchdir(w.s.procs); err != nil {
+		panic(fmt.Sprintf("gofer: entering /proc/self/fd: %v", err))
+	}
+	unix.Umask(0)
 }
 
 // reinforce starts one more worker, so that one is always free for the next
@@ -275,31 +286,31 @@ func (w *worker) reinforce() {
 		if s.started.CompareAndSwap(n, n+1) {
 			s.idle.Add(1)
 			s.finished.Add(1)
-			go newWorker(s).run()
+			go newWorker(s, otherWorker).run()
 			return
 		}
 	}
 }
 
-// spinServer is how long a worker polls for the next request at most.
-const spinServer = 50 * time.Microsecond
-
-// poll watches the pending word for a short while, if no other worker does,
-// and reports whether it has become nonzero.
+// poll watches the pending word for a short while, if that is likely to pay
+// and no other worker does, and reports whether it has become nonzero.
 func (w *worker) poll(pending *atomic.Uint32) bool {
 	s := w.s
 	if s.polling.Swap(true) {
 		return false
 	}
-	spinning := s.mem.spinning()
-	spinning.Store(1)
-	ok := s.spin.poll(pending, spinServer, isPosted)
-	spinning.Store(0)
+	found := false
+	mode := s.mem.polling()
+	if s.idleWatch.idle(w.dir[:128]) {
+		mode.Store(pollServer | pollClient)
+		found = s.spin.poll(pending, spinServer, isPosted)
+		mode.Store(pollClient)
+	} else {
+		mode.Store(0)
+	}
 	s.polling.Store(false)
-	return ok
+	return found
 }
-
-func isPosted(v uint32) bool { return v != 0 }
 
 // serve answers the request of one slot.
 func (w *worker) serve(slot int) {

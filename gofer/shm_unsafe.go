@@ -27,8 +27,8 @@ func (m memory) word(off int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&m.b[off&^3 : off+4][0]))
 }
 
-func (m memory) pending() *atomic.Uint32  { return m.word(offPending) }
-func (m memory) spinning() *atomic.Uint32 { return m.word(offSpinning) }
+func (m memory) pending() *atomic.Uint32 { return m.word(offPending) }
+func (m memory) polling() *atomic.Uint32 { return m.word(offPolling) }
 
 // state returns the state word of a slot.
 func (m memory) state(slot int) *atomic.Uint32 {
@@ -47,20 +47,36 @@ func (m memory) reply(slot int) []byte {
 	return m.b[off : off+replyArea : off+replyArea]
 }
 
+// The operations of futex(2), not private because the words are shared between
+// processes.
 const (
-	futexWaitOp = 0 // FUTEX_WAIT; not private: the word is shared between processes
-	futexWakeOp = 1 // FUTEX_WAKE
+	futexWaitBitset = 9
+	futexWakeBitset = 10
+
+	anySleeper = ^uint32(0)
 )
 
-// futexWait sleeps until the word is woken, if it holds val (futex(2)). It may
-// return early.
-func futexWait(w *atomic.Uint32, val uint32) {
-	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWaitOp, uintptr(val), 0, 0, 0)
+// futexWait sleeps until the word is woken for one of the bits, if it holds
+// val. It may return early.
+func futexWait(w *atomic.Uint32, val, bits uint32) {
+	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWaitBitset, uintptr(val), 0, 0, uintptr(bits))
 }
 
-// futexWake wakes up to n sleepers. It does not block, so it keeps the P.
-func futexWake(w *atomic.Uint32, n int) {
-	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWakeOp, uintptr(n), 0, 0, 0)
+// futexWake wakes up to n sleepers that have one of the bits, and returns how
+// many. It does not block, so it keeps the P.
+func futexWake(w *atomic.Uint32, n int, bits uint32) int {
+	woken, _, e := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWakeBitset, uintptr(n), 0, 0, uintptr(bits))
+	if e != 0 {
+		return 0
+	}
+	return int(woken)
+}
+
+// wakeWorker wakes one of the server's workers that sleep on the pending word.
+func wakeWorker(pending *atomic.Uint32) {
+	if futexWake(pending, 1, firstWorker) == 0 {
+		futexWake(pending, 1, otherWorker)
+	}
 }
 
 // sendFD sends one descriptor over a slot's socket, without blocking.

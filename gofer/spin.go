@@ -3,30 +3,28 @@ package gofer
 import (
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// A spinner decides how long a side polls a word of shared memory before it
-// sleeps. To wake a sleeper on an idle processor takes tens of microseconds in
-// a virtual machine, so while requests follow each other closely, and a
-// processor is free, polling makes a round trip many times shorter. A spinner
-// learns whether it does: a find restores its full budget, a miss halves it,
-// and once the budget is spent only every sixteenth wait polls, to see whether
-// things have changed.
-//
-// While it polls it yields the processor now and then. If the yield takes long,
-// something else wanted the processor, and that is a miss at once.
+// To wake a sleeper on an idle processor takes tens of microseconds in a
+// virtual machine. While requests follow each other closely, polling a word of
+// shared memory for a while before going to sleep makes a round trip many
+// times shorter. But on a processor that others want too it is the other way
+// round: a poller uses up the time for which the scheduler would have let it
+// run at once when it is woken. So there are two conditions: a processor must
+// be free, which the server finds out for both sides (see idleWatch), and
+// polling must have paid lately, which a spinner learns: a find restores its
+// full budget, a miss halves it, and once the budget is spent only every
+// sixteenth wait polls, to see whether things have changed.
 type spinner struct {
 	budget atomic.Int64 // nanoseconds
 	waits  atomic.Uint32
 }
 
 const (
-	spinProbe   = 16                   // one in this many waits polls without a budget
-	spinYield   = 4 * time.Microsecond // between two yields
-	spinTaken   = 3 * time.Microsecond // a yield as long as this let another task run
-	spinMinimum = 2 * time.Microsecond // a budget below this counts as spent
+	spinServer  = 50 * time.Microsecond // how long a worker polls for the next request at most
+	spinClient  = 30 * time.Microsecond // how long a call polls for its reply at most
+	spinProbe   = 16                    // one in this many waits polls without a budget
+	spinMinimum = 2 * time.Microsecond  // a budget below this counts as spent
 )
 
 // poll polls until found returns true, for at most max, and reports whether it
@@ -39,9 +37,7 @@ func (s *spinner) poll(w *atomic.Uint32, max time.Duration, found func(uint32) b
 		}
 		budget = max
 	}
-	start := nanotime()
-	yielded := start
-	for {
+	for start := nanotime(); ; {
 		for range 8 {
 			if found(w.Load()) {
 				s.budget.Store(int64(max))
@@ -49,21 +45,17 @@ func (s *spinner) poll(w *atomic.Uint32, max time.Duration, found func(uint32) b
 			}
 			pause(1)
 		}
-		now := nanotime()
-		if now-start > budget {
+		if nanotime()-start > budget {
 			break
-		}
-		if now-yielded > spinYield {
-			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
-			yielded = nanotime()
-			if yielded-now > spinTaken {
-				break
-			}
 		}
 	}
 	s.budget.Store(s.budget.Load() / 2)
 	return found(w.Load())
 }
+
+func isPosted(pending uint32) bool { return pending != 0 }
+
+func isAnswered(state uint32) bool { return state != statePosted }
 
 var epoch = time.Now()
 

@@ -44,6 +44,11 @@ func getdents(fd int, buf []byte) (int, unix.Errno) {
 	return int(n), e
 }
 
+func pread(fd int, buf []byte, off uint64) (int, unix.Errno) {
+	n, _, e := unix.Syscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(off), 0, 0)
+	return int(n), e
+}
+
 func lseek(fd int, off uint64) unix.Errno {
 	_, _, e := unix.Syscall(unix.SYS_LSEEK, uintptr(fd), uintptr(off), unix.SEEK_SET)
 	return e

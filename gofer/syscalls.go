@@ -41,11 +41,11 @@ func SyscallsNeeded(trees []Tree) []Syscall {
 		{unix.SYS_FCNTL, []ArgRule{{1, all, unix.F_DUPFD_CLOEXEC}}},
 		{unix.SYS_UNSHARE, []ArgRule{{0, all, unix.CLONE_FS}}},
 		{unix.SYS_UMASK, []ArgRule{{0, all, 0}}},
-		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWaitOp}}},
-		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWakeOp}}},
+		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWaitBitset}}},
+		{unix.SYS_FUTEX, []ArgRule{{1, all, futexWakeBitset}}},
 	}
 	for _, nr := range []uintptr{
-		unix.SYS_CLOSE, unix.SYS_FCHDIR, unix.SYS_MUNMAP, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_SCHED_YIELD,
+		unix.SYS_CLOSE, unix.SYS_FCHDIR, unix.SYS_MUNMAP, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_PREAD64,
 		unix.SYS_STATX, unix.SYS_GETDENTS64, unix.SYS_LSEEK, unix.SYS_READLINKAT, unix.SYS_FSTATFS,
 		unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_SYMLINKAT, unix.SYS_LINKAT, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT2,
 		unix.SYS_FCHOWNAT, unix.SYS_FCHMODAT, unix.SYS_UTIMENSAT, unix.SYS_TRUNCATE, unix.SYS_FALLOCATE,

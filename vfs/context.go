@@ -63,14 +63,22 @@ type FSState struct {
 func NewFSState(root, cwd Path, umask uint32) *FSState {
 	root.IncRef()
 	cwd.IncRef()
-	return &FSState{root: root, cwd: cwd, umask: umask, refs: 1}
+	fs := &FSState{root: root, cwd: cwd, umask: umask, refs: 1}
+	root.Mount.vfs.states.add(fs)
+	return fs
 }
 
 // Fork returns a copy with one reference.
 func (fs *FSState) Fork() *FSState {
 	fs.mu.RLock()
-	defer fs.mu.RUnlock()
-	return NewFSState(fs.root, fs.cwd, fs.umask)
+	root, cwd, umask := fs.root, fs.cwd, fs.umask
+	root.IncRef()
+	cwd.IncRef()
+	fs.mu.RUnlock()
+	n := NewFSState(root, cwd, umask)
+	root.DecRef()
+	cwd.DecRef()
+	return n
 }
 
 // IncRef takes a reference, for a task that shares fs.
@@ -91,6 +99,7 @@ func (fs *FSState) DecRef() {
 	}
 	fs.mu.Unlock()
 	if last {
+		root.Mount.vfs.states.remove(fs)
 		root.DecRef()
 		cwd.DecRef()
 	}

@@ -29,6 +29,10 @@ func NewFDTable() *FDTable {
 	return t
 }
 
+// Capacity is the number of descriptors for which there is room (FDSize in
+// /proc/PID/status).
+func (t *FDTable) Capacity() int { return len(*t.slots.Load()) }
+
 // grow makes room for n descriptors at least. t.mu is held, or t is new.
 func (t *FDTable) grow(n int) {
 	size := 64

@@ -79,8 +79,8 @@ type InodeOps interface {
 // A Permitter is an InodeOps with permission checks of its own, called instead of
 // Inode.DefaultPermission.
 type Permitter interface {
-	// Permission checks access by mask (MayRead...): EACCES.
-	Permission(ctx *Context, mask int) error
+	// CheckPermission checks access by mask (MayRead...): EACCES.
+	CheckPermission(ctx *Context, mask int) error
 }
 
 // A Follower is an InodeOps of a magic link (/proc/PID/fd/1), which leads to an

@@ -27,7 +27,8 @@ type Mount struct {
 	refs  atomic.Int64 // users; the mount tree counts as one
 	// writers counts who is writing; a mount that is becoming read-only has
 	// writersBarred added.
-	writers atomic.Int64
+	writers  atomic.Int64
+	expiring atomic.Bool // MNT_EXPIRE was tried, and nobody has used it since
 
 	// options is what mountinfo shows in place of the flags' names, if not "".
 	options string
@@ -223,4 +224,17 @@ func (n *MountNamespace) Root() Path {
 	followMounts(&p)
 	p.IncRef()
 	return p
+}
+
+// AnonymousPath returns a path to in, whose reference it takes over, that no walk
+// finds: for files without a name. It has references. mount is of in's file
+// system (NewKernelMount); name is how /proc/PID/fd shows the file.
+func AnonymousPath(mount *Mount, name string, in *Inode) Path {
+	d := &Dentry{sb: in.sb}
+	d.at.Store(&dentryAt{name: name})
+	d.inode.Store(in)
+	d.refs.Store(1)
+	d.unhashed.Store(true)
+	mount.IncRef()
+	return Path{mount, d}
 }

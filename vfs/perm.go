@@ -16,7 +16,7 @@ func (in *Inode) Permission(ctx *Context, mask int) error {
 		}
 	}
 	if in.perm != nil {
-		return in.perm.Permission(ctx, mask)
+		return in.perm.CheckPermission(ctx, mask)
 	}
 	return in.DefaultPermission(ctx, mask)
 }

@@ -28,6 +28,7 @@ type VFS struct {
 	devs    anonDevs
 	drivers drivers
 	types   fsTypes
+	states  fsStates
 
 	// openFIFO is the pipe package's.
 	openFIFO func(ctx *Context, f *File) (FileOps, error)

@@ -88,6 +88,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		}
 		tg = k.newThreadGroup(handlers, t.tg.limits.Fork())
 		tg.oomScoreAdj.Store(t.tg.oomScoreAdj.Load())
+		tg.dumpable = t.tg.dumpable
 	}
 	n := k.newTask(tg)
 	n.copyFrom(t)
@@ -99,6 +100,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	if f&unix.CLONE_VM != 0 {
 		m.IncUsers()
 	} else if m, err = m.Fork(t.ctx); err != nil {
+		n.exe.DecRef()
 		n.ctx.Release()
 		return 0, err
 	}
@@ -109,7 +111,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 
 	// Files.
 	fs := *t.fs
-	n.fs = &vfs.Context{Cred: c, Mem: m, MountNS: fs.MountNS, Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
+	n.fs = &vfs.Context{Cred: c, Mem: m.ForContext(n.ctx), MountNS: fs.MountNS, Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
 	if f&unix.CLONE_FS != 0 {
 		fs.FS.IncRef()
 	} else {
@@ -126,6 +128,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		fds.DecRef(n.fs, tg)
 		n.fs.FS.DecRef()
 		m.DecUsers()
+		n.exe.DecRef()
 		n.ctx.Release()
 		return 0, err
 	}
@@ -176,7 +179,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	}
 	if f&unix.CLONE_CHILD_SETTID != 0 {
 		binary.LittleEndian.PutUint32(b[:], uint32(n.pid.own()))
-		m.CopyOut(a.ChildTID, b[:])
+		n.fs.Mem.CopyOut(a.ChildTID, b[:])
 	}
 	if err := n.start(); err != nil {
 		n.abandon()
@@ -199,7 +202,9 @@ func (n *Task) copyFrom(t *Task) {
 	n.tsc = t.tsc
 	n.ioprio = t.ioprio
 	n.sched = t.sched.fork()
-	n.rseq = t.rseq
+	n.image.Store(t.image.Load())
+	t.exe.IncRef()
+	n.exe = t.exe
 }
 
 // attach gives n a pid and makes it part of the process tree.

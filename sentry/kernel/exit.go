@@ -89,9 +89,8 @@ func (t *Task) exit() {
 	}
 	t.onExit = nil
 	t.releaseMemory()
-	t.ns.Load().release()
 	if fds := t.fds.Swap(nil); fds != nil {
-		fds.DecRef(t.fs)
+		fds.DecRef(t.fs, tg)
 	}
 	t.fs.FS.DecRef()
 
@@ -103,26 +102,35 @@ func (t *Task) exit() {
 	k.tasks.Add(-1)
 }
 
-// releaseMemory lets go of the address space, at exit or before execve(2) changes
-// to another: it tells those that wait for that.
-func (t *Task) releaseMemory() {
-	if t.mm.Load() == nil {
-		return
-	}
+// leaveMemory does what must be done in the task's memory before it leaves it, at
+// exit or execve(2): robust futexes and the word of set_tid_address(2).
+func (t *Task) leaveMemory() {
 	t.exitRobustList()
 	if t.clearTID != 0 {
-		if t.mm.Load().Shared() {
+		if t.mm.Load().Users() > 1 {
 			var zero [4]byte
 			if _, err := t.fs.Mem.CopyOut(t.clearTID, zero[:]); err == nil {
 				t.FutexWake(t.clearTID, false, 1, futexMatchAny)
+				t.FutexWake(t.clearTID, true, 1, futexMatchAny)
 			}
 		}
 		t.clearTID = 0
 	}
-	m := t.mm.Swap(nil)
-	m.Release(t.ctx)
-	t.fs.Mem = noMemory{}
+}
+
+// releaseMemory lets go of the address space at exit.
+func (t *Task) releaseMemory() {
+	if t.mm.Load() == nil {
+		return
+	}
+	t.leaveMemory()
+	t.mm.Swap(nil).DecUsers()
 	t.vforkDone()
+	t.k.mu.Lock()
+	exe := t.exe
+	t.exe = nil
+	t.k.mu.Unlock()
+	exe.DecRef()
 }
 
 // vforkDone wakes the parent that waits in vfork(2).

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/platform"
+	"casemate/sentry/mm"
 )
 
 // resolveFault has the memory manager resolve a page fault; it returns the
@@ -14,9 +15,13 @@ func (t *Task) resolveFault(c platform.Context, f *platform.Fault) *SigInfo {
 		return kernelSigInfo(int32(unix.SIGKILL))
 	}
 	t.minorFaults.Add(1)
-	sig, code := m.HandleFault(c, *f)
-	if sig == 0 {
+	err := m.HandleFault(c, *f)
+	if err == nil {
 		return nil
 	}
-	return faultInfo(sig, code, f)
+	if s, ok := err.(*mm.SignalError); ok {
+		return faultInfo(s.Signo, s.Code, f)
+	}
+	t.k.log("%s (task %d): no memory for a page fault at %#x: %v", t.Comm(), t.TID(), f.Addr, err)
+	return kernelSigInfo(int32(unix.SIGKILL))
 }

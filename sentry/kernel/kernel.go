@@ -7,6 +7,8 @@ import (
 	"casemate/platform"
 	"casemate/platform/memfile"
 	"casemate/sentry/clock"
+	"casemate/sentry/mm"
+	"casemate/vfs"
 	"casemate/vfs/cred"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +22,11 @@ type Options struct {
 	Memory *memfile.File
 	// Table has the system calls.
 	Table *Table
+	// VFS is the sandbox's file systems.
+	VFS *vfs.VFS
+	// MapVDSO maps the vDSO into a new address space and returns the address of its
+	// ELF header. nil: there is none.
+	MapVDSO func(m *mm.MemoryManager) (uint64, error)
 	// UserNS is the initial user namespace.
 	UserNS *cred.UserNamespace
 	// Hostname is the initial host name.
@@ -42,6 +49,9 @@ type Kernel struct {
 	total    uint64
 	timers   *clock.Queue
 	futexes  futexTable
+	vfs      *vfs.VFS
+	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
+	anon     *anonFS
 	users    users
 	strace   atomic.Bool
 	straceTo atomic.Pointer[func(line string)]
@@ -70,6 +80,8 @@ func New(o Options) *Kernel {
 		log:      o.Log,
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
+		vfs:      o.VFS,
+		anon:     newAnonFS(o.VFS),
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
 	}
@@ -100,6 +112,9 @@ func (k *Kernel) Platform() platform.Platform { return k.platform }
 
 // MemoryFile returns the sandbox's memory file.
 func (k *Kernel) MemoryFile() *memfile.File { return k.memory }
+
+// VFS returns the sandbox's file systems.
+func (k *Kernel) VFS() *vfs.VFS { return k.vfs }
 
 // Table returns the system call table.
 func (k *Kernel) Table() *Table { return k.table }

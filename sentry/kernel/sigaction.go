@@ -36,10 +36,11 @@ type SigAction struct {
 	Mask     SignalSet
 }
 
-// sigActionSize is sizeof(struct kernel_sigaction).
-const sigActionSize = 32
+// SigActionSize is sizeof(struct kernel_sigaction).
+const SigActionSize = 32
 
-func (a *SigAction) encode(p []byte) {
+// Encode writes the struct to p, which has SigActionSize bytes.
+func (a *SigAction) Encode(p []byte) {
 	le := binary.LittleEndian
 	le.PutUint64(p[0:], a.Handler)
 	le.PutUint64(p[8:], a.Flags)
@@ -47,7 +48,8 @@ func (a *SigAction) encode(p []byte) {
 	le.PutUint64(p[24:], uint64(a.Mask))
 }
 
-func (a *SigAction) decode(p []byte) {
+// Decode reads the struct from p, which has SigActionSize bytes.
+func (a *SigAction) Decode(p []byte) {
 	le := binary.LittleEndian
 	a.Handler = le.Uint64(p[0:])
 	a.Flags = le.Uint64(p[8:])
@@ -154,9 +156,11 @@ func (s *SignalStack) shown(sp uint64) SignalStack {
 	return r
 }
 
-const signalStackSize = 24
+// SignalStackSize is sizeof(stack_t).
+const SignalStackSize = 24
 
-func (s *SignalStack) encode(p []byte) {
+// Encode writes the stack_t to p, which has SignalStackSize bytes.
+func (s *SignalStack) Encode(p []byte) {
 	le := binary.LittleEndian
 	le.PutUint64(p[0:], s.Addr)
 	le.PutUint32(p[8:], s.Flags)
@@ -164,7 +168,8 @@ func (s *SignalStack) encode(p []byte) {
 	le.PutUint64(p[16:], s.Size)
 }
 
-func (s *SignalStack) decode(p []byte) {
+// Decode reads the stack_t from p, which has SignalStackSize bytes.
+func (s *SignalStack) Decode(p []byte) {
 	le := binary.LittleEndian
 	s.Addr = le.Uint64(p[0:])
 	s.Flags = le.Uint32(p[8:])

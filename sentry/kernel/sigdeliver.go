@@ -179,7 +179,7 @@ func (t *Task) runHandler(info *SigInfo, act *SigAction) {
 		t.state.RestartSyscall(t.sysNr)
 	}
 	t.restart = 0
-	t.restartFunc = nil
+	t.restartBlock = nil
 	mask := t.sigMask
 	if t.hasSaved {
 		mask, t.hasSaved = t.savedMask, false

@@ -82,7 +82,7 @@ func (t *Task) pushSignalFrame(info *SigInfo, act *SigAction, mask SignalSet) er
 	le := binary.LittleEndian
 	le.PutUint64(buf[0:], act.Restorer)
 	le.PutUint64(buf[frameUcontext:], ucFPXState|ucSigContextSS|ucStrictRestoreSS)
-	shown.encode(buf[frameStack:])
+	shown.Encode(buf[frameStack:])
 	c := buf[frameContext:]
 	for i, v := range [...]uint64{r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15,
 		r.Rdi, r.Rsi, r.Rbp, r.Rbx, r.Rdx, r.Rax, r.Rcx, r.Rsp, r.Rip, r.Eflags,
@@ -149,7 +149,7 @@ func (t *Task) popSignalFrame() (SignalSet, error) {
 		return 0, unix.EFAULT
 	}
 	var s SignalStack
-	s.decode(buf[frameStack:])
+	s.Decode(buf[frameStack:])
 	t.setAltStack(s, r.Rsp, MinSigStackSize)
 	t.restart = 0
 	return SignalSet(le.Uint64(buf[frameMask:])), nil

@@ -160,4 +160,3 @@ func (tg *ThreadGroup) childInfo(p *ThreadGroup, code, status int32) *SigInfo {
 
 // nsPerTick is the length of a clock tick (USER_HZ).
 const nsPerTick = 1e9 / 100
-

@@ -7,6 +7,7 @@ import (
 
 	"casemate/platform"
 	"casemate/sentry/clock"
+	"casemate/sentry/loader"
 	"casemate/sentry/mm"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -41,34 +42,36 @@ type Task struct {
 	fds     atomic.Pointer[vfs.FDTable]
 	cred    atomic.Pointer[cred.Credentials]
 	ns      atomic.Pointer[Namespaces]
+	image   atomic.Pointer[loader.Image]
 	comm    atomic.Pointer[string]
 	seccomp atomic.Pointer[seccompState]
 
-	sysNr       uint64                             // number of the current or last system call
-	restart     unix.Errno                         // restart code that the call returned, or 0
-	restartFunc func(t *Task) (uint64, error)      // for restart_syscall(2)
-	clearTID    uint64                             // address for set_tid_address(2)
-	robustList  uint64                             // head of the robust list, get_robust_list(2)
-	altStack    SignalStack                        // sigaltstack(2)
-	savedMask   SignalSet                          // to restore after sigsuspend(2) and the like
-	hasSaved    bool                               //
-	noNewPrivs  atomic.Bool                        // PR_SET_NO_NEW_PRIVS
-	deathSignal int32                              // PR_SET_PDEATHSIG
-	timerSlack  uint64                             // PR_SET_TIMERSLACK, in ns
-	personality uint32                             // personality(2)
-	rseq        rseqState                          //
-	futex       futexWaiter                        //
-	polls       []PollWait                         // reused by poll(2) and select(2)
-	tsc         int32                              // PR_SET_TSC
-	mce         int32                              // PR_MCE_KILL
-	ioprio      int32                              // ioprio_set(2)
-	sched       schedState                         //
-	cpu         cpuTime                            //
-	minorFaults atomic.Int64                       //
-	onExit      []func()                           // run when the task exits
+	sysNr                       uint64       // number of the current or last system call
+	restart                     unix.Errno   // restart code that the call returned, or 0
+	restartBlock                RestartBlock // for restart_syscall(2)
+	clearTID                    uint64       // address for set_tid_address(2)
+	robustList                  uint64       // head of the robust list, get_robust_list(2)
+	trapNo, trapError, trapAddr uint64       // of the last processor exception
+	frame                       []byte       // buffer for signal frames
+	altStack                    SignalStack  // sigaltstack(2)
+	savedMask                   SignalSet    // to restore after sigsuspend(2) and the like
+	hasSaved                    bool         //
+	noNewPrivs                  atomic.Bool  // PR_SET_NO_NEW_PRIVS
+	deathSignal                 int32        // PR_SET_PDEATHSIG
+	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
+	personality                 uint32       // personality(2)
+	futex                       futexWaiter  //
+	tsc                         int32        // PR_SET_TSC
+	mce                         int32        // PR_MCE_KILL
+	ioprio                      int32        // ioprio_set(2)
+	sched                       schedState   //
+	cpu                         cpuTime      //
+	minorFaults                 atomic.Int64 //
+	onExit                      []func()     // run when the task exits
 
 	// Guarded by Kernel.mu.
 	pid        *PID
+	exe        *execFile
 	exited     bool // no longer runs; a leader stays until its group has been reaped
 	vforkBy    *Task
 	exitStatus WaitStatus
@@ -180,20 +183,26 @@ func (t *Task) State() byte {
 // and files.
 func (t *Task) OnExit(f func()) { t.onExit = append(t.onExit, f) }
 
-// SetRestart makes restart_syscall(2) continue the current call with f: for a
-// handler that returns ErrRestartBlock. What f needs to know it must not take from
-// the registers.
-func (t *Task) SetRestart(f func(t *Task) (uint64, error)) { t.restartFunc = f }
+// A RestartBlock continues a system call that a signal has interrupted without a
+// handler being run. It holds what it needs of the call's arguments.
+type RestartBlock interface {
+	// Restart is the rest of the call.
+	Restart(t *Task) (uint64, error)
+}
+
+// SetRestart makes restart_syscall(2) continue the current call with r: for a
+// handler that returns ErrRestartBlock.
+func (t *Task) SetRestart(r RestartBlock) { t.restartBlock = r }
 
 // Restart continues the call that ErrRestartBlock has interrupted:
 // restart_syscall(2). EINTR if there is none.
 func (t *Task) Restart() (uint64, error) {
-	f := t.restartFunc
-	t.restartFunc = nil
-	if f == nil {
+	r := t.restartBlock
+	t.restartBlock = nil
+	if r == nil {
 		return 0, unix.EINTR
 	}
-	return f(t)
+	return r.Restart(t)
 }
 
 // newTask makes a task of tg without a pid. The caller fills in what it owns.

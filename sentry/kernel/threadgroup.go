@@ -17,53 +17,54 @@ type ThreadGroup struct {
 	k *Kernel
 
 	// Guarded by Kernel.mu.
-	leader       *Task
-	parent       *ThreadGroup // nil when started from outside the sandbox
-	parentTask   *Task        // the thread that made it, for PR_SET_PDEATHSIG
-	childList    []*ThreadGroup
-	pgrp         *ProcessGroup // nil once reaped
-	exitSignal   int32         // what the parent gets when the group dies; 0 for nothing
-	execed       bool          // has called execve(2) since it was forked
-	subreaper    bool          // PR_SET_CHILD_SUBREAPER
-	zombie       bool          // all tasks have exited
-	reaped       bool
-	autoReap     bool // children are reaped by themselves: the group is dying
-	wstatus      WaitStatus
-	startTime    int64 // CLOCK_BOOTTIME at which it began, ns
-	nsForkInit   *PIDNamespace
-	childUser    int64 // times of children that were waited for, ns
-	childSystem  int64
-	childMaxRSS  uint64
-	childMinor   int64
-	pidWatch     wait.Queue // poll(2) on pidfds
-	children     wait.Queue // those that wait for a child
-	exitWaiter   *Task      // waits for the other tasks to be gone (execve), or for the namespace
-	exitedCh     chan struct{}
-	oomScoreAdj  atomic.Int32
-	exeGeneration uint64
+	leader      *Task
+	parent      *ThreadGroup // nil when started from outside the sandbox
+	parentTask  *Task        // the thread that made it, for PR_SET_PDEATHSIG
+	childList   []*ThreadGroup
+	pgrp        *ProcessGroup // nil once reaped
+	exitSignal  int32         // what the parent gets when the group dies; 0 for nothing
+	dumpable    int           // PR_GET_DUMPABLE
+	execed      bool          // has called execve(2) since it was forked
+	subreaper   bool          // PR_SET_CHILD_SUBREAPER
+	zombie      bool          // all tasks have exited
+	reaped      bool
+	autoReap    bool // children are reaped by themselves: the group is dying
+	wstatus     WaitStatus
+	startTime   int64 // CLOCK_BOOTTIME at which it began, ns
+	childUser   int64 // times of children that were waited for, ns
+	childSystem int64
+	childMaxRSS uint64
+	childMinor  int64
+	pidWatch    wait.Queue // poll(2) on pidfds
+	children    wait.Queue // those that wait for a child
+	exitWaiter  *Task      // waits for the other tasks to be gone (execve), or for the namespace
+	exitedCh    chan struct{}
+	maxRSS      uint64 // peak resident set size of address spaces that are gone, bytes
+	oomScoreAdj atomic.Int32
+	pidNumber   atomic.Int32
 
 	limits *Limits // shared by the group's tasks
 
 	sigMu sync.Mutex
 	// Guarded by sigMu.
-	tasks       []*Task // that have not exited; changes with Kernel.mu held too
-	pending     sigQueue
-	handlers    *SignalHandlers
-	unkillable  bool // process 1 of a namespace
-	groupExit   bool
-	exitStatus  WaitStatus // valid with groupExit
-	execTask    *Task      // is killing the others for execve(2)
-	stopState   int
-	stopSignal  int32
-	stopCount   int // tasks that have yet to stop
-	events      int // eventStopped, ...
-	notifyCode  int32
-	deadUser    int64 // times of tasks that have exited
-	deadSystem  int64
-	deadVol     int64
-	deadMinor   int64
-	timers      groupTimers
-	signalFDs   wait.Queue // signalfd(2): told of every signal
+	tasks      []*Task // that have not exited; changes with Kernel.mu held too
+	pending    sigQueue
+	handlers   *SignalHandlers
+	unkillable bool // process 1 of a namespace
+	groupExit  bool
+	exitStatus WaitStatus // valid with groupExit
+	execTask   *Task      // is killing the others for execve(2)
+	stopState  int
+	stopSignal int32
+	stopCount  int // tasks that have yet to stop
+	events     int // eventStopped, ...
+	notifyCode int32
+	deadUser   int64 // times of tasks that have exited
+	deadSystem int64
+	deadVol    int64
+	deadMinor  int64
+	timers     groupTimers
+	signalFDs  wait.Queue // signalfd(2): told of every signal
 }
 
 // Leader returns the task whose id is the process's. After execve(2) in another

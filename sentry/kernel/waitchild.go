@@ -183,12 +183,6 @@ func makeUsage(user, system, minor, vol int64, rss uint64) unix.Rusage {
 // EINVAL.
 func (t *Task) Usage(who int32) (unix.Rusage, error) {
 	tg := t.tg
-	if m := t.MM(); m != nil {
-		rss := m.PeakRSS()
-		t.k.mu.Lock()
-		tg.maxRSS = max(tg.maxRSS, rss)
-		t.k.mu.Unlock()
-	}
 	t.k.mu.RLock()
 	defer t.k.mu.RUnlock()
 	switch who {

@@ -1,0 +1,20 @@
+package kernel
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/platform"
+	"casemate/platform/arch"
+)
+
+// auditArch is the architecture as seccomp filters see it.
+const auditArch = unix.AUDIT_ARCH_AARCH64
+
+// Machine is what uname(2) calls the architecture.
+const Machine = "aarch64"
+
+// initRegisters sets all registers as execve(2) leaves them.
+func initRegisters(st *platform.State, ip, sp uint64) {
+	st.Regs = arch.Registers{Pc: ip, Sp: sp}
+	clear(st.FP)
+}

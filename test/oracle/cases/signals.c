@@ -1,0 +1,825 @@
+// sigaction(2), sigprocmask(2), kill(2), tgkill(2), sigqueue(3), sigtimedwait(2),
+// sigsuspend(2), pause(2), siginfo, signal(7) queueing and order.
+#include "oracle.h"
+#include <setjmp.h>
+#include <ucontext.h>
+
+static volatile sig_atomic_t count, last, order[16];
+static siginfo_t info;
+
+static void note(int s)
+{
+	order[count++ & 15] = s;
+	last = s;
+}
+
+static void note_info(int s, siginfo_t *si, void *uc)
+{
+	(void)uc;
+	info = *si;
+	order[count++ & 15] = s;
+	last = s;
+}
+
+static void catch_info(int sig, int flags)
+{
+	struct sigaction sa = {.sa_sigaction = note_info, .sa_flags = SA_SIGINFO | SA_RESTART | flags};
+	OK(sigaction(sig, &sa, NULL));
+}
+
+static sigset_t set_of(int a, int b)
+{
+	sigset_t s;
+	sigemptyset(&s);
+	if (a)
+		sigaddset(&s, a);
+	if (b)
+		sigaddset(&s, b);
+	return s;
+}
+
+CASE(signal_handler_runs)
+{
+	set_handler(SIGUSR1, note, 0);
+	OK(raise(SIGUSR1));
+	EQ(count, 1);
+	OK(kill(getpid(), SIGUSR1));
+	EQ(count, 2); // delivered before kill returns
+}
+
+CASE(sigaction_reports_old)
+{
+	struct sigaction sa = {.sa_handler = note, .sa_flags = SA_RESTART | SA_NODEFER}, old;
+	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGUSR2);
+	OK(sigaction(SIGUSR1, NULL, &old));
+	CHECK(old.sa_handler == SIG_DFL);
+	OK(sigaction(SIGUSR1, &sa, NULL));
+	OK(sigaction(SIGUSR1, NULL, &old));
+	CHECK(old.sa_handler == note);
+	EQ(old.sa_flags & (SA_RESTART | SA_NODEFER | SA_SIGINFO), SA_RESTART | SA_NODEFER);
+	CHECK(sigismember(&old.sa_mask, SIGUSR2));
+}
+
+CASE(sigaction_errors)
+{
+	struct { void *h; unsigned long f; void *r; unsigned long m; } ka = {0};
+	ERR(syscall(SYS_rt_sigaction, SIGKILL, &ka, NULL, 8), EINVAL);
+	ERR(syscall(SYS_rt_sigaction, SIGSTOP, &ka, NULL, 8), EINVAL);
+	ERR(syscall(SYS_rt_sigaction, 0, &ka, NULL, 8), EINVAL);
+	ERR(syscall(SYS_rt_sigaction, 65, &ka, NULL, 8), EINVAL);
+	ERR(syscall(SYS_rt_sigaction, SIGUSR1, &ka, NULL, 4), EINVAL);
+	ERR(syscall(SYS_rt_sigaction, SIGUSR1, BAD_PTR, NULL, 8), EFAULT);
+	ERR(syscall(SYS_rt_sigaction, SIGUSR1, NULL, BAD_PTR, 8), EFAULT);
+	OK(syscall(SYS_rt_sigaction, SIGKILL, NULL, &ka, 8));
+}
+
+CASE(sigprocmask_semantics)
+{
+	sigset_t s = set_of(SIGUSR1, 0), old, all;
+	OK(sigprocmask(SIG_BLOCK, &s, &old));
+	CHECK(!sigismember(&old, SIGUSR1));
+	s = set_of(SIGUSR2, 0);
+	OK(sigprocmask(SIG_BLOCK, &s, &old));
+	CHECK(sigismember(&old, SIGUSR1));
+	OK(sigprocmask(SIG_SETMASK, NULL, &old));
+	CHECK(sigismember(&old, SIGUSR1) && sigismember(&old, SIGUSR2));
+	s = set_of(SIGUSR1, 0);
+	OK(sigprocmask(SIG_UNBLOCK, &s, NULL));
+	OK(sigprocmask(SIG_SETMASK, NULL, &old));
+	CHECK(!sigismember(&old, SIGUSR1) && sigismember(&old, SIGUSR2));
+	memset(&all, 0xff, sizeof all);
+	OK(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8));
+	OK(syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &old, 8));
+	CHECK(!sigismember(&old, SIGKILL) && !sigismember(&old, SIGSTOP) && sigismember(&old, SIGINT));
+	ERR(syscall(SYS_rt_sigprocmask, 99, &all, NULL, 8), EINVAL);
+	ERR(syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, 16), EINVAL);
+	ERR(syscall(SYS_rt_sigprocmask, SIG_BLOCK, BAD_PTR, NULL, 8), EFAULT);
+}
+
+CASE(blocked_signal_stays_pending)
+{
+	sigset_t s = set_of(SIGUSR1, 0), p;
+	set_handler(SIGUSR1, note, 0);
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	OK(kill(getpid(), SIGUSR1));
+	OK(kill(getpid(), SIGUSR1));
+	EQ(count, 0);
+	OK(sigpending(&p));
+	CHECK(sigismember(&p, SIGUSR1));
+	OK(sigprocmask(SIG_UNBLOCK, &s, NULL));
+	EQ(count, 1); // standard signals do not queue
+	OK(sigpending(&p));
+	CHECK(!sigismember(&p, SIGUSR1));
+}
+
+CASE(realtime_signals_queue_in_order)
+{
+	sigset_t s = set_of(SIGRTMIN, SIGRTMIN + 3);
+	catch_info(SIGRTMIN, 0);
+	catch_info(SIGRTMIN + 3, 0);
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	for (int i = 0; i < 3; i++) {
+		union sigval v = {.sival_int = i};
+		OK(sigqueue(getpid(), SIGRTMIN + 3, v));
+	}
+	union sigval v = {.sival_int = 9};
+	OK(sigqueue(getpid(), SIGRTMIN, v));
+	struct timespec zero = {0, 0};
+	siginfo_t si;
+	EQ(sigtimedwait(&s, &si, &zero), SIGRTMIN);
+	EQ(si.si_value.sival_int, 9);
+	for (int i = 0; i < 3; i++) {
+		EQ(sigtimedwait(&s, &si, &zero), SIGRTMIN + 3);
+		EQ(si.si_value.sival_int, i);
+		EQ(si.si_code, SI_QUEUE);
+		EQ(si.si_pid, getpid());
+	}
+	ERR(sigtimedwait(&s, &si, &zero), EAGAIN);
+}
+
+CASE(several_pending_delivered_lowest_first)
+{
+	sigset_t all;
+	int sigs[] = {SIGUSR2, SIGRTMIN + 2, SIGHUP, SIGUSR1, SIGTERM};
+	sigfillset(&all);
+	OK(sigprocmask(SIG_BLOCK, &all, NULL));
+	for (int i = 0; i < 5; i++) {
+		// each handler blocks all others, so that they run one after another
+		struct sigaction sa = {.sa_handler = note};
+		sigfillset(&sa.sa_mask);
+		OK(sigaction(sigs[i], &sa, NULL));
+		OK(kill(getpid(), sigs[i]));
+	}
+	OK(sigprocmask(SIG_UNBLOCK, &all, NULL));
+	EQ(count, 5);
+	EQ(order[0], SIGHUP);
+	EQ(order[1], SIGUSR1);
+	EQ(order[2], SIGUSR2);
+	EQ(order[3], SIGTERM);
+	EQ(order[4], SIGRTMIN + 2);
+}
+
+static sigset_t mask_in_handler;
+static void look_at_mask(int s)
+{
+	(void)s;
+	sigprocmask(SIG_SETMASK, NULL, &mask_in_handler);
+}
+
+CASE(handler_mask_and_nodefer)
+{
+	struct sigaction sa = {.sa_handler = look_at_mask};
+	sigset_t now;
+	sa.sa_mask = set_of(SIGUSR2, 0);
+	OK(sigaction(SIGUSR1, &sa, NULL));
+	OK(raise(SIGUSR1));
+	CHECK(sigismember(&mask_in_handler, SIGUSR1) && sigismember(&mask_in_handler, SIGUSR2));
+	OK(sigprocmask(SIG_SETMASK, NULL, &now));
+	CHECK(!sigismember(&now, SIGUSR1) && !sigismember(&now, SIGUSR2));
+	sa.sa_flags = SA_NODEFER;
+	OK(sigaction(SIGUSR1, &sa, NULL));
+	OK(raise(SIGUSR1));
+	CHECK(!sigismember(&mask_in_handler, SIGUSR1) && sigismember(&mask_in_handler, SIGUSR2));
+}
+
+CASE(resethand_resets)
+{
+	struct sigaction old;
+	set_handler(SIGUSR1, note, SA_RESETHAND);
+	OK(raise(SIGUSR1));
+	OK(sigaction(SIGUSR1, NULL, &old));
+	CHECK(old.sa_handler == SIG_DFL);
+	EQ(count, 1);
+}
+
+CASE(ignored_signal_is_discarded)
+{
+	sigset_t s = set_of(SIGUSR1, 0), p;
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	OK(raise(SIGUSR1));
+	signal(SIGUSR1, SIG_IGN); // discards the pending one
+	OK(sigpending(&p));
+	CHECK(!sigismember(&p, SIGUSR1));
+	OK(raise(SIGUSR1));
+	OK(sigpending(&p));
+	CHECK(sigismember(&p, SIGUSR1)); // blocked, so it is kept although ignored
+}
+
+CASE(default_actions_terminate)
+{
+	int sigs[] = {SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1,
+		      SIGSEGV, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF,
+		      SIGIO, SIGPWR, SIGSYS, SIGSTKFLT, 34, 64};
+	for (unsigned i = 0; i < sizeof sigs / sizeof *sigs; i++) {
+		CHILD(k) {
+			kill(getpid(), sigs[i]);
+			_exit(1);
+		}
+		REAP_SIGNAL(k, sigs[i]);
+	}
+}
+
+CASE(default_actions_ignore)
+{
+	int sigs[] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT};
+	for (unsigned i = 0; i < 4; i++) {
+		CHILD(k) {
+			OK(kill(getpid(), sigs[i]));
+		}
+		REAP(k);
+	}
+}
+
+CASE(kill_errors)
+{
+	ERR(kill(getpid(), 65), EINVAL);
+	ERR(kill(getpid(), -1), EINVAL);
+	OK(kill(getpid(), 0));
+	ERR(kill(4000000, 0), ESRCH);
+	ERR(kill(-4000000, SIGTERM), ESRCH);
+	ERR(kill(INT_MIN, SIGTERM), ESRCH);
+	CHILD(k) {
+		become_nobody();
+		ERR(kill(getppid(), SIGTERM), EPERM);
+		ERR(kill(getppid(), 0), EPERM);
+	}
+	REAP(k);
+}
+
+CASE(kill_zombie_succeeds)
+{
+	siginfo_t si;
+	CHILD(k) {
+	}
+	OK(waitid(P_PID, k, &si, WEXITED | WNOWAIT));
+	OK(kill(k, SIGKILL));
+	OK(kill(k, 0));
+	REAP(k);
+	ERR(kill(k, 0), ESRCH);
+}
+
+CASE(kill_process_group)
+{
+	int p[2];
+	char b;
+	OK(pipe(p));
+	CHILD(k) {
+		OK(setpgid(0, 0));
+		for (int i = 0; i < 2; i++)
+			if (OK(fork()) == 0) {
+				OK(write(p[1], "x", 1));
+				for (;;)
+					pause();
+			}
+		OK(write(p[1], "x", 1));
+		for (;;)
+			pause();
+	}
+	OK(close(p[1]));
+	for (int i = 0; i < 3; i++)
+		EQ(read(p[0], &b, 1), 1);
+	OK(kill(-k, SIGTERM));
+	EQ(read(p[0], &b, 1), 0); // all three are gone
+	REAP_SIGNAL(k, SIGTERM);
+}
+
+CASE(tgkill_and_tkill)
+{
+	catch_info(SIGUSR1, 0);
+	OK(syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1));
+	EQ(count, 1);
+	EQ(info.si_code, SI_TKILL);
+	EQ(info.si_pid, getpid());
+	OK(syscall(SYS_tkill, gettid(), SIGUSR1));
+	EQ(count, 2);
+	ERR(syscall(SYS_tgkill, getpid(), 4000000, SIGUSR1), ESRCH);
+	ERR(syscall(SYS_tgkill, getpid() + 1, gettid(), SIGUSR1), ESRCH);
+	ERR(syscall(SYS_tgkill, -1, gettid(), SIGUSR1), EINVAL);
+	ERR(syscall(SYS_tkill, 0, SIGUSR1), EINVAL);
+	ERR(syscall(SYS_tgkill, getpid(), gettid(), 65), EINVAL);
+}
+
+CASE(siginfo_of_kill)
+{
+	catch_info(SIGUSR1, 0);
+	CHILD(k) {
+		OK(kill(getppid(), SIGUSR1));
+	}
+	REAP(k);
+	EQ(count, 1);
+	EQ(info.si_signo, SIGUSR1);
+	EQ(info.si_code, SI_USER);
+	EQ(info.si_pid, k);
+	EQ(info.si_uid, 0);
+	EQ(info.si_errno, 0);
+}
+
+CASE(siginfo_of_sigqueue)
+{
+	catch_info(SIGUSR1, 0);
+	CHILD(k) {
+		union sigval v = {.sival_ptr = (void *)0x123456789abc};
+		OK(sigqueue(getppid(), SIGUSR1, v));
+	}
+	REAP(k);
+	EQ(info.si_code, SI_QUEUE);
+	EQ(info.si_pid, k);
+	CHECK(info.si_value.sival_ptr == (void *)0x123456789abc);
+}
+
+CASE(rt_sigqueueinfo_forging)
+{
+	siginfo_t si = {0};
+	catch_info(SIGUSR1, 0);
+	si.si_code = SI_USER; // a code that only the kernel gives, to another process
+	CHILD(k) {
+		ERR(syscall(SYS_rt_sigqueueinfo, getppid(), SIGUSR1, &si), EPERM);
+		si.si_code = -42;
+		si.si_pid = 4711;
+		OK(syscall(SYS_rt_sigqueueinfo, getppid(), SIGUSR1, &si));
+	}
+	REAP(k);
+	EQ(count, 1);
+	EQ(info.si_code, -42);
+	EQ(info.si_pid, 4711);
+	si.si_code = SI_USER;
+	OK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &si)); // to oneself it may
+	EQ(info.si_code, SI_USER);
+	OK(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGUSR1, &si));
+	EQ(count, 3);
+}
+
+CASE(siginfo_of_child)
+{
+	sigset_t s = set_of(SIGCHLD, 0);
+	siginfo_t si;
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	CHILD(k) {
+		_exit(42);
+	}
+	EQ(sigwaitinfo(&s, &si), SIGCHLD);
+	EQ(si.si_code, CLD_EXITED);
+	EQ(si.si_status, 42);
+	EQ(si.si_pid, k);
+	EQ(si.si_uid, 0);
+	REAP_EXIT(k, 42);
+	CHILD(m) {
+		raise(SIGKILL);
+	}
+	EQ(sigwaitinfo(&s, &si), SIGCHLD);
+	EQ(si.si_code, CLD_KILLED);
+	EQ(si.si_status, SIGKILL);
+	REAP_SIGNAL(m, SIGKILL);
+}
+
+static char *fault_page;
+static void check_maperr(int sig, siginfo_t *si, void *uc)
+{
+	ucontext_t *u = uc;
+	EQ(sig, SIGSEGV);
+	EQ(si->si_code, SEGV_MAPERR);
+	CHECK(si->si_addr == fault_page + 123);
+	EQ(u->uc_mcontext.gregs[REG_TRAPNO], 14);
+	EQ(u->uc_mcontext.gregs[REG_ERR] & 7, 6); // user write to a page not present
+	EQ(u->uc_mcontext.gregs[REG_CR2], (long)(fault_page + 123));
+	_exit(33);
+}
+
+CASE(siginfo_of_segv_unmapped)
+{
+	CHILD(k) {
+		char *m = OK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		OK(munmap(m, 4096));
+		struct sigaction sa = {.sa_sigaction = check_maperr, .sa_flags = SA_SIGINFO};
+		fault_page = m;
+		OK(sigaction(SIGSEGV, &sa, NULL));
+		*(volatile char *)(m + 123) = 1;
+	}
+	REAP_EXIT(k, 33);
+}
+
+static void check_accerr(int sig, siginfo_t *si, void *uc)
+{
+	(void)uc;
+	EQ(sig, SIGSEGV);
+	EQ(si->si_code, SEGV_ACCERR);
+	CHECK(si->si_addr == fault_page + 7);
+	OK(mprotect(fault_page, 4096, PROT_READ | PROT_WRITE));
+	count++;
+}
+
+CASE(siginfo_of_segv_protection)
+{
+	fault_page = OK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	struct sigaction sa = {.sa_sigaction = check_accerr, .sa_flags = SA_SIGINFO};
+	OK(sigaction(SIGSEGV, &sa, NULL));
+	*(volatile char *)(fault_page + 7) = 9; // goes on after the handler
+	EQ(fault_page[7], 9);
+	EQ(count, 1);
+}
+
+static void check_fpe(int sig, siginfo_t *si, void *uc)
+{
+	(void)uc;
+	EQ(sig, SIGFPE);
+	EQ(si->si_code, FPE_INTDIV);
+	CHECK(si->si_addr != NULL);
+	_exit(5);
+}
+
+CASE(siginfo_of_division_by_zero)
+{
+	CHILD(k) {
+		struct sigaction sa = {.sa_sigaction = check_fpe, .sa_flags = SA_SIGINFO};
+		OK(sigaction(SIGFPE, &sa, NULL));
+		__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; idivl %%ecx" : : : "eax", "ecx", "edx", "cc");
+	}
+	REAP_EXIT(k, 5);
+	CHILD(m) {
+		__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; idivl %%ecx" : : : "eax", "ecx", "edx", "cc");
+	}
+	REAP_SIGNAL(m, SIGFPE);
+}
+
+static void skip_ud2(int sig, siginfo_t *si, void *uc)
+{
+	ucontext_t *u = uc;
+	EQ(sig, SIGILL);
+	EQ(si->si_code, ILL_ILLOPN);
+	EQ((long)si->si_addr, u->uc_mcontext.gregs[REG_RIP]);
+	u->uc_mcontext.gregs[REG_RIP] += 2; // the handler may change the registers
+	u->uc_mcontext.gregs[REG_RBX] = 0x1234;
+	count++;
+}
+
+CASE(siginfo_of_illegal_instruction)
+{
+	struct sigaction sa = {.sa_sigaction = skip_ud2, .sa_flags = SA_SIGINFO};
+	long rbx = 0;
+	OK(sigaction(SIGILL, &sa, NULL));
+	__asm__ volatile("ud2\n\tmov %%rbx, %0" : "=r"(rbx) : : "rbx", "memory");
+	EQ(count, 1);
+	EQ(rbx, 0x1234);
+}
+
+CASE(siginfo_of_breakpoint)
+{
+	catch_info(SIGTRAP, 0);
+	__asm__ volatile("int3");
+	EQ(count, 1);
+	EQ(info.si_signo, SIGTRAP);
+	EQ(info.si_code, SI_KERNEL);
+}
+
+static void check_trace(int sig, siginfo_t *si, void *uc)
+{
+	ucontext_t *u = uc;
+	EQ(sig, SIGTRAP);
+	EQ(si->si_code, TRAP_TRACE);
+	u->uc_mcontext.gregs[REG_EFL] &= ~0x100L;
+	count++;
+}
+
+CASE(single_step_trap_flag)
+{
+	struct sigaction sa = {.sa_sigaction = check_trace, .sa_flags = SA_SIGINFO};
+	OK(sigaction(SIGTRAP, &sa, NULL));
+	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; nop; nop" : : : "memory", "cc");
+	EQ(count, 1);
+}
+
+static void check_kernel(int s, siginfo_t *si, void *uc)
+{
+	(void)uc;
+	EQ(s, SIGSEGV);
+	EQ(si->si_code, SI_KERNEL); // non-canonical address
+	CHECK(si->si_addr == NULL);
+	_exit(6);
+}
+
+CASE(siginfo_of_general_protection)
+{
+	CHILD(k) {
+		struct sigaction sa = {.sa_sigaction = check_kernel, .sa_flags = SA_SIGINFO};
+		OK(sigaction(SIGSEGV, &sa, NULL));
+		*(volatile char *)0x8000000000000000 = 1;
+	}
+	REAP_EXIT(k, 6);
+	CHILD(m) {
+		__asm__ volatile("hlt");
+	}
+	REAP_SIGNAL(m, SIGSEGV);
+}
+
+static void check_bus(int s, siginfo_t *si, void *uc)
+{
+	(void)uc;
+	EQ(s, SIGBUS);
+	EQ(si->si_code, BUS_ADRERR);
+	CHECK(si->si_addr == fault_page + 5000);
+	_exit(7);
+}
+
+CASE(siginfo_of_bus_error)
+{
+	CHILD(k) {
+		int fd = OK(open("f", O_CREAT | O_RDWR, 0600));
+		OK(ftruncate(fd, 100));
+		char *m = OK(mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0));
+		fault_page = m;
+		struct sigaction sa = {.sa_sigaction = check_bus, .sa_flags = SA_SIGINFO};
+		OK(sigaction(SIGBUS, &sa, NULL));
+		EQ(m[200], 0); // the rest of the last page reads as zeros
+		(void)*(volatile char *)(m + 5000);
+	}
+	REAP_EXIT(k, 7);
+}
+
+CASE(blocked_fault_kills)
+{
+	CHILD(k) {
+		sigset_t s = set_of(SIGSEGV, 0);
+		set_handler(SIGSEGV, note, 0);
+		OK(sigprocmask(SIG_BLOCK, &s, NULL));
+		*(volatile char *)8 = 1;
+	}
+	REAP_SIGNAL(k, SIGSEGV);
+	CHILD(m) {
+		signal(SIGSEGV, SIG_IGN);
+		*(volatile char *)8 = 1;
+	}
+	REAP_SIGNAL(m, SIGSEGV);
+}
+
+CASE(sigsuspend_swaps_mask)
+{
+	sigset_t block = set_of(SIGUSR1, SIGUSR2), open = set_of(SIGUSR2, 0), now;
+	set_handler(SIGUSR1, note, SA_RESTART);
+	set_handler(SIGUSR2, note, 0);
+	OK(sigprocmask(SIG_BLOCK, &block, NULL));
+	OK(raise(SIGUSR2));
+	OK(raise(SIGUSR1));
+	ERR(sigsuspend(&open), EINTR);
+	EQ(count, 1);
+	EQ(last, SIGUSR1);
+	OK(sigprocmask(SIG_BLOCK, NULL, &now));
+	CHECK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2));
+	ERR(syscall(SYS_rt_sigsuspend, &open, 4), EINVAL);
+	ERR(syscall(SYS_rt_sigsuspend, BAD_PTR, 8), EFAULT);
+}
+
+CASE(pause_returns_after_handler)
+{
+	start_ticks(SA_RESTART);
+	ERR(pause(), EINTR);
+	stop_ticks();
+	CHECK(ticks >= 1);
+}
+
+CASE(sigtimedwait_semantics)
+{
+	sigset_t s = set_of(SIGUSR1, SIGUSR2);
+	siginfo_t si;
+	struct timespec ts = {0, 30000000}, bad = {0, -1};
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	long long t = now_ms();
+	ERR(sigtimedwait(&s, &si, &ts), EAGAIN);
+	CHECK(now_ms() - t >= 29);
+	ERR(sigtimedwait(&s, &si, &bad), EINVAL);
+	OK(raise(SIGUSR2));
+	EQ(sigtimedwait(&s, NULL, &ts), SIGUSR2);
+	CHILD(k) {
+		msleep(30);
+		OK(kill(getppid(), SIGUSR1));
+	}
+	EQ(sigwaitinfo(&s, &si), SIGUSR1);
+	EQ(si.si_pid, k);
+	REAP(k);
+	ERR(syscall(SYS_rt_sigtimedwait, &s, &si, &ts, 4), EINVAL);
+}
+
+CASE(sigtimedwait_interrupted_by_other_signal)
+{
+	sigset_t s = set_of(SIGUSR1, 0);
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	start_ticks(SA_RESTART);
+	ERR(sigwaitinfo(&s, NULL), EINTR);
+	stop_ticks();
+}
+
+static void outer(int s)
+{
+	note(s);
+	raise(SIGUSR2);
+	note(100);
+}
+
+CASE(handler_nested)
+{
+	struct sigaction sa = {.sa_handler = note};
+	OK(sigaction(SIGUSR2, &sa, NULL));
+	sa.sa_handler = outer;
+	OK(sigaction(SIGUSR1, &sa, NULL));
+	OK(raise(SIGUSR1));
+	EQ(order[0], SIGUSR1);
+	EQ(order[1], SIGUSR2);
+	EQ(order[2], 100);
+}
+
+static void change_mask(int s, siginfo_t *si, void *uc)
+{
+	(void)s, (void)si;
+	ucontext_t *u = uc;
+	sigaddset(&u->uc_sigmask, SIGWINCH);
+}
+
+CASE(handler_may_change_saved_mask)
+{
+	struct sigaction sa = {.sa_sigaction = change_mask, .sa_flags = SA_SIGINFO};
+	sigset_t now;
+	OK(sigaction(SIGUSR1, &sa, NULL));
+	OK(raise(SIGUSR1));
+	OK(sigprocmask(SIG_BLOCK, NULL, &now));
+	CHECK(sigismember(&now, SIGWINCH));
+}
+
+CASE(signals_after_fork)
+{
+	sigset_t s = set_of(SIGUSR1, 0), p;
+	set_handler(SIGUSR2, note, 0);
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	OK(raise(SIGUSR1));
+	CHILD(k) {
+		OK(sigpending(&p));
+		CHECK(!sigismember(&p, SIGUSR1)); // pending ones are not inherited
+		OK(sigprocmask(SIG_BLOCK, NULL, &p));
+		CHECK(sigismember(&p, SIGUSR1)); // the mask is
+		OK(raise(SIGUSR2));
+		EQ(count, 1); // and handlers
+	}
+	REAP(k);
+}
+
+CASE(sigkill_cannot_be_blocked)
+{
+	CHILD(k) {
+		sigset_t all;
+		sigfillset(&all);
+		OK(sigprocmask(SIG_BLOCK, &all, NULL));
+		raise(SIGKILL);
+	}
+	REAP_SIGNAL(k, SIGKILL);
+}
+
+CASE(sigkill_busy_loop)
+{
+	CHILD(k) {
+		for (volatile long i = 0;; i++)
+			;
+	}
+	msleep(20);
+	OK(kill(k, SIGKILL));
+	REAP_SIGNAL(k, SIGKILL);
+}
+
+CASE(signal_interrupts_busy_loop)
+{
+	start_ticks(0);
+	while (ticks < 3)
+		;
+	stop_ticks();
+}
+
+CASE(handler_preserves_registers)
+{
+	start_ticks(0);
+	long bad = 0;
+	while (ticks < 5) {
+		long a = 1, b = 2, c = 3, d = 4;
+		__asm__ volatile("mov $0x1111, %%r12\n mov $0x2222, %%r13\n mov $0x3333, %%r14\n mov $0x4444, %%r15\n"
+				 "mov $20000, %%rcx\n 1: dec %%rcx\n jnz 1b\n"
+				 "mov %%r12, %0\n mov %%r13, %1\n mov %%r14, %2\n mov %%r15, %3\n"
+				 : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d) : : "rcx", "r12", "r13", "r14", "r15", "cc");
+		bad |= a ^ 0x1111, bad |= b ^ 0x2222, bad |= c ^ 0x3333, bad |= d ^ 0x4444;
+	}
+	stop_ticks();
+	EQ(bad, 0);
+}
+
+static void clobber_red_zone(int s)
+{
+	volatile char big[2000];
+	memset((void *)big, 0xaa, sizeof big);
+	on_tick(s);
+}
+
+CASE(handler_respects_red_zone)
+{
+	set_handler(SIGALRM, clobber_red_zone, 0);
+	struct itimerval it = {{0, 5000}, {0, 5000}};
+	OK(setitimer(ITIMER_REAL, &it, NULL));
+	while (ticks < 5) {
+		long v;
+		__asm__ volatile("movq $0x55aa, -128(%%rsp)\n mov $20000, %%rcx\n 1: dec %%rcx\n jnz 1b\n movq -128(%%rsp), %0"
+				 : "=r"(v) : : "rcx", "cc", "memory");
+		EQ(v, 0x55aa);
+	}
+	stop_ticks();
+}
+
+static sigjmp_buf env;
+static volatile int hops;
+static void jump(int s)
+{
+	(void)s;
+	siglongjmp(env, 1);
+}
+
+CASE(siglongjmp_from_handler)
+{
+	struct sigaction sa = {.sa_handler = jump};
+	OK(sigaction(SIGSEGV, &sa, NULL));
+	if (sigsetjmp(env, 1))
+		hops++;
+	if (hops < 100)
+		*(volatile char *)8 = 1;
+	EQ(hops, 100);
+}
+
+static void *wait_for_usr1(void *arg)
+{
+	sigset_t s = set_of(SIGUSR1, 0);
+	int sig;
+	(void)arg;
+	EQ(sigwait(&s, &sig), 0);
+	return (void *)(long)sig;
+}
+
+CASE(process_signal_goes_to_a_thread_that_wants_it)
+{
+	sigset_t s = set_of(SIGUSR1, 0);
+	pthread_t t;
+	void *r;
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	EQ(pthread_create(&t, NULL, wait_for_usr1, NULL), 0);
+	OK(kill(getpid(), SIGUSR1));
+	EQ(pthread_join(t, &r), 0);
+	EQ((long)r, SIGUSR1);
+}
+
+static void *send_to_main(void *main_tid)
+{
+	sigset_t p;
+	OK(syscall(SYS_tgkill, getpid(), (int)(long)main_tid, SIGUSR1));
+	OK(sigpending(&p));
+	return (void *)(long)sigismember(&p, SIGUSR1);
+}
+
+CASE(thread_directed_signal_is_private)
+{
+	sigset_t s = set_of(SIGUSR1, 0), p;
+	pthread_t t;
+	void *r;
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	EQ(pthread_create(&t, NULL, send_to_main, (void *)(long)gettid()), 0);
+	EQ(pthread_join(t, &r), 0);
+	EQ((long)r, 0); // the other thread does not see it pending
+	OK(sigpending(&p));
+	CHECK(sigismember(&p, SIGUSR1));
+}
+
+CASE(stop_and_continue_discard_each_other)
+{
+	CHILD(k) {
+		sigset_t s = set_of(SIGTSTP, SIGCONT), p;
+		OK(sigprocmask(SIG_BLOCK, &s, NULL));
+		OK(raise(SIGTSTP));
+		OK(raise(SIGCONT));
+		OK(sigpending(&p));
+		CHECK(!sigismember(&p, SIGTSTP) && sigismember(&p, SIGCONT));
+		OK(raise(SIGTSTP));
+		OK(sigpending(&p));
+		CHECK(sigismember(&p, SIGTSTP) && !sigismember(&p, SIGCONT));
+	}
+	REAP(k);
+}
+
+CASE(sigqueue_limit)
+{
+	CHILD(k) {
+		struct { unsigned long cur, max; } rl = {5, 5};
+		sigset_t s = set_of(SIGRTMIN, 0);
+		OK(sigprocmask(SIG_BLOCK, &s, NULL));
+		OK(syscall(SYS_setresuid, 54321, 54321, 54321)); // a user with nothing else queued
+		OK(syscall(SYS_setrlimit, 11, &rl));
+		int n = 0;
+		union sigval v = {0};
+		while (n < 100 && sigqueue(getpid(), SIGRTMIN, v) == 0)
+			n++;
+		EQ(errno, EAGAIN);
+		EQ(n, 5);
+		OK(kill(getpid(), SIGURG)); // a standard signal needs no room
+	}
+	REAP(k);
+}

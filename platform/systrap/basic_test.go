@@ -233,7 +233,7 @@ func TestFork(t *testing.T) {
 	g := newGuest(t, p, text)
 	parent, child := g.newTask(), g.newTask()
 	parent.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
-		as, err := g.as.Fork(tk.Context)
+		as, err := g.as.Fork(tk.Context, nil)
 		if err != nil {
 			t.Error(err)
 			return platform.Resume
@@ -390,7 +390,7 @@ func TestDeath(t *testing.T) {
 	if err := g.newTask().Start(g.as); err == nil {
 		t.Error("Start in a dead address space")
 	}
-	if _, err := g.as.Fork(nil); err == nil {
+	if _, err := g.as.Fork(nil, nil); err == nil {
 		t.Error("Fork of a dead address space")
 	}
 }

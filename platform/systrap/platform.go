@@ -32,12 +32,18 @@ type Platform struct {
 	role    atomic.Pointer[worker]
 	waiters atomic.Int32 // goroutines that wait for stubs
 
+	spinner spinner
+	full    [fullNumbers]bool // the numbers in FullStateSyscalls
+
 	procs   sync.WaitGroup
 	closing atomic.Bool
 	workers atomic.Int32  // goroutines in listen
 	stopped chan struct{} // closed when there is none after closing
 	anchor  chan struct{} // closed to let the template's parent thread end
 }
+
+// fullNumbers is more than the largest number of a system call, a power of 2.
+const fullNumbers = 1024
 
 // Name implements platform.Platform.
 func (p *Platform) Name() string { return "systrap" }

@@ -98,6 +98,11 @@ type thread struct {
 	rode atomic.Bool
 
 	ctx atomic.Pointer[context]
+
+	// heat is how many calls of patched sites came in a row, the last at lastCall
+	// (the time-stamp counter).
+	heat     int
+	lastCall uint64
 }
 
 type result struct {

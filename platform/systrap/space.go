@@ -13,9 +13,9 @@ import (
 
 // A space implements platform.AddressSpace by a stub process.
 type space struct {
-	p    *Platform
-	proc *process
-	text platform.Text
+	p       *Platform
+	proc    *process
+	patcher *patcher
 
 	// exec is held to use one of the process's threads for calls. It comes
 	// before thread.mu, and that before mu.
@@ -36,7 +36,7 @@ func (p *Platform) NewAddressSpace(text platform.Text) (platform.AddressSpace, e
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: p, proc: t.proc, text: text, parked: []*thread{t}}, nil
+	return &space{p: p, proc: t.proc, patcher: newPatcher(text), parked: []*thread{t}}, nil
 }
 
 // toCall returns the system call that op stands for.
@@ -225,7 +225,7 @@ func (s *space) resume(t *thread) {
 }
 
 // Fork implements platform.AddressSpace.
-func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
+func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSpace, error) {
 	own, _ := c.(*context)
 	if own != nil && own.space != s {
 		own = nil
@@ -244,7 +244,7 @@ func (s *space) Fork(c platform.Context) (platform.AddressSpace, error) {
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: s.p, proc: child.proc, text: s.text, parked: []*thread{child}}, nil
+	return &space{p: s.p, proc: child.proc, patcher: s.patcher.fork(text), parked: []*thread{child}}, nil
 }
 
 // Release implements platform.AddressSpace.

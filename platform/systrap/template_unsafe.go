@@ -74,6 +74,10 @@ func Open(options platform.Options) (platform.Platform, error) {
 	}
 	p.births.m = make(map[uint64]*birth)
 	p.marks.Store(1)
+	p.spinner.init()
+	for _, nr := range options.FullStateSyscalls {
+		p.full[nr&(fullNumbers-1)] = true
+	}
 	if err := p.open(); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("systrap: %w", err)

@@ -34,7 +34,8 @@ const (
 // idle. At most one worker does so at a time.
 type spinner struct {
 	cpus    int
-	running atomic.Int32 // contexts that run application code
+	gap     time.Duration // preempted
+	running atomic.Int32  // contexts that run application code
 
 	owner atomic.Pointer[worker]
 	hot   atomic.Pointer[[]*thread]
@@ -56,7 +57,7 @@ func (sp *spinner) init() {
 	sp.cpus = min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
 	sp.tsc0, sp.time0 = rdtsc(), time.Now()
 	sp.hot.Store(new([]*thread))
-	sp.rest = restMin
+	sp.rest, sp.gap = restMin, preempted
 }
 
 // ticks converts d to the counter's unit.
@@ -146,7 +147,7 @@ func (t *thread) setPoll(on bool) bool {
 func (w *worker) spin() {
 	p := w.p
 	sp := &p.spinner
-	idle, gap := sp.ticks(idleTime), sp.ticks(preempted)
+	idle, gap := sp.ticks(idleTime), sp.ticks(sp.gap)
 	started := rdtsc()
 	last, looked := started, started
 	for sp.owner.Load() == w {

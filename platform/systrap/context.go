@@ -51,7 +51,8 @@ func (c *context) State() *platform.State { return &c.state }
 
 // Blocking implements platform.Context.
 func (c *context) Blocking() {
-	if w := c.worker.Load(); w != nil && c.p.role.Load() == w {
+	w := c.worker.Load()
+	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
 	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
 		c.p.spinner.cool(c.t.Load())

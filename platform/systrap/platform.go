@@ -29,7 +29,7 @@ type Platform struct {
 	}
 	marks atomic.Uint64 // odd, so that no mark is an offset
 
-	role    atomic.Pointer[worker]
+	role    atomic.Pointer[role]
 	waiters atomic.Int32 // goroutines that wait for stubs
 
 	spinner spinner

@@ -156,12 +156,21 @@ func (s *space) borrow(own *context) *thread {
 		} else {
 			t.kick()
 		}
-		s.p.waitBegin()
-		select {
-		case <-t.granted:
-		case <-s.proc.gone:
-		}
-		s.p.waitEnd()
+		granted := false
+		s.p.waitFor(func() bool {
+			select {
+			case <-t.granted:
+				granted = true
+			default:
+			}
+			return granted || t.stuck()
+		}, func() {
+			select {
+			case <-t.granted:
+				granted = true
+			case <-s.proc.gone:
+			}
+		})
 	}
 }
 

@@ -110,7 +110,7 @@ func (p *Platform) heat(t *thread) {
 func (p *Platform) respin() {
 	sp := &p.spinner
 	if sp.owner.Load() == nil && len(*sp.hot.Load()) > 0 {
-		w := &worker{p: p}
+		w := p.newWorker()
 		if sp.owner.CompareAndSwap(nil, w) {
 			go w.spin()
 		}

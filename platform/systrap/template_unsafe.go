@@ -167,11 +167,10 @@ func (p *Platform) open() (err error) {
 		return err
 	}
 	wakeSync(p.listener)
-	w := &worker{p: p}
+	w := p.newWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none
-	p.role.Store(w)
-	p.workers.Add(1)
-	go w.listen()
+	p.role.Store(&w.listening)
+	w.begin()
 	t.mu.Lock()
 	r := t.await(t.done)
 	t.mu.Unlock()

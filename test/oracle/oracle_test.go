@@ -306,8 +306,10 @@ func (rt runtime) exec(t *testing.T, bin string, env []string, args ...string) (
 	cmd := command(ctx, "run", "--bundle", dir, id)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 10 * time.Second
-	cmd.Run()
-	end := cmd.ProcessState.String()
+	end = "exit status 0"
+	if err := cmd.Run(); err != nil {
+		end = err.Error()
+	}
 	if ctx.Err() != nil {
 		command(context.Background(), "delete", "--force", id).Run()
 		end = fmt.Sprintf("nothing printed for %v", stallTimeout)

@@ -1,0 +1,78 @@
+package ip
+
+import (
+	"net/netip"
+
+	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// forward routes a packet that came in by i and is for another host (RFC 1812
+// section 5, RFC 8200 section 3), if forwarding is on.
+func (s *Stack) forward(i *Interface, p *pkt.Packet) {
+	is4 := p.Dst.Is4()
+	c, on := &s.Counters.IP, s.Params.Forward.Bool()
+	if !is4 {
+		c, on = &s.Counters.IP6, s.Params.Forward6.Bool()
+	}
+	if !on || p.Type != pkt.ToHost || p.Src.IsLoopback() || p.Dst.IsLoopback() || p.Src.IsUnspecified() ||
+		p.Dst.IsLinkLocalUnicast() || p.Src.IsMulticast() {
+		c.InAddrErrors.Inc()
+		p.Free()
+		return
+	}
+	if p.TTL <= 1 {
+		c.InHdrErrors.Inc()
+		if is4 {
+			s.SendError(p, wire.ICMPTimeExceeded, wire.ICMPTTLExceeded, 0)
+		} else {
+			s.SendError(p, wire.ICMPv6TimeExceeded, wire.ICMPv6HopLimitExceeded, 0)
+		}
+		p.Free()
+		return
+	}
+	r, err := s.Lookup(netip.Addr{}, p.Dst, 0, p.Mark)
+	if err != nil || r.Type != unix.RTN_UNICAST {
+		c.InNoRoutes.Inc()
+		if is4 {
+			s.SendError(p, wire.ICMPUnreachable, wire.ICMPHostUnreachable, 0)
+		} else {
+			s.SendError(p, wire.ICMPv6Unreachable, wire.ICMPv6NoRoute, 0)
+		}
+		p.Free()
+		return
+	}
+	h := p.Header()
+	p.TTL--
+	p.OutIf = r.Iface.index
+	c.ForwDatagrams.Inc()
+	if p.Hash == 0 {
+		p.Hash = wire.FlowHash(p.Src, p.Dst, 0, 0)
+	}
+	tooBig := p.Len() > r.MTU && p.GSOSize == 0 || p.GSOSize != 0 && int(p.GSOSize)+int(p.NetLen)+wire.TCPMinLen > r.MTU
+	if is4 {
+		v4 := wire.IPv4(h)
+		v4.SetTTL(p.TTL)
+		v4.SetSum()
+		if tooBig {
+			if v4.Frag()&wire.IPv4DF != 0 {
+				c.FragFails.Inc()
+				s.SendError(p, wire.ICMPUnreachable, wire.ICMPFragNeeded, uint32(r.MTU))
+				p.Free()
+				return
+			}
+			s.fragment4(p, &r)
+			return
+		}
+	} else {
+		wire.IPv6(h).SetHopLimit(p.TTL)
+		if tooBig {
+			c.FragFails.Inc()
+			s.SendError(p, wire.ICMPv6PacketTooBig, 0, uint32(r.MTU))
+			p.Free()
+			return
+		}
+	}
+	s.transmit(p, &r)
+}

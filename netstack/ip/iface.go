@@ -1,0 +1,337 @@
+package ip
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"casemate/netstack/link"
+	"casemate/netstack/pkt"
+	"golang.org/x/sys/unix"
+)
+
+// Interface is a network interface of a stack.
+type Interface struct {
+	// Stats are the interface's counters (/proc/net/dev).
+	Stats IfStats
+
+	stack *Stack
+	index int32
+	info  link.Info
+	link  link.Link
+	name  atomic.Pointer[string]
+	flags atomic.Uint32
+	mtu   atomic.Int32
+	taps  atomic.Pointer[[]Tap]
+	tapMu sync.Mutex
+
+	addrs []Address // guarded by Stack.mu.Mutex
+}
+
+// IfStats are an interface's counters.
+type IfStats struct {
+	RxPackets, RxBytes, RxErrors, RxDropped, Multicast atomic.Uint64
+	TxPackets, TxBytes, TxErrors, TxDropped            atomic.Uint64
+}
+
+// Tap sees the packets of interfaces (packet(7)). It must not keep p: it
+// clones it. p.Type tells the direction.
+type Tap interface {
+	Tap(i *Interface, p *pkt.Packet)
+}
+
+// Address is an address of an interface.
+type Address struct {
+	Prefix    netip.Prefix // address with the length of its network
+	Peer      netip.Addr   // IFA_ADDRESS of a point-to-point address; else invalid
+	Broadcast netip.Addr   // IPv4 only; may be invalid
+	Scope     uint8        // RT_SCOPE_*
+	Flags     uint32       // IFA_F_*
+	Label     string
+	Preferred uint32 // seconds; ^0 for ever
+	Valid     uint32
+}
+
+// Index is the interface's index, from 1.
+func (i *Interface) Index() int32 { return i.index }
+
+// Name is the interface's name.
+func (i *Interface) Name() string { return *i.name.Load() }
+
+// Info is the link's.
+func (i *Interface) Info() link.Info { return i.info }
+
+// Link is what the interface sends by.
+func (i *Interface) Link() link.Link { return i.link }
+
+// Stack is the stack that has the interface.
+func (i *Interface) Stack() *Stack { return i.stack }
+
+// MTU is in bytes.
+func (i *Interface) MTU() int { return int(i.mtu.Load()) }
+
+// Flags are IFF_*.
+func (i *Interface) Flags() uint32 { return i.flags.Load() }
+
+// IsLoopback reports whether the interface is a loopback.
+func (i *Interface) IsLoopback() bool { return i.loopback() }
+
+func (i *Interface) up() bool       { return i.flags.Load()&unix.IFF_UP != 0 }
+func (i *Interface) loopback() bool { return i.flags.Load()&unix.IFF_LOOPBACK != 0 }
+
+// AddInterface makes an interface on l: EEXIST if the name is taken. It is down
+// and has no addresses.
+func (s *Stack) AddInterface(name string, l link.Link) (*Interface, error) {
+	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
+		return nil, unix.EINVAL
+	}
+	i := &Interface{stack: s, info: l.Info(), link: l}
+	i.name.Store(&name)
+	i.flags.Store(i.info.Flags)
+	i.mtu.Store(int32(i.info.MTU))
+	s.mu.Lock()
+	if s.mu.closed {
+		s.mu.Unlock()
+		return nil, unix.ENODEV
+	}
+	for _, o := range s.mu.ifaces {
+		if o.Name() == name {
+			s.mu.Unlock()
+			return nil, unix.EEXIST
+		}
+	}
+	i.index = s.mu.nextIndex
+	s.mu.nextIndex++
+	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
+	s.rebuild()
+	s.mu.Unlock()
+	if err := l.Attach(i, s.Backlog); err != nil {
+		s.RemoveInterface(i.index)
+		return nil, err
+	}
+	return i, nil
+}
+
+// RemoveInterface removes an interface with its addresses and routes and
+// closes its link: ENODEV if there is none.
+func (s *Stack) RemoveInterface(index int32) error {
+	s.mu.Lock()
+	k := slices.IndexFunc(s.mu.ifaces, func(i *Interface) bool { return i.index == index })
+	if k < 0 {
+		s.mu.Unlock()
+		return ifaceError
+	}
+	i := s.mu.ifaces[k]
+	i.flags.And(^uint32(unix.IFF_UP))
+	s.mu.ifaces = slices.Delete(slices.Clone(s.mu.ifaces), k, k+1)
+	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == index })
+	s.rebuild()
+	s.mu.Unlock()
+	i.link.Close()
+	return nil
+}
+
+// Interfaces are all interfaces by index.
+func (s *Stack) Interfaces() []*Interface { return s.conf.Load().ifaces }
+
+// Interface finds an interface by index, or nil.
+func (s *Stack) Interface(index int32) *Interface { return s.conf.Load().byIndex[index] }
+
+// InterfaceByName finds an interface, or nil.
+func (s *Stack) InterfaceByName(name string) *Interface {
+	for _, i := range s.Interfaces() {
+		if i.Name() == name {
+			return i
+		}
+	}
+	return nil
+}
+
+// SetUp sets or clears IFF_UP. An interface that comes up gets the routes of
+// its addresses; the loopback interface gets ::1, as in Linux.
+func (s *Stack) SetUp(i *Interface, up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if up == i.up() {
+		return
+	}
+	if up {
+		i.flags.Or(unix.IFF_UP | unix.IFF_RUNNING)
+		if i.loopback() {
+			lo6 := netip.PrefixFrom(netip.IPv6Loopback(), 128)
+			if !slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix == lo6 }) {
+				i.addrs = append(i.addrs, Address{Prefix: lo6, Scope: unix.RT_SCOPE_HOST,
+					Flags: unix.IFA_F_PERMANENT, Preferred: ^uint32(0), Valid: ^uint32(0)})
+			}
+		}
+		for _, a := range i.addrs {
+			s.addConnected(i, a)
+		}
+	} else {
+		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
+		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
+	}
+	s.rebuild()
+}
+
+// SetFlags sets and clears flags other than IFF_UP.
+func (s *Stack) SetFlags(i *Interface, set, clear uint32) {
+	i.flags.And(^(clear &^ unix.IFF_UP))
+	i.flags.Or(set &^ unix.IFF_UP)
+}
+
+// SetMTU sets the MTU: EINVAL if it is out of range.
+func (s *Stack) SetMTU(i *Interface, mtu int) error {
+	if mtu < 68 || mtu > 65536 || (i.info.Type == unix.ARPHRD_ETHER && mtu > 65535) {
+		return unix.EINVAL
+	}
+	i.mtu.Store(int32(mtu))
+	s.gen.Add(1)
+	return nil
+}
+
+// Rename gives an interface another name: EEXIST, EBUSY while it is up.
+func (s *Stack) Rename(i *Interface, name string) error {
+	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
+		return unix.EINVAL
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i.up() {
+		return unix.EBUSY
+	}
+	for _, o := range s.mu.ifaces {
+		if o != i && o.Name() == name {
+			return unix.EEXIST
+		}
+	}
+	i.name.Store(&name)
+	return nil
+}
+
+// Addresses are the interface's addresses in the order in which they were added.
+func (s *Stack) Addresses(i *Interface) []Address {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(i.addrs)
+}
+
+// AddAddress adds an address and, if the interface is up, the route to its
+// network: EEXIST if the interface has it, EINVAL if it is no unicast address.
+func (s *Stack) AddAddress(i *Interface, a Address) error {
+	ad := a.Prefix.Addr()
+	if !a.Prefix.IsValid() || ad.Is4In6() || ad.IsMulticast() || ad.IsUnspecified() {
+		return unix.EINVAL
+	}
+	if ad.Is6() && ad.Zone() != "" {
+		return unix.EINVAL
+	}
+	if a.Valid == 0 {
+		a.Valid, a.Preferred = ^uint32(0), ^uint32(0)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range i.addrs {
+		if o.Prefix.Addr() == ad && (ad.Is6() || o.Prefix.Bits() == a.Prefix.Bits()) {
+			return unix.EEXIST
+		}
+		if ad.Is4() && o.Prefix.Masked() == a.Prefix.Masked() {
+			a.Flags |= unix.IFA_F_SECONDARY
+		}
+	}
+	if a.Valid == ^uint32(0) {
+		a.Flags |= unix.IFA_F_PERMANENT
+	}
+	i.addrs = append(slices.Clone(i.addrs), a)
+	if i.up() {
+		s.addConnected(i, a)
+	}
+	s.rebuild()
+	return nil
+}
+
+// RemoveAddress removes an address with the route to its network:
+// EADDRNOTAVAIL if the interface does not have it.
+func (s *Stack) RemoveAddress(i *Interface, p netip.Prefix) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := slices.IndexFunc(i.addrs, func(a Address) bool { return a.Prefix == p })
+	if k < 0 {
+		return unix.EADDRNOTAVAIL
+	}
+	i.addrs = slices.Delete(slices.Clone(i.addrs), k, k+1)
+	last := !slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix.Masked() == p.Masked() })
+	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool {
+		return r.PrefSrc == p.Addr() || last && r.OIF == i.index && r.Protocol == unix.RTPROT_KERNEL && r.Dst == p.Masked()
+	})
+	s.rebuild()
+	return nil
+}
+
+// addConnected adds the route to an address's network. s.mu is held.
+func (s *Stack) addConnected(i *Interface, a Address) {
+	if i.loopback() && a.Prefix.Addr().Is4() || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+		return
+	}
+	r := RouteEntry{Dst: a.Prefix.Masked(), OIF: i.index, Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST,
+		Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_LINK}
+	if a.Prefix.Addr().Is4() {
+		if a.Prefix.IsSingleIP() && !a.Peer.IsValid() {
+			return
+		}
+		if a.Peer.IsValid() {
+			r.Dst = netip.PrefixFrom(a.Peer, a.Prefix.Bits()).Masked()
+		}
+		r.PrefSrc = a.Prefix.Addr()
+	} else {
+		r.Metric, r.Scope = 256, unix.RT_SCOPE_UNIVERSE
+	}
+	if !slices.ContainsFunc(s.mu.routes, func(o RouteEntry) bool { return o.same(&r) }) {
+		s.mu.routes = append(slices.Clone(s.mu.routes), r)
+	}
+}
+
+// AddTap lets t see the interface's packets.
+func (i *Interface) AddTap(t Tap) {
+	i.tapMu.Lock()
+	defer i.tapMu.Unlock()
+	var l []Tap
+	if o := i.taps.Load(); o != nil {
+		l = slices.Clone(*o)
+	}
+	l = append(l, t)
+	i.taps.Store(&l)
+}
+
+// RemoveTap undoes AddTap.
+func (i *Interface) RemoveTap(t Tap) {
+	i.tapMu.Lock()
+	defer i.tapMu.Unlock()
+	o := i.taps.Load()
+	if o == nil {
+		return
+	}
+	l := slices.DeleteFunc(slices.Clone(*o), func(x Tap) bool { return x == t })
+	if len(l) == 0 {
+		i.taps.Store(nil)
+	} else {
+		i.taps.Store(&l)
+	}
+}
+
+func (i *Interface) tap(p *pkt.Packet) {
+	if l := i.taps.Load(); l != nil {
+		for _, t := range *l {
+			t.Tap(i, p)
+		}
+	}
+}
+
+// InterfaceByAddr finds the interface that has a local address, or nil.
+func (s *Stack) InterfaceByAddr(a netip.Addr) *Interface {
+	if l, ok := s.conf.Load().local[a]; ok {
+		return l.iface
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package ip
+
+import (
+	"net/netip"
+
+	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// MaxIPv4 is the longest IPv4 packet and the longest IPv6 payload in bytes.
+const MaxIPv4 = 65535
+
+// Output sends p, whose owner it becomes, along r. p starts with the transport
+// header; Src, Dst, Proto, TTL, TOS, and for IPv4 ID and DF are set. EMSGSIZE if
+// the packet may not be fragmented, ENETDOWN if the interface is down.
+//
+// The caller may hold its endpoint's lock; it calls Run when it no longer does.
+func (s *Stack) Output(p *pkt.Packet, r *Route) error {
+	i := r.Iface
+	if !i.up() {
+		p.Free()
+		return unix.ENETDOWN
+	}
+	p.OutIf = i.index
+	if p.Hash == 0 {
+		p.Hash = wire.FlowHash(p.Src, p.Dst, 0, 0)
+	}
+	if p.Dst.Is4() {
+		return s.output4(p, r)
+	}
+	return s.output6(p, r)
+}
+
+// OutputMulticast is Output for a packet that may be a multicast or broadcast:
+// if this host is to get it as well, a copy comes in by the same interface.
+func (s *Stack) OutputMulticast(p *pkt.Packet, r *Route, loop bool) error {
+	if r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST && loop {
+		if i := r.Iface; !i.loopback() && i.up() {
+			q := p.Clone()
+			q.Type = pkt.ToHost
+			q.Hash = p.Hash
+			if q.Csum == pkt.CsumPartial {
+				q.Csum = pkt.CsumValid
+			}
+			q.Rx = i
+			if s.header(q) == nil {
+				s.Backlog.Put(q)
+			}
+		}
+	}
+	return s.Output(p, r)
+}
+
+// header puts the network header in front of p. EMSGSIZE, with p freed, if the
+// packet is too long.
+func (s *Stack) header(p *pkt.Packet) error {
+	if p.Dst.Is4() {
+		n := p.Len() + wire.IPv4MinLen
+		if n > MaxIPv4 {
+			p.Free()
+			return unix.EMSGSIZE
+		}
+		f := wire.IPv4Fields{Src: p.Src, Dst: p.Dst, TotalLen: n, ID: p.ID, TOS: p.TOS, TTL: p.TTL, Proto: p.Proto}
+		if p.DF {
+			f.Frag = wire.IPv4DF
+		}
+		wire.IPv4(p.Prepend(wire.IPv4MinLen)).Put(&f)
+		p.EtherType, p.NetLen = unix.ETH_P_IP, wire.IPv4MinLen
+		return nil
+	}
+	n := p.Len()
+	if n > MaxIPv4 {
+		p.Free()
+		return unix.EMSGSIZE
+	}
+	f := wire.IPv6Fields{Src: p.Src, Dst: p.Dst, PayloadLen: n, TrafficClass: p.TOS, HopLimit: p.TTL, NextHeader: p.Proto}
+	wire.IPv6(p.Prepend(wire.IPv6Len)).Put(&f)
+	p.EtherType, p.NetLen = unix.ETH_P_IPV6, wire.IPv6Len
+	return nil
+}
+
+func (s *Stack) output4(p *pkt.Packet, r *Route) error {
+	s.Counters.IP.OutRequests.Inc()
+	if err := s.header(p); err != nil {
+		return err
+	}
+	if p.Len() > r.MTU && p.GSOSize == 0 {
+		if p.DF {
+			s.Counters.IP.FragFails.Inc()
+			p.Free()
+			return unix.EMSGSIZE
+		}
+		return s.fragment4(p, r)
+	}
+	s.transmit(p, r)
+	return nil
+}
+
+func (s *Stack) output6(p *pkt.Packet, r *Route) error {
+	s.Counters.IP6.OutRequests.Inc()
+	if err := s.header(p); err != nil {
+		return err
+	}
+	if p.Len() > r.MTU && p.GSOSize == 0 {
+		if p.DF {
+			s.Counters.IP6.FragFails.Inc()
+			p.Free()
+			return unix.EMSGSIZE
+		}
+		return s.fragment6(p, r)
+	}
+	s.transmit(p, r)
+	return nil
+}
+
+// transmit sends a complete IP packet by r's interface. Segmentation and
+// checksums that the link cannot do are done here.
+func (s *Stack) transmit(p *pkt.Packet, r *Route) {
+	i := r.Iface
+	if p.GSOSize != 0 && p.Len() > i.info.GSOMax {
+		s.Segment(p, func(q *pkt.Packet) { s.transmitOne(q, r) })
+		return
+	}
+	s.transmitOne(p, r)
+}
+
+func (s *Stack) transmitOne(p *pkt.Packet, r *Route) {
+	i := r.Iface
+	if p.Csum == pkt.CsumPartial && !i.info.Csum {
+		p.CompleteSum()
+	}
+	if i.loopback() {
+		// Taps see it when it arrives, as with Linux's lo.
+		i.Stats.TxPackets.Add(1)
+		i.Stats.TxBytes.Add(uint64(p.Len()))
+		i.link.Send(p)
+		return
+	}
+	i.sendIP(p, r.Next, r.Type)
+}
+
+// SelectTTL is the TTL or hop limit for a packet to dst when the socket's own
+// setting is ttl (-1: default).
+func (s *Stack) SelectTTL(dst netip.Addr, ttl int32) uint8 {
+	switch {
+	case ttl >= 0:
+		return uint8(ttl)
+	case dst.Is4():
+		return uint8(s.Params.DefaultTTL.Get())
+	default:
+		return uint8(s.Params.HopLimit.Get())
+	}
+}
+
+// NextID is an identification for an IPv4 packet that may be fragmented.
+func (s *Stack) NextID() uint16 { return uint16(s.ipid.Add(1)) }

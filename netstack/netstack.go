@@ -1,0 +1,62 @@
+package netstack
+
+import (
+	"net/netip"
+
+	"casemate/netstack/ip"
+	"casemate/netstack/sock"
+	"casemate/netstack/tcp"
+	"casemate/netstack/udp"
+	"golang.org/x/sys/unix"
+)
+
+// Stack is the network of one network namespace: IP with its transport
+// protocols.
+type Stack struct {
+	*ip.Stack
+	TCP *tcp.Protocol
+	UDP *udp.Protocol
+}
+
+// New makes a stack with an interface lo that is down, as in a new network
+// namespace.
+func New(o ip.Options) *Stack {
+	s := ip.New(o)
+	return &Stack{Stack: s, TCP: tcp.New(s), UDP: udp.New(s)}
+}
+
+// UpLoopback gives lo its addresses 127.0.0.1/8 and ::1/128 and brings it up,
+// as every container engine does first.
+func (s *Stack) UpLoopback() error {
+	lo := s.InterfaceByName("lo")
+	if lo == nil {
+		return unix.ENODEV
+	}
+	err := s.AddAddress(lo, ip.Address{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8), Scope: unix.RT_SCOPE_HOST, Label: "lo"})
+	if err != nil && err != unix.EEXIST {
+		return err
+	}
+	s.SetUp(lo, true)
+	return nil
+}
+
+// Socket makes an endpoint as socket(2) does for AF_INET and AF_INET6:
+// EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT. Whether the caller may open
+// raw sockets is the caller's to check.
+func (s *Stack) Socket(family, typ, protocol int) (sock.Endpoint, error) {
+	if family != unix.AF_INET && family != unix.AF_INET6 {
+		return nil, unix.EAFNOSUPPORT
+	}
+	if protocol < 0 || protocol > 255 && protocol != unix.IPPROTO_MPTCP {
+		return nil, unix.EINVAL
+	}
+	switch {
+	case typ == unix.SOCK_STREAM && (protocol == 0 || protocol == unix.IPPROTO_TCP):
+		return s.TCP.NewEndpoint(family), nil
+	case typ == unix.SOCK_DGRAM && (protocol == 0 || protocol == unix.IPPROTO_UDP):
+		return s.UDP.NewEndpoint(family), nil
+	case typ == unix.SOCK_STREAM, typ == unix.SOCK_DGRAM, typ == unix.SOCK_RAW:
+		return nil, unix.EPROTONOSUPPORT
+	}
+	return nil, unix.ESOCKTNOSUPPORT
+}

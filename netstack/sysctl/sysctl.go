@@ -1,0 +1,120 @@
+// Package sysctl has the parameters of a stack under the names that
+// /proc/sys/net gives them (ip-sysctl in the kernel's documentation), each with
+// its range. The code that obeys a parameter holds a pointer to it and reads it
+// without a lock; /proc and configuration reach it by name.
+package sysctl
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Int is a parameter of one or more integers.
+type Int struct {
+	vals     []atomic.Int64
+	min, max int64
+}
+
+// Get is the first value.
+func (i *Int) Get() int { return int(i.vals[0].Load()) }
+
+// Bool is whether the first value is not zero.
+func (i *Int) Bool() bool { return i.vals[0].Load() != 0 }
+
+// At is the value with index n, for vectors such as tcp_rmem.
+func (i *Int) At(n int) int { return int(i.vals[n].Load()) }
+
+// Set replaces the values; EINVAL if one is out of range or the count is wrong.
+func (i *Int) Set(v ...int64) error {
+	if len(v) > len(i.vals) || len(v) == 0 {
+		return unix.EINVAL
+	}
+	for _, x := range v {
+		if x < i.min || x > i.max {
+			return unix.EINVAL
+		}
+	}
+	for n, x := range v {
+		i.vals[n].Store(x)
+	}
+	return nil
+}
+
+// String is the form that /proc/sys shows, without the newline.
+func (i *Int) String() string {
+	var b strings.Builder
+	for n := range i.vals {
+		if n > 0 {
+			b.WriteByte('\t')
+		}
+		b.WriteString(strconv.FormatInt(i.vals[n].Load(), 10))
+	}
+	return b.String()
+}
+
+// Parse sets the values from text as /proc/sys takes it.
+func (i *Int) Parse(s string) error {
+	var v []int64
+	for _, f := range strings.Fields(s) {
+		x, err := strconv.ParseInt(f, 0, 64)
+		if err != nil {
+			return unix.EINVAL
+		}
+		v = append(v, x)
+	}
+	return i.Set(v...)
+}
+
+// Table is the parameters of a stack by name. The zero Table is ready.
+type Table struct {
+	mu sync.Mutex
+	m  map[string]*Int
+}
+
+// New adds a parameter with a range and its first values.
+func (t *Table) New(name string, min, max int64, v ...int64) *Int {
+	i := &Int{vals: make([]atomic.Int64, len(v)), min: min, max: max}
+	if err := i.Set(v...); err != nil {
+		panic(fmt.Sprintf("sysctl: %s: first value out of range", name))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = make(map[string]*Int)
+	}
+	t.m[name] = i
+	return i
+}
+
+// Bool adds a parameter that is 0 or 1.
+func (t *Table) Bool(name string, v bool) *Int {
+	if v {
+		return t.New(name, 0, 1, 1)
+	}
+	return t.New(name, 0, 1, 0)
+}
+
+// Lookup finds a parameter by its dotted name, or nil.
+func (t *Table) Lookup(name string) *Int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m[name]
+}
+
+// Names are all names, sorted.
+func (t *Table) Names() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := make([]string, 0, len(t.m))
+	for k := range t.m {
+		n = append(n, k)
+	}
+	slices.Sort(n)
+	return n
+}

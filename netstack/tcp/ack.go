@@ -1,0 +1,309 @@
+package tcp
+
+import (
+	"casemate/netstack/sock"
+	"time"
+
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// ackInput processes SEG.ACK, SACK blocks and window of an acceptable segment
+// (RFC 9293 section 3.10.7.4, fifth step). It reports false if the segment has
+// to be dropped.
+func (e *Endpoint) ackInput(g *segment) bool {
+	s, r := &e.snd, &e.rec
+	ack := g.ack
+	if before(ack, s.una) {
+		if before(ack, s.una-max(s.maxWnd, 1)) { // RFC 5961 section 5.2
+			e.challengeACK()
+			return false
+		}
+		if g.opt.NSACK > 0 && r.sent.len() > 0 {
+			var a ackResult
+			now := e.now()
+			e.sackInput(g, now, &a)
+			e.recover(g, now, &a, 0)
+		}
+		return true
+	}
+	if after(ack, s.nxt) {
+		e.challengeACK()
+		return false
+	}
+	wasProbed := r.probes
+	r.probes, r.retries = 0, 0
+	now := e.now()
+
+	// The send window (SND.WL1, SND.WL2).
+	wndChanged := false
+	if wnd := g.wnd << s.wscale; after(ack, s.una) || after(g.seq, s.wl1) || g.seq == s.wl1 && wnd > s.wnd {
+		s.wl1, s.wl2 = g.seq, ack
+		wndChanged = wnd != s.wnd
+		s.wnd = wnd
+		s.maxWnd = max(s.maxWnd, wnd)
+	}
+	if r.sent.len() == 0 && ack == s.una {
+		if wasProbed > 0 || e.timers.on(timerRetransmit) {
+			// An answer to a zero-window probe.
+			if int32(s.una+s.wnd-s.nxt) > 0 {
+				e.timers.off(timerRetransmit)
+				e.rtt.backoff = 0
+				r.since = 0
+			} else if s.unsent() == 0 {
+				e.timers.off(timerRetransmit)
+			}
+		}
+		return true
+	}
+
+	var a ackResult
+	priorInFlight := r.inFlight()
+	if g.opt.NSACK > 0 && e.sackOK {
+		e.sackInput(g, now, &a)
+	}
+	if after(ack, s.una) {
+		e.cumulativeACK(ack, now, &a)
+	} else if g.len == 0 && !wndChanged && g.flags&(wire.SYN|wire.FIN) == 0 && !e.sackOK {
+		// A duplicate ACK without SACK: something has been delivered (RFC 6675 does not apply).
+		e.dupACK()
+	}
+	if e.tsOK && g.opt.HasTS && a.rtt == 0 && a.acked > 0 && g.opt.TSEcr != 0 {
+		if d := int32(e.proto.tsNow() + e.tsOff - g.opt.TSEcr); d >= 0 && a.retrans {
+			a.rtt = time.Duration(max(d, 1)) * time.Millisecond
+		}
+	}
+	if a.rtt > 0 {
+		e.rtt.sample(a.rtt, now)
+	}
+	e.info.delivered += a.delivered
+	e.tlpInput(g, &a)
+	e.recover(g, now, &a, priorInFlight)
+	if a.acked > 0 {
+		e.rtt.backoff = 0
+		r.since = 0
+		s.lastAck = now
+		e.rearm(now)
+		e.freed()
+	}
+	if e.state == Established || e.state == CloseWait {
+		e.armProbe(now)
+	}
+	return true
+}
+
+// cumulativeACK removes what ack covers from the scoreboard and the queue.
+func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
+	s, r := &e.snd, &e.rec
+	for r.sent.len() > 0 {
+		f := r.sent.at(0)
+		if !before(f.seq, ack) {
+			break
+		}
+		if after(f.end, ack) {
+			r.split(0, ack, s.mss)
+			f = r.sent.at(0)
+			if after(f.end, ack) {
+				break
+			}
+		}
+		if f.flags&sentSacked == 0 {
+			e.rackUpdate(f, now, a)
+			a.delivered += f.n
+			if f.flags&sentEver == 0 && before(f.end, r.fack) {
+				r.reordSeen = true
+			}
+		}
+		a.acked += f.n
+		r.forget(f)
+		r.sent.pop()
+	}
+	if after(ack, r.fack) {
+		r.fack = ack
+	}
+	n := ack - s.una
+	if s.una == s.iss {
+		n-- // the SYN
+	}
+	if ack == s.end+1 {
+		n-- // the FIN
+	}
+	if before(s.una, s.up) && !before(ack, s.up) {
+		s.urgent = false
+	}
+	s.una = ack
+	if before(s.wl2, ack) {
+		s.wl2 = ack
+	}
+	if n > 0 {
+		was := s.q.cost
+		s.q.drop(int(n))
+		e.charge(s.q.cost - was)
+		s.base += n
+		e.info.bytesAcked += uint64(n)
+	}
+	a.bytes = n
+}
+
+// dupACK counts duplicate ACKs as delivered segments when the peer does not do
+// SACK: the scoreboard's front is taken for the missing one.
+func (e *Endpoint) dupACK() {
+	r := &e.rec
+	for i := 1; i < r.sent.len(); i++ {
+		f := r.sent.at(i)
+		if f.flags&(sentSacked|sentLost) == 0 {
+			if f.n > 1 {
+				r.split(i, f.seq+uint32(e.snd.mss), e.snd.mss)
+				f = r.sent.at(i)
+			}
+			var a ackResult
+			e.rackUpdate(f, e.now(), &a)
+			f.flags |= sentSacked
+			r.sackedOut += f.n
+			return
+		}
+	}
+}
+
+// recover runs the congestion state machine after an acknowledgement and sends
+// what it allows.
+func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInFlight int) {
+	s, r := &e.snd, &e.rec
+	if !e.sackOK && a.acked > 0 && r.sackedOut > 0 {
+		// Without SACK the marks of duplicates end with the gap that they told of.
+		for i := range r.sent.len() {
+			if f := r.sent.at(i); f.flags&sentSacked != 0 {
+				f.flags &^= sentSacked
+				r.sackedOut -= f.n
+			}
+		}
+		if r.ca == caRecovery && before(s.una, r.highSeq) && r.sent.len() > 0 {
+			r.markLost(r.sent.at(0)) // a partial acknowledgement (RFC 6582)
+		}
+	}
+	switch {
+	case r.ca >= caRecovery && r.canUndo && e.spurious(g, a):
+		e.undoReduction()
+	case r.ca >= caCWR && !before(s.una, r.highSeq) && after(s.una, s.iss+1):
+		if r.ca == caRecovery || r.ca == caCWR {
+			e.cc.cwnd = max(min(e.cc.cwnd, e.cc.ssthresh), 2)
+		}
+		r.ca = caOpen
+		if r.reoPersist > 0 {
+			if r.reoPersist--; r.reoPersist == 0 {
+				r.reoSteps = 1
+			}
+		}
+	}
+	if r.sent.len() > 0 && e.detectLoss(now) {
+		e.enterRecovery()
+	} else if r.ca == caOpen && r.sackedOut > 0 {
+		r.ca = caDisorder
+	} else if r.ca == caDisorder && r.sackedOut == 0 {
+		r.ca = caOpen
+	}
+	switch r.ca {
+	case caRecovery, caCWR:
+		e.proportional(int(a.delivered), a)
+	default:
+		// Only a window that was used up grows (RFC 9293 section 3.8.2, RFC 7661).
+		if a.acked > 0 && (priorInFlight >= e.cc.cwnd || e.cc.cwnd < e.cc.ssthresh && 2*priorInFlight >= e.cc.cwnd) {
+			e.cc.grow(int(a.delivered), now, e.rtt.srtt)
+		}
+	}
+	if r.lostOut > 0 {
+		e.retransmit(now)
+	}
+}
+
+// proportional is proportional rate reduction (RFC 9937 section 6).
+func (e *Endpoint) proportional(delivered int, a *ackResult) {
+	r := &e.rec
+	r.prrDelivered += delivered
+	if delivered == 0 && r.prrOut > 0 {
+		return
+	}
+	inFlight := r.inFlight()
+	var n int
+	if inFlight > e.cc.ssthresh {
+		n = (r.prrDelivered*e.cc.ssthresh+max(r.priorCwnd, 1)-1)/max(r.priorCwnd, 1) - r.prrOut
+	} else {
+		n = max(r.prrDelivered-r.prrOut, delivered)
+		if a.acked > 0 && !a.retrans {
+			n++
+		}
+		n = min(e.cc.ssthresh-inFlight, n)
+	}
+	if r.prrOut == 0 {
+		n = max(n, 1) // the first retransmission goes at once
+	}
+	e.cc.cwnd = inFlight + max(n, 0)
+}
+
+// spurious reports whether the recovery in progress was needless: the peer's
+// echo is older than our first retransmission (RFC 3522), or DSACK has reported
+// every one (RFC 3708).
+func (e *Endpoint) spurious(g *segment, a *ackResult) bool {
+	r := &e.rec
+	if e.tsOK && g.opt.HasTS && a.acked > 0 && r.undo > 0 && r.retransAt != 0 && before(g.opt.TSEcr, r.retransAt) && g.opt.TSEcr != 0 {
+		return true
+	}
+	return a.dsack && r.undo == 0
+}
+
+// undoReduction takes a needless reduction back.
+func (e *Endpoint) undoReduction() {
+	r := &e.rec
+	if r.ca == caLoss {
+		e.proto.ip.Counters.TCP.TCPSpuriousRTOs.Inc()
+	}
+	e.cc.cwnd = max(e.cc.cwnd, r.undoCwnd)
+	e.cc.ssthresh = max(e.cc.ssthresh, r.undoSsthresh)
+	r.canUndo = false
+	r.ca = caOpen
+	for i := range r.sent.len() {
+		if f := r.sent.at(i); f.flags&sentLost != 0 {
+			f.flags &^= sentLost
+			r.lostOut -= f.n
+		}
+	}
+}
+
+// freed announces room in the send buffer to those who wait for it.
+func (e *Endpoint) freed() {
+	e.tuneSndBuf()
+	if e.noSpace && e.writable() {
+		e.noSpace = false
+		e.pend |= unix.POLLOUT | sock.POLLWRNORM
+	}
+}
+
+// tuneSndBuf lets the send buffer grow with the congestion window, as Linux
+// does: room for two windows.
+func (e *Endpoint) tuneSndBuf() {
+	n := min(2*max(e.cc.cwnd, initialWindow)*(e.snd.mss+perSegment), e.proto.Params.Wmem.At(2))
+	if n > e.opts.SndBuf() {
+		e.opts.TuneSndBuf(n)
+	}
+}
+
+// perSegment is the memory that a segment takes beside its data, as counted for
+// the send buffer.
+const perSegment = 1024
+
+// sndSpace is how many bytes may be added to the send queue.
+func (e *Endpoint) sndSpace() int { return e.opts.SndBuf() - e.snd.q.cost }
+
+// writable is Linux's sk_stream_is_writable: a third of the buffer is free, and
+// TCP_NOTSENT_LOWAT is not exceeded.
+func (e *Endpoint) writable() bool {
+	q := e.snd.q.cost
+	if e.opts.SndBuf()-q < q/2 || e.opts.SndBuf() <= q {
+		return false
+	}
+	low := e.notsentLowat
+	if low < 0 {
+		low = e.proto.Params.NotsentLowat.Get()
+	}
+	return low == 0 || e.snd.unsent() < low
+}

@@ -1,0 +1,697 @@
+// Package udp is UDP (RFC 768, RFC 1122 section 4.1) with the socket behaviour
+// of Linux's udp(7).
+//
+// Locks: Endpoint.mu guards an endpoint's state and queue; the table's lock
+// (Protocol.mu) may be taken under it. Data is copied from and to the
+// application under neither.
+package udp
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"casemate/netstack/ip"
+	"casemate/netstack/pkt"
+	"casemate/netstack/sock"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Protocol is UDP on one stack.
+type Protocol struct {
+	ip    *ip.Stack
+	ports sock.Ports
+
+	mu    sync.RWMutex
+	table map[uint16][]*Endpoint // by local port
+}
+
+// New makes UDP for a stack and registers it.
+func New(s *ip.Stack) *Protocol {
+	p := &Protocol{ip: s, table: make(map[uint16][]*Endpoint)}
+	s.Register(unix.IPPROTO_UDP, p)
+	return p
+}
+
+// key is what datagrams are matched against; an endpoint publishes it without
+// its lock being needed.
+type key struct {
+	laddr  netip.Addr // invalid: any
+	raddr  netip.Addr // invalid: not connected
+	lport  uint16
+	rport  uint16
+	v6     bool // takes IPv6
+	v4     bool // takes IPv4
+	dev    int32
+	groups []group
+}
+
+// score tells how well an endpoint matches a datagram; negative: not at all.
+func (k *key) score(src, dst netip.Addr, sport uint16, in int32) int {
+	n := 0
+	if dst.Is4() {
+		if !k.v4 {
+			return -1
+		}
+		if !k.v6 {
+			n++
+		}
+	} else if !k.v6 {
+		return -1
+	}
+	if k.laddr.IsValid() {
+		if k.laddr != dst {
+			return -1
+		}
+		n += 4
+	}
+	if k.raddr.IsValid() {
+		if k.raddr != src || k.rport != sport {
+			return -1
+		}
+		n += 8
+	}
+	if k.dev != 0 {
+		if k.dev != in {
+			return -1
+		}
+		n += 4
+	}
+	return n
+}
+
+// Input implements ip.Transport.
+func (p *Protocol) Input(b *pkt.Packet) {
+	c := p.counters(b.Src.Is4())
+	nl := int(b.NetLen)
+	hb := b.Pull(nl + wire.UDPLen)
+	if hb == nil {
+		c.InErrors.Inc()
+		b.Free()
+		return
+	}
+	h := wire.UDP(hb[nl:])
+	n := h.Length()
+	if n < wire.UDPLen || n > b.Len()-nl {
+		c.InErrors.Inc()
+		b.Free()
+		return
+	}
+	b.Truncate(nl + n)
+	if b.Csum == pkt.CsumNone {
+		switch {
+		case h.Checksum() != 0:
+			if b.SumFrom(nl, wire.PseudoSum(b.Src, b.Dst, unix.IPPROTO_UDP, n)) != 0xffff {
+				c.InCsumErrors.Inc()
+				c.InErrors.Inc()
+				b.Free()
+				return
+			}
+			b.Csum = pkt.CsumValid
+		case b.Src.Is6(): // RFC 8200 section 8.1
+			c.InCsumErrors.Inc()
+			c.InErrors.Inc()
+			b.Free()
+			return
+		}
+	}
+	sport, dport := h.SrcPort(), h.DstPort()
+	if b.Type == pkt.Multicast || b.Type == pkt.Broadcast {
+		p.deliverAll(b, sport, dport)
+		return
+	}
+	e := p.find(b.Src, b.Dst, sport, dport, b.InIf)
+	if e == nil {
+		c.NoPorts.Inc()
+		if b.Src.Is4() {
+			p.ip.SendError(b, wire.ICMPUnreachable, wire.ICMPPortUnreachable, 0)
+		} else {
+			p.ip.SendError(b, wire.ICMPv6Unreachable, wire.ICMPv6PortUnreachable, 0)
+		}
+		b.Free()
+		return
+	}
+	if b.GSOSize != 0 && !e.gro.Load() {
+		p.ip.Segment(b, func(q *pkt.Packet) { e.enqueue(q, sport) })
+		return
+	}
+	e.enqueue(b, sport)
+}
+
+func (p *Protocol) counters(v4 bool) *ip.UDPCounters {
+	if v4 {
+		return &p.ip.Counters.UDP
+	}
+	return &p.ip.Counters.UDP6
+}
+
+// find is the endpoint that matches best; among equals with SO_REUSEPORT one is
+// chosen by the flow's hash, otherwise the one bound last.
+func (p *Protocol) find(src, dst netip.Addr, sport, dport uint16, in int32) *Endpoint {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var best *Endpoint
+	score, n := -1, 0
+	hash := uint32(0)
+	for _, e := range p.table[dport] {
+		k := e.key.Load()
+		s := k.score(src, dst, sport, in)
+		switch {
+		case s < 0 || s < score:
+		case s > score:
+			best, score, n = e, s, 1
+		case best.opts.ReusePort.Load() && !k.raddr.IsValid():
+			if hash == 0 {
+				hash = wire.FlowHash(src, dst, sport, dport) * 0x9E3779B1
+			}
+			n++
+			if (hash>>3)%uint32(n) == 0 {
+				best = e
+			}
+		default:
+			best = e
+		}
+	}
+	return best
+}
+
+// deliverAll gives a copy of a multicast or broadcast datagram to all who match.
+func (p *Protocol) deliverAll(b *pkt.Packet, sport, dport uint16) {
+	p.mu.RLock()
+	var to []*Endpoint
+	for _, e := range p.table[dport] {
+		k := e.key.Load()
+		if k.score(b.Src, b.Dst, sport, b.InIf) < 0 || b.Type == pkt.Multicast && !e.inGroup(k, b.Dst, b.InIf) {
+			continue
+		}
+		to = append(to, e)
+	}
+	p.mu.RUnlock()
+	for i, e := range to {
+		q := b
+		if i < len(to)-1 {
+			q = b.Clone()
+		}
+		e.enqueue(q, sport)
+	}
+	if len(to) == 0 {
+		b.Free()
+	}
+}
+
+// Error implements ip.Transport.
+func (p *Protocol) Error(x *ip.Error) {
+	h := wire.UDP(x.Header)
+	if e := p.find(x.Dst, x.Src, h.DstPort(), h.SrcPort(), x.InIf); e != nil {
+		e.icmpError(x, h.DstPort())
+	}
+}
+
+// publish updates the table after e.mu-guarded state has changed. e.mu is held.
+func (p *Protocol) publish(e *Endpoint, k *key) {
+	old := e.key.Swap(k)
+	var was, is uint16
+	if old != nil {
+		was = old.lport
+	}
+	if k != nil {
+		is = k.lport
+	}
+	if was == is {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if was != 0 {
+		l := p.table[was]
+		for i := range l {
+			if l[i] == e {
+				l = append(l[:i:i], l[i+1:]...)
+				break
+			}
+		}
+		if len(l) == 0 {
+			delete(p.table, was)
+		} else {
+			p.table[was] = l
+		}
+	}
+	if is != 0 {
+		p.table[is] = append(p.table[is], e)
+	}
+}
+
+// Endpoint is a UDP socket.
+type Endpoint struct {
+	proto  *Protocol
+	family int
+	opts   sock.Options
+	notify atomic.Pointer[func(uint32)]
+	key    atomic.Pointer[key] // nil while closed
+	gro    atomic.Bool         // UDP_GRO
+
+	mu      sync.Mutex // what follows
+	bind    sock.Binding
+	bound   bool // has a port
+	byBind  bool // the port, or address, was given by Bind
+	laddr   netip.Addr
+	raddr   netip.Addr
+	rport   uint16
+	conn    bool
+	route   ip.Route // of the connection
+	shut    uint8
+	closed  bool
+	err     unix.Errno
+	head    *pkt.Packet // receive queue
+	tail    *pkt.Packet
+	cost    int
+	drops   uint32
+	errs    []queuedErr
+	groups  []group
+	noSpace bool
+	cork    *pkt.Packet // datagram being put together (UDP_CORK, MSG_MORE)
+	corkTo  destination
+	corked  bool
+	gso     uint16 // UDP_SEGMENT
+}
+
+// Bits of Endpoint.shut.
+const (
+	shutRecv = 1
+	shutSend = 2
+)
+
+// NewEndpoint makes an unbound socket of family AF_INET or AF_INET6.
+func (p *Protocol) NewEndpoint(family int) *Endpoint {
+	e := &Endpoint{proto: p, family: family}
+	e.opts.Init(p.ip.Limits, p.ip.Limits.RmemDefault.Get(), p.ip.Limits.WmemDefault.Get())
+	e.opts.V6Only.Store(family == unix.AF_INET6 && p.ip.Params.BindV6Only.Bool())
+	return e
+}
+
+// SetNotify implements sock.Endpoint.
+func (e *Endpoint) SetNotify(fn func(events uint32)) {
+	if fn == nil {
+		e.notify.Store(nil)
+		return
+	}
+	e.notify.Store(&fn)
+}
+
+func (e *Endpoint) tell(ev uint32) {
+	if fn := e.notify.Load(); fn != nil {
+		(*fn)(ev)
+	}
+}
+
+// Options implements sock.Endpoint.
+func (e *Endpoint) Options() *sock.Options { return &e.opts }
+
+// Type implements sock.Endpoint.
+func (e *Endpoint) Type() int { return unix.SOCK_DGRAM }
+
+// Family implements sock.Endpoint.
+func (e *Endpoint) Family() int { return e.family }
+
+// Protocol implements sock.Endpoint.
+func (e *Endpoint) Protocol() int { return unix.IPPROTO_UDP }
+
+// Listen implements sock.Endpoint: EOPNOTSUPP.
+func (e *Endpoint) Listen(int) error { return unix.EOPNOTSUPP }
+
+// Accept implements sock.Endpoint: EOPNOTSUPP.
+func (e *Endpoint) Accept() (sock.Endpoint, sock.Addr, error) {
+	return nil, sock.Addr{}, unix.EOPNOTSUPP
+}
+
+// publish makes the endpoint's addresses visible to input. e.mu is held.
+func (e *Endpoint) publish() {
+	if !e.bound || e.closed {
+		e.proto.publish(e, nil)
+		return
+	}
+	k := &key{laddr: e.laddr, lport: e.bind.Port, dev: e.opts.BoundDev.Load(), groups: e.groups}
+	if e.conn {
+		k.raddr, k.rport = e.raddr, e.rport
+	}
+	addr := e.laddr
+	if e.conn {
+		addr = e.raddr
+	}
+	switch {
+	case e.family == unix.AF_INET || addr.Is4():
+		k.v4 = true
+	case addr.IsValid() || e.opts.V6Only.Load():
+		k.v6 = true
+	default:
+		k.v4, k.v6 = true, true
+	}
+	e.proto.publish(e, k)
+}
+
+// unmap takes an address as the application gave it: EAFNOSUPPORT, EINVAL or
+// ENETUNREACH if the endpoint cannot use it.
+func (e *Endpoint) unmap(a netip.Addr) (netip.Addr, error) {
+	switch {
+	case !a.IsValid():
+		return a, unix.EINVAL
+	case e.family == unix.AF_INET:
+		if !a.Is4() {
+			return a, unix.EAFNOSUPPORT
+		}
+	case a.Is4In6():
+		if e.opts.V6Only.Load() {
+			return a, unix.ENETUNREACH
+		}
+		return a.Unmap(), nil
+	case a.Is4():
+		// sendto with an AF_INET address on an AF_INET6 socket is allowed (udpv6_sendmsg).
+		if e.opts.V6Only.Load() {
+			return a, unix.ENETUNREACH
+		}
+	}
+	return a, nil
+}
+
+// Bind implements sock.Endpoint (bind(2)): EINVAL if bound already,
+// EADDRNOTAVAIL, EADDRINUSE. Multicast and broadcast addresses are allowed.
+func (e *Endpoint) Bind(a sock.Addr) error {
+	if e.family == unix.AF_INET6 && (a.Addr.Is4() || a.Addr.Is4In6() && e.opts.V6Only.Load()) {
+		if a.Addr.Is4() {
+			return unix.EAFNOSUPPORT
+		}
+		return unix.EINVAL
+	}
+	addr, err := e.unmap(a.Addr)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.bound || e.byBind {
+		return unix.EINVAL
+	}
+	b := e.binding(a.Port)
+	if !addr.IsUnspecified() {
+		s := e.proto.ip
+		if addr.Is6() && (addr.IsLinkLocalUnicast() || addr.IsLinkLocalMulticast()) && b.Dev == 0 {
+			if a.Scope == 0 {
+				return unix.EINVAL
+			}
+			b.Dev = int32(a.Scope)
+			e.opts.BoundDev.Store(b.Dev)
+		}
+		if !s.IsLocal(addr) && !addr.IsMulticast() && !(addr.Is4() && s.IsBroadcast(addr)) &&
+			!e.opts.FreeBind.Load() && !e.opts.Transparent.Load() && !s.Params.NonlocalBind.Bool() {
+			return unix.EADDRNOTAVAIL
+		}
+		b.Addr = addr
+	}
+	b.V6 = e.family == unix.AF_INET6 && !addr.Is4()
+	if err := e.claim(b); err != nil {
+		return err
+	}
+	e.byBind = true
+	e.laddr = b.Addr
+	e.publish()
+	return nil
+}
+
+func (e *Endpoint) binding(port uint16) sock.Binding {
+	return sock.Binding{V6: e.family == unix.AF_INET6, V6Only: e.opts.V6Only.Load(), Port: port,
+		ReuseAddr: e.opts.ReuseAddr.Load(), ReusePort: e.opts.ReusePort.Load(), Dev: e.opts.BoundDev.Load(), UID: e.opts.UID.Load()}
+}
+
+// claim takes b's port, or any if it is 0. e.mu is held.
+func (e *Endpoint) claim(b sock.Binding) error {
+	e.bind = b
+	var err error
+	if b.Port == 0 {
+		lo, hi := e.proto.ip.PortRange()
+		err = e.proto.ports.BindAny(&e.bind, lo, hi)
+	} else {
+		err = e.proto.ports.Bind(&e.bind)
+	}
+	if err != nil {
+		e.bind = sock.Binding{}
+		return err
+	}
+	e.bound = true
+	return nil
+}
+
+// autobind gives an unbound endpoint a port: EAGAIN if none is free. e.mu is held.
+func (e *Endpoint) autobind() error {
+	if e.bound {
+		return nil
+	}
+	if e.claim(e.binding(0)) != nil {
+		return unix.EAGAIN
+	}
+	e.publish()
+	return nil
+}
+
+// Connect implements sock.Endpoint (connect(2), udp(7)).
+func (e *Endpoint) Connect(a sock.Addr) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !a.Addr.IsValid() {
+		e.disconnect()
+		return nil
+	}
+	dst, err := e.unmap(a.Addr)
+	if err != nil {
+		return err
+	}
+	d := destination{addr: dst, port: a.Port, scope: a.Scope}
+	r, err := e.lookup(&d, netip.Addr{})
+	if err != nil {
+		return err
+	}
+	if r.Type == unix.RTN_BROADCAST && !e.opts.Broadcast.Load() {
+		return unix.EACCES
+	}
+	if err := e.autobind(); err != nil {
+		return err
+	}
+	e.route = r
+	if !e.byBind || !e.laddr.IsValid() {
+		e.laddr = r.Src
+	}
+	e.raddr, e.rport, e.conn = r.Dst, a.Port, true
+	if dst.Is6() && dst.IsLinkLocalUnicast() && a.Scope != 0 {
+		e.opts.BoundDev.Store(int32(a.Scope))
+	}
+	e.err = 0
+	e.publish()
+	return nil
+}
+
+// disconnect is connect(2) with AF_UNSPEC. e.mu is held.
+func (e *Endpoint) disconnect() {
+	if !e.conn {
+		return
+	}
+	e.conn = false
+	e.raddr, e.rport = netip.Addr{}, 0
+	e.route = ip.Route{}
+	if !e.byBind {
+		e.laddr = netip.Addr{}
+		e.proto.ports.Release(&e.bind)
+		e.bound = false
+	} else {
+		e.laddr = e.bind.Addr
+	}
+	e.publish()
+}
+
+// Shutdown implements sock.Endpoint: ENOTCONN unless connected.
+func (e *Endpoint) Shutdown(how int) error {
+	if how < unix.SHUT_RD || how > unix.SHUT_RDWR {
+		return unix.EINVAL
+	}
+	e.mu.Lock()
+	if !e.conn {
+		e.mu.Unlock()
+		return unix.ENOTCONN
+	}
+	e.shut |= uint8(how + 1)
+	e.mu.Unlock()
+	e.tell(unix.POLLIN | sock.POLLRDNORM | unix.POLLRDHUP | unix.POLLHUP | unix.POLLOUT)
+	return nil
+}
+
+// Close implements sock.Endpoint.
+func (e *Endpoint) Close() {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
+	e.closed = true
+	e.shut = shutRecv | shutSend
+	groups := e.groups
+	e.groups = nil
+	e.publish()
+	if e.bound {
+		e.proto.ports.Release(&e.bind)
+		e.bound = false
+	}
+	for e.head != nil {
+		b := e.head
+		e.head = b.Next
+		b.Free()
+	}
+	e.tail, e.cost, e.errs = nil, 0, nil
+	if e.cork != nil {
+		e.cork.Free()
+		e.cork = nil
+	}
+	e.mu.Unlock()
+	for _, g := range groups {
+		e.proto.ip.LeaveGroup(g.ifindex, g.addr)
+	}
+}
+
+// LocalAddr implements sock.Endpoint.
+func (e *Endpoint) LocalAddr() sock.Addr {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := sock.Addr{Addr: sock.View(e.family, e.laddr)}
+	if e.bound {
+		a.Port = e.bind.Port
+	}
+	if a.Addr.Is6() && a.Addr.IsLinkLocalUnicast() {
+		a.Scope = uint32(e.opts.BoundDev.Load())
+	}
+	return a
+}
+
+// RemoteAddr implements sock.Endpoint.
+func (e *Endpoint) RemoteAddr() (sock.Addr, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.conn {
+		return sock.Addr{}, unix.ENOTCONN
+	}
+	return sock.Addr{Addr: sock.Mapped(e.family, e.raddr), Port: e.rport}, nil
+}
+
+// TakeError implements sock.Endpoint.
+func (e *Endpoint) TakeError() unix.Errno {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.err
+	e.err = 0
+	return err
+}
+
+// Readiness implements sock.Endpoint with the rules of Linux's datagram_poll.
+func (e *Endpoint) Readiness() uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var m uint32
+	if e.err != 0 || len(e.errs) > 0 {
+		m |= unix.POLLERR
+	}
+	if e.shut&shutRecv != 0 {
+		m |= unix.POLLRDHUP | unix.POLLIN | sock.POLLRDNORM
+	}
+	if e.shut == shutRecv|shutSend {
+		m |= unix.POLLHUP
+	}
+	if e.head != nil {
+		m |= unix.POLLIN | sock.POLLRDNORM
+	}
+	return m | unix.POLLOUT | sock.POLLWRNORM
+}
+
+// Available implements sock.Endpoint: the size of the next datagram.
+func (e *Endpoint) Available() (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.head == nil {
+		return 0, nil
+	}
+	return e.head.Len(), nil
+}
+
+// Unsent implements sock.Endpoint: datagrams are never kept.
+func (e *Endpoint) Unsent() (int, error) { return 0, nil }
+
+// enqueue takes a datagram for the endpoint; b starts with its network header.
+func (e *Endpoint) enqueue(b *pkt.Packet, sport uint16) {
+	c := e.proto.counters(b.Src.Is4())
+	cost := b.Cost()
+	e.mu.Lock()
+	if e.closed || e.cost > 0 && e.cost+cost > e.opts.RcvBuf() {
+		e.drops++
+		e.mu.Unlock()
+		c.RcvbufErrors.Inc()
+		c.InErrors.Inc()
+		b.Free()
+		return
+	}
+	if e.opts.Timestamp.Load() && b.Time == 0 {
+		b.Time = e.proto.ip.Wheel.Wall().UnixNano()
+	}
+	b.TrimFront(int(b.NetLen) + wire.UDPLen)
+	b.Hash = uint32(sport) // of no use any more as a hash
+	b.Next = nil
+	if e.tail == nil {
+		e.head = b
+	} else {
+		e.tail.Next = b
+	}
+	e.tail = b
+	e.cost += cost
+	e.mu.Unlock()
+	c.InDatagrams.Inc()
+	e.tell(unix.POLLIN | sock.POLLRDNORM)
+}
+
+// destination is where a datagram goes.
+type destination struct {
+	addr  netip.Addr // unmapped
+	port  uint16
+	scope uint32
+}
+
+// lookup finds the way to d; from overrides the source if valid. e.mu is held.
+func (e *Endpoint) lookup(d *destination, from netip.Addr) (ip.Route, error) {
+	oif := e.opts.BoundDev.Load()
+	src := e.bind.Addr
+	if src.IsValid() && (src.IsMulticast() || src.Is4() && e.proto.ip.IsBroadcast(src)) {
+		src = netip.Addr{}
+	}
+	if from.IsValid() {
+		src = from
+	}
+	if d.addr.Is6() && (d.addr.IsLinkLocalUnicast() || d.addr.IsLinkLocalMulticast()) && oif == 0 {
+		oif = int32(d.scope)
+		if oif == 0 && d.addr.IsLinkLocalUnicast() {
+			return ip.Route{}, unix.EINVAL
+		}
+	}
+	if d.addr.IsMulticast() {
+		if d.addr.Is4() {
+			m := e.opts.MulticastIf()
+			if oif == 0 {
+				oif = m.Index
+			}
+			if !src.IsValid() && m.Addr.IsValid() && !m.Addr.IsUnspecified() {
+				src = m.Addr
+			}
+		} else if oif == 0 {
+			oif = e.opts.MulticastIf6.Load()
+		}
+	}
+	if src.IsValid() && src.Is4() != d.addr.Is4() {
+		return ip.Route{}, unix.ENETUNREACH
+	}
+	return e.proto.ip.Lookup(src, d.addr, oif, e.opts.Mark.Load())
+}
+
+var _ sock.Endpoint = (*Endpoint)(nil)

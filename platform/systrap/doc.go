@@ -1,0 +1,2 @@
+// Package systrap runs application code in stub processes under seccomp.
+package systrap

@@ -121,8 +121,6 @@ func (k *Kernel) MemoryFile() *memfile.File { return k.memory }
 // VFS returns the sandbox's file systems.
 func (k *Kernel) VFS() *vfs.VFS { return k.vfs }
 
-// Pipes returns the file system of pipes.
-func (k *Kernel) Pipes() *pipe.FS { return k.pipes }
 
 // Table returns the system call table.
 func (k *Kernel) Table() *Table { return k.table }

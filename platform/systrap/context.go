@@ -226,25 +226,26 @@ func (c *context) complete(t *thread) bool {
 
 // resume lets t go on in the application. t.mu is held.
 func (c *context) resume(t *thread) {
+	result := c.state.Regs.Rax // no more c's when t goes on
 	for {
 		switch t.phase.Load() {
 		case phasePlain:
-			t.answer(phaseApp, int64(c.state.Regs.Rax), 0)
+			t.answer(phaseApp, int64(result), 0)
 			return
 		case phaseFast:
 			if t.phase.CompareAndSwap(phaseFast, phaseApp) {
-				t.area.reply(c.state.Regs.Rax)
+				t.area.reply(result)
 				return
 			}
 			continue
 		case phaseFastSleep:
-			t.area.reply(c.state.Regs.Rax)
+			t.area.reply(result)
 			t.answer(phaseApp, 0, 0)
 			return
 		}
 		t.ready()
 		if t.upgraded {
-			t.area.finishCall(t.frame, c.state.Regs.Rax)
+			t.area.finishCall(t.frame, result)
 		} else {
 			t.frame = frameOffset()
 			t.area.writeFrame(t.frame, t.base, &c.state)

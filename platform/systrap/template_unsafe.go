@@ -28,6 +28,8 @@ type launch struct {
 	entry uint64 // where it goes on then, with
 	area  uint64 // this area and
 	cmd   uint64 // this command
+	pid   uint64 // its process ID
+	_     [3]uint64
 	calls [96]struct {
 		call
 		_ uint64
@@ -38,7 +40,7 @@ type launch struct {
 // stub.
 //
 //go:noescape
-func startTemplate(l *launch) (pid, errno uintptr)
+func startTemplate(l *launch) (errno uintptr)
 
 func (l *launch) add(nr uint64, args ...uint64) {
 	c := &l.calls[l.count]
@@ -219,9 +221,9 @@ func (p *Platform) start(l *launch) (int, error) {
 		runtime.LockOSThread()
 		all, old := ^uint64(0), uint64(0)
 		unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
-		pid, e := startTemplate(l)
+		e := startTemplate(l)
 		unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
-		c <- result{int(pid), syscall.Errno(e)}
+		c <- result{int(l.pid), syscall.Errno(e)}
 		<-p.anchor
 		runtime.UnlockOSThread()
 	}()

@@ -74,19 +74,20 @@ func (s *sandbox) run() error {
 	if err := s.host.read(); err != nil {
 		return err
 	}
+	// The platform looks at /proc while it starts; its stubs move with the root.
+	var err error
+	options := platform.Options{FullStateSyscalls: syscalls.Table().FullState(), Log: s.logf}
+	if s.platform, err = openPlatform(s.Config.Platform, options, s.log); err != nil {
+		return err
+	}
 	if err := enterEmptyRoot(); err != nil {
 		return err
 	}
-	var err error
 	if s.memory, err = memfile.New(); err != nil {
 		return fmt.Errorf("creating the memory file: %w", err)
 	}
 	if s.gofer, err = gofer.Dial(control.FDGofer); err != nil {
 		return fmt.Errorf("connecting to the gofer: %w", err)
-	}
-	options := platform.Options{FullStateSyscalls: syscalls.Table().FullState(), Log: s.logf}
-	if s.platform, err = openPlatform(s.Config.Platform, options, s.log); err != nil {
-		return err
 	}
 	if err := s.makeKernel(); err != nil {
 		return err

@@ -21,7 +21,7 @@ func GoRuntime() []Rule {
 		unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_PREAD64,
 	)
 	rules = append(rules, Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: threadFlags, Mask: ^uint64(unix.CLONE_SETTLS)}}})
-	for _, option := range []uint64{unix.PR_SET_VMA} {
+	for _, option := range []uint64{unix.PR_SET_VMA, unix.PR_SET_TIMERSLACK} {
 		rules = append(rules, Rule{unix.SYS_PRCTL, []Arg{{Index: 0, Value: option}}})
 	}
 	for _, cmd := range []uint64{unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_DUPFD_CLOEXEC} {

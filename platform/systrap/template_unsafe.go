@@ -74,6 +74,10 @@ func Open(options platform.Options) (platform.Platform, error) {
 	}
 	p.births.m = make(map[uint64]*birth)
 	p.marks.Store(1)
+	p.spinner.init()
+	for _, nr := range options.FullStateSyscalls {
+		p.full[nr&(fullNumbers-1)] = true
+	}
 	if err := p.open(); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("systrap: %w", err)
@@ -163,11 +167,10 @@ func (p *Platform) open() (err error) {
 		return err
 	}
 	wakeSync(p.listener)
-	w := &worker{p: p}
+	w := p.newWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none
-	p.role.Store(w)
-	p.workers.Add(1)
-	go w.listen()
+	p.role.Store(&w.listening)
+	w.begin()
 	t.mu.Lock()
 	r := t.await(t.done)
 	t.mu.Unlock()

@@ -50,7 +50,7 @@ func checkRuns(t *testing.T, m *fakeMemory, want ...run) {
 func TestSegments(t *testing.T) {
 	i := staticImage()
 	// Data: 0x10 bytes of the file, zeros for the rest of the page and two more.
-	i.phdrs = append(i.phdrs, phdr{typ: ptLoad, flags: pfR | pfW, offset: 0x1000, vaddr: baseAddr + 0x11000, filesz: 4, memsz: 0x2010})
+	i.phdrs = append(i.phdrs, phdr{typ: unix.PT_LOAD, flags: unix.PF_R | unix.PF_W, offset: 0x1000, vaddr: baseAddr + 0x11000, filesz: 4, memsz: 0x2010})
 	im, m := load(t, i.bytes(), nil)
 	checkRuns(t, m,
 		run{baseAddr, baseAddr + 0x2000, rx},
@@ -123,9 +123,9 @@ func TestStack(t *testing.T) {
 	for _, c := range []struct {
 		flags uint32
 		prot  int
-	}{{pfR | pfW, rw}, {pfR | pfW | pfX, rw | unix.PROT_EXEC}} {
+	}{{unix.PF_R | unix.PF_W, rw}, {unix.PF_R | unix.PF_W | unix.PF_X, rw | unix.PROT_EXEC}} {
 		i := staticImage()
-		i.phdrs = append(i.phdrs, phdr{typ: ptGNUStack, flags: c.flags})
+		i.phdrs = append(i.phdrs, phdr{typ: unix.PT_GNU_STACK, flags: c.flags})
 		im, m := load(t, i.bytes(), nil)
 		all := m.runs(o.Max)
 		got := all[len(all)-1]

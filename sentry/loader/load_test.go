@@ -207,6 +207,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		defer p.Release()
 		o := testOptions()
-		p.Load(newMemory(&o), o)
+		m := newMemory(&o)
+		m.largest = 1 << 20
+		p.Load(m, o)
 	})
 }

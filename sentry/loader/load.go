@@ -1,6 +1,8 @@
 package loader
 
 import (
+	"math"
+
 	"casemate/platform/arch"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +69,7 @@ func (m *mapper) fileBytes(start uint64, p *phdr, flags int, total uint64) (uint
 	}
 	whole = max(whole, size)
 	off := p.offset - inPage
-	if off&arch.PageMask != 0 || off > ^uint64(0)-whole {
+	if off&arch.PageMask != 0 || off > math.MaxInt64-whole {
 		return 0, unix.EINVAL
 	}
 	at, err := m.mem.Map(Mapping{

@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -190,6 +191,46 @@ func TestReadErrors(t *testing.T) {
 		if _, err := Open(c.f, "/x", []string{"x"}, nil, 8<<20, noOpen); err != c.want {
 			t.Errorf("error is %v, want %v", err, c.want)
 		}
+	}
+}
+
+// TestMutations loads files with some bytes spoilt in their headers. None may make
+// the loader panic, or ask Memory for what makes no sense.
+func TestMutations(t *testing.T) {
+	seeds := [][]byte{staticImage().bytes(), pieImage().bytes(), pieImage().withInterp("/ld.so").bytes()}
+	r := rand.New(rand.NewPCG(3, 4))
+	loaded := 0
+	for range 30000 {
+		data := bytes.Clone(seeds[r.IntN(len(seeds))])
+		for range 1 + r.IntN(6) {
+			b := &data[r.IntN(64+3*phdrSize)]
+			switch r.IntN(3) {
+			case 0:
+				*b = byte(r.Uint32())
+			case 1:
+				*b ^= 1 << r.IntN(8)
+			default:
+				*b = 0xff
+			}
+		}
+		file := &memFile{data: data}
+		p, err := Open(file, "/x", []string{"x"}, nil, 8<<20, func(string) (File, error) { return file, nil })
+		if err != nil {
+			continue
+		}
+		o := testOptions()
+		m := newMemory(&o)
+		m.largest = 1 << 20
+		if im, err := p.Load(m, o); err == nil {
+			loaded++
+			if im.SP >= o.StackTop || im.Entry >= o.Max || im.SP%stackAlignment != 0 {
+				t.Errorf("stack pointer %#x, entry %#x", im.SP, im.Entry)
+			}
+		}
+		p.Release()
+	}
+	if loaded < 1000 {
+		t.Errorf("only %d files could be loaded", loaded)
 	}
 }
 

@@ -22,7 +22,8 @@ type FileOps interface {
 	// Write moves bytes from src to off, or to the end, whatever off is, if
 	// flags has RWF_APPEND (the core sets it for O_APPEND). RWF_DSYNC and
 	// RWF_SYNC are served by the core, by Fsync. An error is returned only if
-	// nothing was moved.
+	// nothing was moved. A stream that takes fewer bytes than there are would
+	// block for the rest.
 	Write(ctx *Context, f *File, src *usermem.Seq, off int64, flags uint32) (int, error)
 	// ReadDir passes entries from position e.Pos on to e until that says stop.
 	// The directory's Inode is locked for reading.
@@ -67,6 +68,13 @@ type Flusher interface {
 type OpenWaiter interface {
 	// OpenDone reports whether open(2) can return.
 	OpenDone(f *File) bool
+}
+
+// A Timeouter is a FileOps whose blocking reads and writes are limited in time
+// (SO_RCVTIMEO, SO_SNDTIMEO): they end with EAGAIN.
+type Timeouter interface {
+	// Timeouts returns the limits in nanoseconds; 0 for none.
+	Timeouts() (read, write int64)
 }
 
 // A DirEmitter takes the entries of a directory from ReadDir.
@@ -133,17 +141,12 @@ type File struct {
 
 	posMu sync.Mutex
 	pos   int64
-
-	// locks says that record locks may exist for this description or a process
-	// that had it, so that close(2) must look.
-	locks atomic.Bool
 }
 
 // An Owner is who gets SIGIO for a File (fcntl(2), F_SETOWN_EX).
 type Owner struct {
 	Type   int32 // F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP
-	ID     int32 // as the caller wrote it
-	Target any   // the task, thread group or process group, as the sentry has it
+	ID     int32 // as the caller wrote it; 0 for nobody
 	Signal int32 // F_SETSIG; 0 for SIGIO
 	Cred   *cred.Credentials
 }
@@ -204,8 +207,8 @@ func (f *File) DecRef() {
 
 func (f *File) release() {
 	if f.mode&modePath == 0 {
-		if f.locks.Load() {
-			f.inode.releaseFileLocks(f)
+		if f.inode.locked() {
+			f.inode.releaseLocks(f, f)
 		}
 		f.ops.Release(f)
 		if f.mode&modeWriter != 0 {
@@ -471,4 +474,41 @@ func (f *File) Fsync(ctx *Context, dataOnly bool) error {
 		return unix.EBADF
 	}
 	return f.ops.Fsync(ctx, f, dataOnly)
+}
+
+// Fallocate serves fallocate(2).
+func (f *File) Fallocate(ctx *Context, mode uint32, off, length int64) error {
+	const known = unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_COLLAPSE_RANGE |
+		unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_INSERT_RANGE | unix.FALLOC_FL_UNSHARE_RANGE
+	if off < 0 || length <= 0 {
+		return unix.EINVAL
+	}
+	if mode&^known != 0 {
+		return unix.EOPNOTSUPP
+	}
+	if mode&unix.FALLOC_FL_PUNCH_HOLE != 0 && mode&unix.FALLOC_FL_KEEP_SIZE == 0 {
+		return unix.EOPNOTSUPP
+	}
+	if mode&(unix.FALLOC_FL_COLLAPSE_RANGE|unix.FALLOC_FL_INSERT_RANGE) != 0 && mode&(mode-1) != 0 {
+		return unix.EINVAL
+	}
+	if f.mode&modeWrite == 0 {
+		return unix.EBADF
+	}
+	switch f.inode.Type() {
+	case unix.S_IFREG, unix.S_IFBLK:
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	case unix.S_IFIFO:
+		return unix.ESPIPE
+	default:
+		return unix.ENODEV
+	}
+	if off+length < 0 || off+length > f.inode.sb.MaxSize {
+		return unix.EFBIG
+	}
+	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && uint64(off+length) > ctx.FileSizeLimit && off+length > f.inode.Size() {
+		return EFSIZE
+	}
+	return f.ops.Fallocate(ctx, f, mode, off, length)
 }

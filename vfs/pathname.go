@@ -20,6 +20,9 @@ func PathName(p, root Path) (name string, reachable bool) {
 		}
 		return name, true
 	}
+	if d.Parent() == nil && d != m.root {
+		return "/" + d.Name() + " (deleted)", true // memfd
+	}
 	var parts []string
 	size := 0
 	add := func(s string) {
@@ -171,4 +174,19 @@ func FlagNames(flags uint32) string {
 		}
 	}
 	return s
+}
+
+// Superblocks returns the file systems that are mounted in n, each once.
+func (n *MountNamespace) Superblocks() []*Superblock {
+	n.vfs.mountMu.Lock()
+	defer n.vfs.mountMu.Unlock()
+	var list []*Superblock
+	seen := make(map[*Superblock]bool)
+	n.root.each(func(m *Mount) {
+		if !seen[m.sb] {
+			seen[m.sb] = true
+			list = append(list, m.sb)
+		}
+	})
+	return list
 }

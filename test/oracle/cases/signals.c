@@ -528,7 +528,7 @@ CASE(sigqueue_limit)
 		struct { unsigned long cur, max; } rl = {5, 5};
 		sigset_t s = set_of(SIGRTMIN, 0);
 		OK(sigprocmask(SIG_BLOCK, &s, NULL));
-		OK(syscall(SYS_setresuid, 54321, 54321, 54321)); // a user with nothing else queued
+		become_fresh_user(); // who has nothing else queued
 		OK(syscall(SYS_setrlimit, 11, &rl));
 		int n = 0;
 		union sigval v = {0};

@@ -468,7 +468,7 @@ CASE(inet6_loopback)
 		SKIP("no IPv6");
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
 	socklen_t n = sizeof a;
-	OK(s);
+	CHECK(s >= 0);
 	if (bind(s, (void *)&a, sizeof a) < 0 && errno == EADDRNOTAVAIL)
 		SKIP("no IPv6 loopback address");
 	OK(listen(s, 1));

@@ -54,6 +54,7 @@ type Kernel struct {
 	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
 	anon     *anonFS
 	pipes    *pipe.FS
+	shm      shm
 	users    users
 	strace   atomic.Bool
 	straceTo atomic.Pointer[func(line string)]
@@ -85,6 +86,7 @@ func New(o Options) *Kernel {
 		vfs:      o.VFS,
 		anon:     newAnonFS(o.VFS),
 		pipes:    pipe.NewFS(o.VFS),
+		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
 	}
@@ -118,9 +120,6 @@ func (k *Kernel) MemoryFile() *memfile.File { return k.memory }
 
 // VFS returns the sandbox's file systems.
 func (k *Kernel) VFS() *vfs.VFS { return k.vfs }
-
-// Pipes returns the file system of pipes.
-func (k *Kernel) Pipes() *pipe.FS { return k.pipes }
 
 // Table returns the system call table.
 func (k *Kernel) Table() *Table { return k.table }

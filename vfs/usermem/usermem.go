@@ -220,3 +220,20 @@ func (s *Seq) Blocks(write bool, f func(blocks [][]byte) (int, error)) (int, err
 	}
 	return total, nil
 }
+
+// Skip consumes up to n bytes without touching the memory.
+func (s *Seq) Skip(n uint64) uint64 {
+	n = min(n, s.left)
+	if s.mem == nil {
+		s.kernel = s.kernel[n:]
+		s.done += n
+		s.left -= n
+		return n
+	}
+	for left := n; left > 0; {
+		k := min(s.head().Length, left)
+		s.consume(int(k))
+		left -= k
+	}
+	return n
+}

@@ -16,6 +16,13 @@ type device struct{ vfs.FileDefaults }
 // Seek implements vfs.FileOps: lseek(2) on these devices leads to the beginning.
 func (device) Seek(*vfs.Context, *vfs.File, int64, int) (int64, error) { return 0, nil }
 
+// discard takes all of src.
+func discard(src *usermem.Seq) int {
+	n := src.Len()
+	src.Skip(n)
+	return int(n)
+}
+
 // null is /dev/null.
 type null struct{ device }
 
@@ -24,17 +31,14 @@ func (null) Read(*vfs.Context, *vfs.File, *usermem.Seq, int64, uint32) (int, err
 
 // Write implements vfs.FileOps.
 func (null) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return int(src.Skip(src.Len())), nil
+	return discard(src), nil
 }
 
 // zero is /dev/zero.
-type zero struct {
-	device
-	driver *driver
-}
+type zero struct{ device }
 
 // Read implements vfs.FileOps.
-func (*zero) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (zero) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
 	return readZeros(dst)
 }
 
@@ -47,27 +51,26 @@ func readZeros(dst *usermem.Seq) (int, error) {
 }
 
 // Write implements vfs.FileOps.
-func (*zero) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return int(src.Skip(src.Len())), nil
+func (zero) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
+	return discard(src), nil
 }
 
 // Mmap implements vfs.FileOps: every mapping has memory of its own.
-func (z *zero) Mmap(ctx *vfs.Context, _ *vfs.File, _, _ int) (vfs.Mappable, error) {
-	f, err := z.driver.fs.NewFile(ctx, z.driver.mount, "dev/zero", 0o600, false)
+func (zero) Mmap(ctx *vfs.Context, f *vfs.File, _, _ int) (vfs.Mappable, error) {
+	shared, err := f.Path().Mount.Superblock().VFS().NewShared(ctx, "dev/zero", zeroSize)
 	if err != nil {
 		return nil, err
 	}
-	err = f.Truncate(&vfs.Context{Cred: ctx.Cred, FileSizeLimit: unix.RLIM_INFINITY}, 1<<62)
-	var m vfs.Mappable
-	if err == nil {
-		m, err = f.Ops().Mmap(ctx, f, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	}
+	m, err := shared.Ops().Mmap(ctx, shared, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		f.DecRef()
+		shared.DecRef()
 		return nil, err
 	}
-	return &zeroMapping{Mappable: m, file: f}, nil
+	return &zeroMapping{Mappable: m, file: shared}, nil
 }
+
+// zeroSize is the size of the sparse file behind a mapping of /dev/zero.
+const zeroSize = 1 << 62
 
 // A zeroMapping is the memory of one mmap(2) of /dev/zero, which goes with its last
 // mapping.
@@ -146,7 +149,7 @@ func (random) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uin
 // Write implements vfs.FileOps. The bytes are not needed: the host's generator
 // is behind it.
 func (random) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return int(src.Skip(src.Len())), nil
+	return discard(src), nil
 }
 
 // Requests of random(4).

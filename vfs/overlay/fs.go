@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"casemate/vfs"
+	"casemate/vfs/cred"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,7 +89,7 @@ type lowerDir struct {
 }
 
 // New returns an instance. EINVAL if there is nothing to unite.
-func New(ctx *vfs.Context, v *vfs.VFS, o Options) (*FS, error) {
+func New(v *vfs.VFS, o Options) (*FS, error) {
 	if len(o.Lower) == 0 {
 		return nil, unix.EINVAL
 	}
@@ -109,7 +110,7 @@ func New(ctx *vfs.Context, v *vfs.VFS, o Options) (*FS, error) {
 	for _, l := range o.Lower {
 		fs.layers = append(fs.layers, layer{l, v.NewKernelMount(l.Superblock)})
 	}
-	root, err := fs.newRoot(ctx)
+	root, err := fs.newRoot(&vfs.Context{Cred: cred.NewRoot(v.UserNS), FileSizeLimit: unix.RLIM_INFINITY})
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func newUnion(t testing.TB, prepare func(w *union)) *union {
 	below := &union{TB: t, Context: vfs.NewContext(c, v.NewNamespace(ns, lower, 0))}
 	prepare(below)
 	up := overlay.Whole(upper)
-	fs, err := overlay.New(below.Context, v, overlay.Options{Upper: &up, Lower: []overlay.Layer{overlay.Whole(lower)}})
+	fs, err := overlay.New(v, overlay.Options{Upper: &up, Lower: []overlay.Layer{overlay.Whole(lower)}})
 	if err != nil {
 		t.Fatal(err)
 	}

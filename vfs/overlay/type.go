@@ -60,7 +60,7 @@ func (Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*vfs.
 			l.Root.DecRef()
 		}
 	}
-	fs, err := New(ctx, ctx.MountNS.VFS(), o)
+	fs, err := New(ctx.MountNS.VFS(), o)
 	if err != nil {
 		return nil, err
 	}

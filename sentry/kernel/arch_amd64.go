@@ -18,3 +18,12 @@ func initRegisters(st *platform.State, ip, sp uint64) {
 	st.Regs = arch.Registers{Rip: ip, Rsp: sp, Cs: userCS, Ss: userDS, Eflags: eflagsFixed, Orig_rax: ^uint64(0)}
 	arch.InitFPState(st.FP)
 }
+
+// setTLS sets the thread pointer of a new task.
+func setTLS(st *platform.State, addr uint64) error {
+	st.SetTLS(addr)
+	return nil
+}
+
+// restartSyscall makes the registers call nr again.
+func restartSyscall(st *platform.State, nr uint64) { st.RestartSyscall(nr) }

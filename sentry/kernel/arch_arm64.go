@@ -18,3 +18,14 @@ func initRegisters(st *platform.State, ip, sp uint64) {
 	st.Regs = arch.Registers{Pc: ip, Sp: sp}
 	clear(st.FP)
 }
+
+// setTLS fails: arm64 is not supported yet.
+func setTLS(st *platform.State, addr uint64) error { return unix.ENOSYS }
+
+// restartSyscall goes back to the system call instruction, which takes the number
+// from x8. The first argument, which the result has overwritten, is lost: arm64 is
+// not supported yet.
+func restartSyscall(st *platform.State, nr uint64) {
+	st.Regs.Regs[8] = nr
+	st.Regs.Pc -= 4
+}

@@ -145,7 +145,9 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		if _, hi := k.platform.UserRange(); a.TLS >= hi {
 			return fail(unix.EPERM)
 		}
-		n.state.SetTLS(a.TLS)
+		if err := setTLS(n.state, a.TLS); err != nil {
+			return fail(err)
+		}
 	}
 	if f&unix.CLONE_CHILD_CLEARTID != 0 {
 		n.clearTID = a.ChildTID

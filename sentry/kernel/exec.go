@@ -186,7 +186,7 @@ func (t *Task) afterExec(c *cred.Credentials, secure bool) {
 	const perClearOnSetID = 0x0040000 | 0x0100000 | 0x0200000 | 0x0400000
 	if secure {
 		t.personality &^= perClearOnSetID
-		t.deathSignal = 0
+		t.deathSignal.Store(0)
 	}
 	t.SetCredentials(c)
 	t.k.mu.Lock()

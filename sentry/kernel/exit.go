@@ -248,7 +248,7 @@ func (t *Task) orphanTask(c *ThreadGroup) {
 // parentDied sends PR_SET_PDEATHSIG's signals to tg. k.mu is held.
 func (tg *ThreadGroup) parentDied() {
 	for _, t := range tg.Tasks() {
-		if sig := t.deathSignal; sig != 0 {
+		if sig := t.deathSignal.Load(); sig != 0 {
 			tg.SignalGroup(&SigInfo{Signo: sig, Code: SIUser})
 		}
 	}

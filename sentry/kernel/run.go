@@ -146,5 +146,5 @@ func (t *Task) restartSyscall() {
 		nr = unix.SYS_RESTART_SYSCALL
 	}
 	t.restart = 0
-	t.state.RestartSyscall(nr)
+	restartSyscall(t.state, nr)
 }

@@ -173,10 +173,10 @@ func (t *Task) runHandler(info *SigInfo, act *SigAction) {
 	case 0:
 	case ErrRestartSys:
 		if act.Flags&saRestart != 0 {
-			t.state.RestartSyscall(t.sysNr)
+			restartSyscall(t.state, t.sysNr)
 		}
 	case ErrRestartNoIntr:
-		t.state.RestartSyscall(t.sysNr)
+		restartSyscall(t.state, t.sysNr)
 	}
 	t.restart = 0
 	t.restartBlock = nil

@@ -57,7 +57,7 @@ type Task struct {
 	savedMask                   SignalSet    // to restore after sigsuspend(2) and the like
 	hasSaved                    bool         //
 	noNewPrivs                  atomic.Bool  // PR_SET_NO_NEW_PRIVS
-	deathSignal                 int32        // PR_SET_PDEATHSIG
+	deathSignal                 atomic.Int32 // PR_SET_PDEATHSIG
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
 	futex                       futexWaiter  //

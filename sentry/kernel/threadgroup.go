@@ -40,6 +40,7 @@ type ThreadGroup struct {
 	exitWaiter  *Task      // waits for the other tasks to be gone (execve), or for the namespace
 	exitedCh    chan struct{}
 	maxRSS      uint64 // peak resident set size of address spaces that are gone, bytes
+	thpDisabled atomic.Bool
 	oomScoreAdj atomic.Int32
 	pidNumber   atomic.Int32
 

@@ -27,10 +27,12 @@ type Context struct {
 	// there. See EFSIZE.
 	FileSizeLimit uint64
 
-	// Seq and Attr are for the system call layer, for the buffers and the
-	// attributes of the call.
-	Seq  usermem.Seq
-	Attr unix.Statx_t
+	// Seq, Attr, Buf and Ranges are for the system call layer, for the buffers
+	// and the attributes of the call.
+	Seq    usermem.Seq
+	Attr   unix.Statx_t
+	Buf    [256]byte
+	Ranges []usermem.Range
 
 	walk walker
 	attr SetAttr

@@ -22,7 +22,8 @@ type FileOps interface {
 	// Write moves bytes from src to off, or to the end, whatever off is, if
 	// flags has RWF_APPEND (the core sets it for O_APPEND). RWF_DSYNC and
 	// RWF_SYNC are served by the core, by Fsync. An error is returned only if
-	// nothing was moved.
+	// nothing was moved. A stream that takes fewer bytes than there are would
+	// block for the rest.
 	Write(ctx *Context, f *File, src *usermem.Seq, off int64, flags uint32) (int, error)
 	// ReadDir passes entries from position e.Pos on to e until that says stop.
 	// The directory's Inode is locked for reading.
@@ -67,6 +68,13 @@ type Flusher interface {
 type OpenWaiter interface {
 	// OpenDone reports whether open(2) can return.
 	OpenDone(f *File) bool
+}
+
+// A Timeouter is a FileOps whose blocking reads and writes are limited in time
+// (SO_RCVTIMEO, SO_SNDTIMEO): they end with EAGAIN.
+type Timeouter interface {
+	// Timeouts returns the limits in nanoseconds; 0 for none.
+	Timeouts() (read, write int64)
 }
 
 // A DirEmitter takes the entries of a directory from ReadDir.

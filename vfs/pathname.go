@@ -20,6 +20,9 @@ func PathName(p, root Path) (name string, reachable bool) {
 		}
 		return name, true
 	}
+	if d.Parent() == nil && d != m.root {
+		return "/" + d.Name() + " (deleted)", true // memfd
+	}
 	var parts []string
 	size := 0
 	add := func(s string) {

@@ -186,3 +186,27 @@ func (c *Credentials) SetCaps(permitted, inheritable, effective CapSet) (*Creden
 	n.Ambient &= permitted & inheritable
 	return n, nil
 }
+
+// realCaps are the capabilities that count for access(2): those that c would have
+// by its real user id.
+func (c *Credentials) realCaps() CapSet {
+	if c.Securebits&SecbitNoSetuidFixup != 0 {
+		return c.Effective
+	}
+	if root, ok := c.UserNS.ToUID(0); ok && c.RUID == root {
+		return c.Permitted
+	}
+	return 0
+}
+
+// RealCapsEffective reports whether the capabilities of access(2) are the
+// effective ones.
+func (c *Credentials) RealCapsEffective() bool { return c.realCaps() == c.Effective }
+
+// AsReal returns credentials with the real ids as file system ids, and the
+// capabilities that go with them: access(2).
+func (c *Credentials) AsReal() *Credentials {
+	n := c.Clone()
+	n.FSUID, n.FSGID, n.Effective = c.RUID, c.RGID, c.realCaps()
+	return n
+}

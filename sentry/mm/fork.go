@@ -3,6 +3,7 @@ package mm
 import (
 	"casemate/platform"
 	"casemate/platform/memfile"
+	"casemate/platform/rangemap"
 
 	"golang.org/x/sys/unix"
 )
@@ -187,35 +188,42 @@ func (m *MemoryManager) shareCOW(hot []hotPiece) {
 // inherit fills the child with what it has from its parent, which is locked.
 func (m *MemoryManager) inherit(parent *MemoryManager) error {
 	m.brkStart, m.brk, m.stackStart, m.growth = parent.brkStart, parent.brk, parent.stackStart, parent.growth
-	for c := parent.vmas.First(); c.Entry() != nil; c = c.Next() {
+	m.vmas = parent.vmas.Clone()
+	var not []rangemap.Entry[vma]
+	for c := m.vmas.First(); c.Entry() != nil; c = c.Next() {
 		e := c.Entry()
-		v := e.Value
-		if v.has(vmaDontFork) {
-			continue
+		v := &e.Value
+		if v.has(vmaDontFork | vmaWipeOnFork) {
+			not = append(not, *e)
+			if v.has(vmaDontFork) {
+				v.src = nil // it is about to go
+				continue
+			}
 		}
 		v.flags &^= vmaLocked | vmaLockOnFault
+		m.account(v, e.Len(), 1)
 		if s := v.src; s != nil {
 			v.src = m.addSource(s.file, s.mappable)
 			if err := s.mappable.AddMapping(m, e.Start, e.Len(), v.off, v.sharedWritable()); err != nil {
 				m.dropSource(v.src)
+				m.vmas.Remove(e.Start, ^uint64(0))
 				return err
 			}
-		}
-		m.insertVMA(e.Start, e.End, v)
-		if v.has(vmaWipeOnFork) {
-			continue
-		}
-		for b := parent.backings.Seek(e.Start); b.Entry() != nil && b.Entry().Start < e.End; b = b.Next() {
-			be := b.Entry()
-			s, t := max(be.Start, e.Start), min(be.End, e.End)
-			value := be.Value.Advance(s - be.Start)
-			if value.private() {
-				m.mf.IncRef(memfile.Range{Start: value.off, End: value.off + t - s})
-			}
-			m.backings.Insert(s, t, value)
+			v.src.bytes += e.Len()
 		}
 	}
-	m.backings.Join(0, ^uint64(0))
+	m.backings = parent.backings.Clone()
+	for _, e := range not {
+		if e.Value.has(vmaDontFork) {
+			m.vmas.Remove(e.Start, e.End)
+		}
+		m.backings.Remove(e.Start, e.End)
+	}
+	for c := m.backings.First(); c.Entry() != nil; c = c.Next() {
+		if e := c.Entry(); e.Value.private() {
+			m.mf.IncRef(memfile.Range{Start: e.Value.off, End: e.Value.off + e.Len()})
+		}
+	}
 	return nil
 }
 

@@ -21,12 +21,10 @@ type View struct {
 	mm *MemoryManager
 	c  platform.Context
 
-	// The piece of memory that was last accessed: size bytes at start, valid as
-	// long as mm.gen is gen.
-	gen   uint64
-	start uint64
-	mem   []byte
-	write bool
+	// recent are the pieces of memory that were accessed last, the latest first,
+	// valid as long as mm.gen is gen.
+	gen    uint64
+	recent [2]recentPiece
 
 	blocks [][]byte
 }
@@ -40,14 +38,37 @@ func (m *MemoryManager) ForContext(c platform.Context) *View { return &View{mm: 
 // MemoryManager returns the address space.
 func (v *View) MemoryManager() *MemoryManager { return v.mm }
 
-// cached returns the n bytes at addr if they lie in the piece last accessed, else
+// A recentPiece is memory at start.
+type recentPiece struct {
+	start uint64
+	mem   []byte
+	write bool
+}
+
+// cached returns the n bytes at addr if they lie in a piece last accessed, else
 // nil. mm.mu is held.
 func (v *View) cached(addr uint64, n int, write bool) []byte {
-	at := addr - v.start
-	if v.gen != v.mm.gen || at >= uint64(len(v.mem)) || uint64(n) > uint64(len(v.mem))-at || write && !v.write {
+	if v.gen != v.mm.gen {
 		return nil
 	}
-	return v.mem[at : at+uint64(n)]
+	for i := range v.recent {
+		r := &v.recent[i]
+		at := addr - r.start
+		if at < uint64(len(r.mem)) && uint64(n) <= uint64(len(r.mem))-at && (r.write || !write) {
+			return r.mem[at : at+uint64(n)]
+		}
+	}
+	return nil
+}
+
+// remember makes p the piece accessed last.
+func (v *View) remember(p recentPiece) {
+	v.recent[1] = v.recent[0]
+	if v.gen != v.mm.gen {
+		v.recent[1] = recentPiece{}
+		v.gen = v.mm.gen
+	}
+	v.recent[0] = p
 }
 
 // A piece is memory that an access has found.
@@ -79,8 +100,7 @@ func (v *View) lookup(addr, n uint64, a access, small bool) (p piece, ok bool) {
 	n = min(n, end-addr)
 	if be.Value.has(backMemory) {
 		mem := m.mf.Bytes(be.Value.off+start-be.Start, end-start)
-		v.gen, v.start, v.mem = m.gen, start, mem
-		v.write = ve.Value.allows(accessWrite) && be.Value.writable(&ve.Value)
+		v.remember(recentPiece{start, mem, ve.Value.allows(accessWrite) && be.Value.writable(&ve.Value)})
 		return piece{mem: mem[addr-start : addr-start+n]}, true
 	}
 	if mem := m.windows.find(addr, addr+n, a == accessWrite); mem != nil {

@@ -150,9 +150,9 @@ type AddressSpace interface {
 	// after the return. An error means that the address space is dead
 	// (its process was killed, or the host refused: ENOMEM).
 	Apply(c Context, ops []Op) error
-	// Fork returns a new address space with the same mappings, whose memory
-	// manager is text (as in NewAddressSpace). c is as in Apply. The caller
-	// holds the lock of its own memory manager; text is not called yet.
+	// Fork returns a new address space with the same mappings. c is as in Apply,
+	// text as in NewAddressSpace, for the new one: what Text has hidden and
+	// patched in this one must be in the new one too.
 	Fork(c Context, text Text) (AddressSpace, error)
 	// Release gives up the address space: nothing runs in it any more, and
 	// when Release returns nothing can access its memory any more.

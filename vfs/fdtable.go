@@ -238,8 +238,8 @@ func (t *FDTable) take(fd int) *File {
 
 func closeFile(ctx *Context, owner any, f *File) error {
 	var err error
-	if f.locks.Load() && f.mode&modePath == 0 {
-		f.inode.releaseOwnerLocks(owner)
+	if f.mode&modePath == 0 && f.inode.locked() {
+		f.inode.releaseLocks(owner, nil)
 	}
 	if fl, ok := f.ops.(Flusher); ok {
 		err = fl.Flush(ctx, f)

@@ -141,17 +141,12 @@ type File struct {
 
 	posMu sync.Mutex
 	pos   int64
-
-	// locks says that record locks may exist for this description or a process
-	// that had it, so that close(2) must look.
-	locks atomic.Bool
 }
 
 // An Owner is who gets SIGIO for a File (fcntl(2), F_SETOWN_EX).
 type Owner struct {
 	Type   int32 // F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP
-	ID     int32 // as the caller wrote it
-	Target any   // the task, thread group or process group, as the sentry has it
+	ID     int32 // as the caller wrote it; 0 for nobody
 	Signal int32 // F_SETSIG; 0 for SIGIO
 	Cred   *cred.Credentials
 }
@@ -212,8 +207,8 @@ func (f *File) DecRef() {
 
 func (f *File) release() {
 	if f.mode&modePath == 0 {
-		if f.locks.Load() {
-			f.inode.releaseFileLocks(f)
+		if f.inode.locked() {
+			f.inode.releaseLocks(f, f)
 		}
 		f.ops.Release(f)
 		if f.mode&modeWriter != 0 {
@@ -479,4 +474,41 @@ func (f *File) Fsync(ctx *Context, dataOnly bool) error {
 		return unix.EBADF
 	}
 	return f.ops.Fsync(ctx, f, dataOnly)
+}
+
+// Fallocate serves fallocate(2).
+func (f *File) Fallocate(ctx *Context, mode uint32, off, length int64) error {
+	const known = unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_COLLAPSE_RANGE |
+		unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_INSERT_RANGE | unix.FALLOC_FL_UNSHARE_RANGE
+	if off < 0 || length <= 0 {
+		return unix.EINVAL
+	}
+	if mode&^known != 0 {
+		return unix.EOPNOTSUPP
+	}
+	if mode&unix.FALLOC_FL_PUNCH_HOLE != 0 && mode&unix.FALLOC_FL_KEEP_SIZE == 0 {
+		return unix.EOPNOTSUPP
+	}
+	if mode&(unix.FALLOC_FL_COLLAPSE_RANGE|unix.FALLOC_FL_INSERT_RANGE) != 0 && mode&(mode-1) != 0 {
+		return unix.EINVAL
+	}
+	if f.mode&modeWrite == 0 {
+		return unix.EBADF
+	}
+	switch f.inode.Type() {
+	case unix.S_IFREG, unix.S_IFBLK:
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	case unix.S_IFIFO:
+		return unix.ESPIPE
+	default:
+		return unix.ENODEV
+	}
+	if off+length < 0 || off+length > f.inode.sb.MaxSize {
+		return unix.EFBIG
+	}
+	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && uint64(off+length) > ctx.FileSizeLimit && off+length > f.inode.Size() {
+		return EFSIZE
+	}
+	return f.ops.Fallocate(ctx, f, mode, off, length)
 }

@@ -175,3 +175,18 @@ func FlagNames(flags uint32) string {
 	}
 	return s
 }
+
+// Superblocks returns the file systems that are mounted in n, each once.
+func (n *MountNamespace) Superblocks() []*Superblock {
+	n.vfs.mountMu.Lock()
+	defer n.vfs.mountMu.Unlock()
+	var list []*Superblock
+	seen := make(map[*Superblock]bool)
+	n.root.each(func(m *Mount) {
+		if !seen[m.sb] {
+			seen[m.sb] = true
+			list = append(list, m.sb)
+		}
+	})
+	return list
+}

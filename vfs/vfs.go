@@ -29,6 +29,8 @@ type VFS struct {
 	drivers drivers
 	types   fsTypes
 	states  fsStates
+	// lockWaits is who waits for whose record lock.
+	lockWaits lockWaits
 
 	// openFIFO is the pipe package's.
 	openFIFO func(ctx *Context, f *File) (FileOps, error)

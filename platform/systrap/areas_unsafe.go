@@ -67,6 +67,9 @@ func sharedFile(name string, size int64) (fd int, mem []byte, err error) {
 }
 
 func (a *areas) close() {
+	if a == nil {
+		return
+	}
 	if a.mem != nil {
 		unix.Munmap(a.mem)
 		unix.Close(a.fd)

@@ -80,19 +80,37 @@ func (p *Platform) birth(n *notification, t *thread) bool {
 	return true
 }
 
-// await returns the new thread, ready for a command, when the parent has cloned
-// it.
-func (b *birth) await(p *Platform, gone <-chan struct{}) (*thread, unix.Errno) {
-	p.waitBegin()
-	defer p.waitEnd()
-	select {
-	case t := <-b.born:
-		r := t.await(t.done)
-		return t, r.errno
-	case <-gone:
-	case <-time.After(birthTimeout):
+// await returns the new thread, ready for a command, when its parent, of process
+// proc, has cloned it.
+func (b *birth) await(proc *process) (*thread, unix.Errno) {
+	var t *thread
+	timeout := time.NewTimer(birthTimeout)
+	defer timeout.Stop()
+	over := false
+	proc.p.waitFor(func() bool {
+		select {
+		case t = <-b.born:
+		case <-proc.gone:
+			over = true
+		case <-timeout.C:
+			over = true
+		default:
+		}
+		return t != nil || over
+	}, func() {
+		select {
+		case t = <-b.born:
+		case <-proc.gone:
+			over = true
+		case <-timeout.C:
+			over = true
+		}
+	})
+	if t == nil {
+		return nil, unix.ESRCH
 	}
-	return nil, unix.ESRCH
+	r := t.await(t.done)
+	return t, r.errno
 }
 
 // fork has t, in phaseStub, clone its process. It returns the child's thread.
@@ -121,7 +139,7 @@ func (p *Platform) fork(t *thread) (*thread, unix.Errno) {
 		p.areas.release(offset)
 		return nil, e
 	}
-	child, e := b.await(p, t.proc.gone)
+	child, e := b.await(t.proc)
 	if e != 0 {
 		p.unexpect(offset)
 		return nil, e
@@ -202,7 +220,7 @@ func (s *space) clone(t *thread) (*thread, unix.Errno) {
 		p.unexpect(mark)
 		return nil, e
 	}
-	child, e := b.await(p, proc.gone)
+	child, e := b.await(proc)
 	if e != 0 {
 		p.unexpect(mark)
 	}

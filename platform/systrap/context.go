@@ -51,8 +51,12 @@ func (c *context) State() *platform.State { return &c.state }
 
 // Blocking implements platform.Context.
 func (c *context) Blocking() {
-	if w := c.worker.Load(); w != nil && c.p.role.Load() == w {
+	w := c.worker.Load()
+	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
+	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+		c.p.spinner.cool(c.t.Load())
+		c.p.respin()
 	}
 }
 
@@ -74,6 +78,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 	if !c.run.CompareAndSwap(runApp, runUpcall) {
 		return // it has died meanwhile
 	}
+	c.p.spinner.running.Add(-1)
 	if sig == 0 {
 		c.intr.Store(false)
 		r := &c.state.Regs
@@ -82,7 +87,11 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rip = n.ip
 		r.Rax = errNoSys
 		c.state.Full = false
-		c.finish(c.h.HandleSyscall(c))
+		d := c.h.HandleSyscall(c)
+		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr))) {
+			c.p.heat(t)
+		}
+		c.finish(d)
 		return
 	}
 	if t.area.inFast(t.frame) {
@@ -114,6 +123,13 @@ func (c *context) event(t *thread, n *notification, sig int) {
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
 		c.intr.Store(false)
 		u := t.area.frame(t.frame)
+		if pt := c.space.patcher; pt != nil {
+			if ip, ok := pt.site(c.state.Regs.Rip); ok && (c.state.Regs.Rip-checkOffset)%trampolineSize == 0 {
+				// The trampoline is not for those who use GS.
+				c.state.Regs.Rip = ip - syscallLength
+				break
+			}
+		}
 		f := platform.Fault{
 			Signal:    sig,
 			Code:      int(info.code),
@@ -210,25 +226,26 @@ func (c *context) complete(t *thread) bool {
 
 // resume lets t go on in the application. t.mu is held.
 func (c *context) resume(t *thread) {
+	result := c.state.Regs.Rax // no more c's when t goes on
 	for {
 		switch t.phase.Load() {
 		case phasePlain:
-			t.answer(phaseApp, int64(c.state.Regs.Rax), 0)
+			t.answer(phaseApp, int64(result), 0)
 			return
 		case phaseFast:
 			if t.phase.CompareAndSwap(phaseFast, phaseApp) {
-				t.area.reply(c.state.Regs.Rax)
+				t.area.reply(result)
 				return
 			}
 			continue
 		case phaseFastSleep:
-			t.area.reply(c.state.Regs.Rax)
+			t.area.reply(result)
 			t.answer(phaseApp, 0, 0)
 			return
 		}
 		t.ready()
 		if t.upgraded {
-			t.area.finishCall(t.frame, c.state.Regs.Rax)
+			t.area.finishCall(t.frame, result)
 		} else {
 			t.frame = frameOffset()
 			t.area.writeFrame(t.frame, t.base, &c.state)
@@ -252,6 +269,7 @@ func (c *context) lock(t *thread) {
 // lost leaves c to the reaper if its process has died or has been killed. It
 // returns true if the Handler knows of the death already.
 func (c *context) lost(t *thread) bool {
+	c.p.spinner.running.Add(1)
 	c.run.Store(runApp)
 	if !t.proc.dead.Load() {
 		return false
@@ -264,6 +282,9 @@ func (c *context) lost(t *thread) bool {
 // doing.
 func (c *context) die(was uint32) {
 	if c.run.CompareAndSwap(was, runDead) {
+		if was == runApp {
+			c.p.spinner.running.Add(-1)
+		}
 		c.space.left(c)
 		c.h.HandleDeath(c)
 	}

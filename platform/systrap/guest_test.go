@@ -107,9 +107,24 @@ type guest struct {
 	fd  int
 	mem []byte
 	as  platform.AddressSpace
+
+	patches int
+	hidden  uint64 // how much of it is used
 }
 
+// newGuest returns a guest whose text is not rewritten, newPatchedGuest one whose
+// text is.
 func newGuest(t testing.TB, p *Platform, text *code) *guest {
+	t.Helper()
+	return makeGuest(t, p, text, false)
+}
+
+func newPatchedGuest(t testing.TB, p *Platform, text *code) *guest {
+	t.Helper()
+	return makeGuest(t, p, text, true)
+}
+
+func makeGuest(t testing.TB, p *Platform, text *code, patched bool) *guest {
 	t.Helper()
 	g := &guest{t: t, p: p}
 	var err error
@@ -117,7 +132,11 @@ func newGuest(t testing.TB, p *Platform, text *code) *guest {
 		t.Fatal(err)
 	}
 	copy(g.mem, *text)
-	if g.as, err = p.NewAddressSpace(nil); err != nil {
+	var rewrite platform.Text
+	if patched {
+		rewrite = g
+	}
+	if g.as, err = p.NewAddressSpace(rewrite); err != nil {
 		t.Fatal(err)
 	}
 	g.apply(g.as, nil)
@@ -127,6 +146,33 @@ func newGuest(t testing.TB, p *Platform, text *code) *guest {
 		unix.Close(g.fd)
 	})
 	return g
+}
+
+// Guests are their own platform.Text; hidden memory is the upper half of text.
+const hiddenOffset = guestSize / 2
+
+func (g *guest) ReadText(addr uint64, p []byte) error {
+	if addr < textAddr || addr+uint64(len(p)) > textAddr+guestSize {
+		return unix.EFAULT
+	}
+	copy(p, g.mem[addr-textAddr:])
+	return nil
+}
+
+func (g *guest) PatchText(c platform.Context, addr uint64, old, new []byte) bool {
+	g.patches++
+	copy(g.mem[addr-textAddr:], new)
+	return true
+}
+
+func (g *guest) ReserveHidden(c platform.Context, near, length uint64) (uint64, error) {
+	g.hidden += length
+	return textAddr + hiddenOffset + g.hidden - length, nil
+}
+
+func (g *guest) WriteHidden(c platform.Context, addr uint64, code []byte) error {
+	copy(g.mem[addr-textAddr:], code)
+	return nil
 }
 
 // apply maps the guest's text and data.

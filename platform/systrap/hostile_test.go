@@ -348,7 +348,7 @@ func TestHostileScribble(t *testing.T) {
 				return platform.Exit
 			}
 			if nr == unix.SYS_FORK {
-				if as, err := g.as.Fork(tk.Context); err == nil {
+				if as, err := g.as.Fork(tk.Context, nil); err == nil {
 					as.Release()
 				}
 			}

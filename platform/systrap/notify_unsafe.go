@@ -36,6 +36,13 @@ func receive(listener int, n *notification) unix.Errno {
 	return e
 }
 
+// pollListener waits until there is a notification, at most ms milliseconds.
+func pollListener(listener, ms int) bool {
+	fds := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}
+	n, _, _ := syscall.Syscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, uintptr(ms))
+	return int(n) == 1
+}
+
 // respond lets the caller of notification id go on. It fails with ENOENT when
 // the caller has died.
 func respond(listener int, r *response) unix.Errno {

@@ -29,8 +29,11 @@ type Platform struct {
 	}
 	marks atomic.Uint64 // odd, so that no mark is an offset
 
-	role    atomic.Pointer[worker]
+	role    atomic.Pointer[role]
 	waiters atomic.Int32 // goroutines that wait for stubs
+
+	spinner spinner
+	full    [fullNumbers]bool // the numbers in FullStateSyscalls
 
 	procs   sync.WaitGroup
 	closing atomic.Bool
@@ -38,6 +41,9 @@ type Platform struct {
 	stopped chan struct{} // closed when there is none after closing
 	anchor  chan struct{} // closed to let the template's parent thread end
 }
+
+// fullNumbers is more than the largest number of a system call, a power of 2.
+const fullNumbers = 1024
 
 // Name implements platform.Platform.
 func (p *Platform) Name() string { return "systrap" }

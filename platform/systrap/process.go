@@ -98,6 +98,15 @@ type thread struct {
 	rode atomic.Bool
 
 	ctx atomic.Pointer[context]
+
+	// signal is what brought the thread into phaseStub, 0 in phasePlain. It is
+	// the listener's.
+	signal int
+
+	// heat is how many calls of patched sites came in a row, the last at lastCall
+	// (the time-stamp counter).
+	heat     int
+	lastCall uint64
 }
 
 type result struct {
@@ -142,14 +151,36 @@ func (t *thread) run(kind uint64, calls []call) (uint64, unix.Errno) {
 }
 
 // await waits for a value from c, one of t's channels.
-func (t *thread) await(c chan result) result {
-	t.proc.p.waitBegin()
-	defer t.proc.p.waitEnd()
+func (t *thread) await(c chan result) (r result) {
+	got := false
+	take := func() bool {
+		select {
+		case r = <-c:
+			got = true
+		default:
+		}
+		return got || t.stuck()
+	}
+	t.proc.p.waitFor(take, func() {
+		select {
+		case r = <-c:
+			got = true
+		case <-t.proc.gone:
+		}
+	})
+	if !got {
+		r.errno = unix.ESRCH
+	}
+	return r
+}
+
+// stuck says whether the process is gone, so that nothing is to be waited for.
+func (t *thread) stuck() bool {
 	select {
-	case r := <-c:
-		return r
 	case <-t.proc.gone:
-		return result{errno: unix.ESRCH}
+		return true
+	default:
+		return false
 	}
 }
 

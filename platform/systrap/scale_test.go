@@ -66,7 +66,7 @@ func TestManyAddressSpaces(t *testing.T) {
 		g := newGuest(t, p, text)
 		add(g, g.as)
 		add(g, g.as)
-		as, err := g.as.Fork(nil)
+		as, err := g.as.Fork(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestClose(t *testing.T) {
 		copy(g.mem, *text)
 		g.as, _ = p.NewAddressSpace(nil)
 		g.apply(g.as, nil)
-		as, err := g.as.Fork(nil)
+		as, err := g.as.Fork(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

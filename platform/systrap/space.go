@@ -13,9 +13,9 @@ import (
 
 // A space implements platform.AddressSpace by a stub process.
 type space struct {
-	p    *Platform
-	proc *process
-	text platform.Text
+	p       *Platform
+	proc    *process
+	patcher *patcher
 
 	// exec is held to use one of the process's threads for calls. It comes
 	// before thread.mu, and that before mu.
@@ -36,7 +36,7 @@ func (p *Platform) NewAddressSpace(text platform.Text) (platform.AddressSpace, e
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: p, proc: t.proc, text: text, parked: []*thread{t}}, nil
+	return &space{p: p, proc: t.proc, patcher: newPatcher(text), parked: []*thread{t}}, nil
 }
 
 // toCall returns the system call that op stands for.
@@ -156,12 +156,21 @@ func (s *space) borrow(own *context) *thread {
 		} else {
 			t.kick()
 		}
-		s.p.waitBegin()
-		select {
-		case <-t.granted:
-		case <-s.proc.gone:
-		}
-		s.p.waitEnd()
+		granted := false
+		s.p.waitFor(func() bool {
+			select {
+			case <-t.granted:
+				granted = true
+			default:
+			}
+			return granted || t.stuck()
+		}, func() {
+			select {
+			case <-t.granted:
+				granted = true
+			case <-s.proc.gone:
+			}
+		})
 	}
 }
 
@@ -244,7 +253,7 @@ func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSp
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: s.p, proc: child.proc, text: text, parked: []*thread{child}}, nil
+	return &space{p: s.p, proc: child.proc, patcher: s.patcher.fork(text), parked: []*thread{child}}, nil
 }
 
 // Release implements platform.AddressSpace.

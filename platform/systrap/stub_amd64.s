@@ -285,34 +285,49 @@ TEXT ·stubAddr(SB), NOSPLIT, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
-// func startTemplate(l *launch) (pid, errno uintptr)
+// func startTemplate(l *launch) (errno uintptr)
 //
-// The child never runs Go code: it makes the calls in l, whose memory it has a
-// copy of, enters the stub, and goes on with the calls in its area.
-TEXT ·startTemplate(SB), NOSPLIT, $0-24
+// The template is cloned by a child that shares the memory, so that it does not
+// have the restartable sequences (rseq(2)) that a C library may have registered
+// for this thread. Neither runs Go code, nor uses a stack: the template makes the
+// calls in l, whose memory it has a copy of, enters the stub, and goes on with the
+// calls in its area.
+TEXT ·startTemplate(SB), NOSPLIT, $0-16
 	MOVQ l+0(FP), BX
 	MOVL $56, AX // clone
-	MOVQ $0x400, DI // CLONE_FILES
+	MOVQ $0x4500, DI // CLONE_VM|CLONE_VFORK|CLONE_FILES
 	XORL SI, SI
 	XORL DX, DX
 	XORL R10, R10
 	XORL R8, R8
 	SYSCALL
 	TESTQ AX, AX
-	JZ child
+	JZ middle
 	CMPQ AX, $-4095
 	JCC error
-	MOVQ AX, pid+8(FP)
-	MOVQ $0, errno+16(FP)
+	MOVQ 32(BX), AX // what the middle one got
+	CMPQ AX, $-4095
+	JCC error
+	MOVQ $0, errno+8(FP)
 	RET
 error:
 	NEGQ AX
-	MOVQ $0, pid+8(FP)
-	MOVQ AX, errno+16(FP)
+	MOVQ AX, errno+8(FP)
 	RET
+middle:
+	MOVL $56, AX
+	MOVQ $0x8400, DI // CLONE_FILES|CLONE_PARENT
+	SYSCALL
+	TESTQ AX, AX
+	JZ child
+	MOVQ AX, 32(BX)
+	MOVL $60, AX // exit
+	XORL DI, DI
+	SYSCALL
+	UD2
 child:
 	MOVQ 0(BX), R12  // number of calls
-	LEAQ 32(BX), R14 // the calls
+	LEAQ 64(BX), R14 // the calls
 next:
 	MOVQ 0(R14), AX
 	MOVQ 8(R14), DI

@@ -28,6 +28,8 @@ type launch struct {
 	entry uint64 // where it goes on then, with
 	area  uint64 // this area and
 	cmd   uint64 // this command
+	pid   uint64 // its process ID
+	_     [3]uint64
 	calls [96]struct {
 		call
 		_ uint64
@@ -38,7 +40,7 @@ type launch struct {
 // stub.
 //
 //go:noescape
-func startTemplate(l *launch) (pid, errno uintptr)
+func startTemplate(l *launch) (errno uintptr)
 
 func (l *launch) add(nr uint64, args ...uint64) {
 	c := &l.calls[l.count]
@@ -74,6 +76,10 @@ func Open(options platform.Options) (platform.Platform, error) {
 	}
 	p.births.m = make(map[uint64]*birth)
 	p.marks.Store(1)
+	p.spinner.init()
+	for _, nr := range options.FullStateSyscalls {
+		p.full[nr&(fullNumbers-1)] = true
+	}
 	if err := p.open(); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("systrap: %w", err)
@@ -163,11 +169,10 @@ func (p *Platform) open() (err error) {
 		return err
 	}
 	wakeSync(p.listener)
-	w := &worker{p: p}
+	w := p.newWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none
-	p.role.Store(w)
-	p.workers.Add(1)
-	go w.listen()
+	p.role.Store(&w.listening)
+	w.begin()
 	t.mu.Lock()
 	r := t.await(t.done)
 	t.mu.Unlock()
@@ -216,9 +221,9 @@ func (p *Platform) start(l *launch) (int, error) {
 		runtime.LockOSThread()
 		all, old := ^uint64(0), uint64(0)
 		unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
-		pid, e := startTemplate(l)
+		e := startTemplate(l)
 		unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
-		c <- result{int(pid), syscall.Errno(e)}
+		c <- result{int(l.pid), syscall.Errno(e)}
 		<-p.anchor
 		runtime.UnlockOSThread()
 	}()

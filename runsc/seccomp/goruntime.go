@@ -18,10 +18,10 @@ func GoRuntime() []Rule {
 		unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 		unix.SYS_RESTART_SYSCALL, unix.SYS_GETRANDOM, unix.SYS_SCHED_GETAFFINITY,
 		unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE,
-		unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ,
+		unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_PREAD64,
 	)
-	rules = append(rules, Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: threadFlags}}})
-	for _, option := range []uint64{unix.PR_SET_VMA} {
+	rules = append(rules, Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: threadFlags, Mask: ^uint64(unix.CLONE_SETTLS)}}})
+	for _, option := range []uint64{unix.PR_SET_VMA, unix.PR_SET_TIMERSLACK} {
 		rules = append(rules, Rule{unix.SYS_PRCTL, []Arg{{Index: 0, Value: option}}})
 	}
 	for _, cmd := range []uint64{unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_DUPFD_CLOEXEC} {

@@ -14,7 +14,7 @@ import (
 )
 
 // Never is the deadline that does not come.
-const Never = math.MaxInt64
+const Never int64 = math.MaxInt64
 
 // start relates Go's monotonic clock, which counts from an unknown origin, to the
 // host's CLOCK_MONOTONIC.

@@ -18,9 +18,6 @@ func (t *Task) SetDeathSignal(sig int32) { t.deathSignal.Store(sig) }
 // SetNoNewPrivs is PR_SET_NO_NEW_PRIVS.
 func (t *Task) SetNoNewPrivs() { t.noNewPrivs.Store(true) }
 
-// TimerSlack is PR_GET_TIMERSLACK, in ns.
-func (t *Task) TimerSlack() uint64 { return t.timerSlack }
-
 // SetTimerSlack is PR_SET_TIMERSLACK; 0 stands for the default.
 func (t *Task) SetTimerSlack(ns uint64) {
 	if ns == 0 {
@@ -31,9 +28,6 @@ func (t *Task) SetTimerSlack(ns uint64) {
 
 // ClearTID is PR_GET_TID_ADDRESS.
 func (t *Task) ClearTID() uint64 { return t.clearTID }
-
-// Personality is the execution domain, personality(2).
-func (t *Task) Personality() uint32 { return t.personality }
 
 // SetPersonality sets the execution domain.
 func (t *Task) SetPersonality(p uint32) { t.personality = p }
@@ -57,12 +51,6 @@ func (tg *ThreadGroup) THPDisabled() bool { return tg.thpDisabled.Load() }
 
 // SetTHPDisabled is PR_SET_THP_DISABLE. Huge pages are the host's affair.
 func (tg *ThreadGroup) SetTHPDisabled(on bool) { tg.thpDisabled.Store(on) }
-
-// OOMScoreAdj is /proc/PID/oom_score_adj.
-func (tg *ThreadGroup) OOMScoreAdj() int32 { return tg.oomScoreAdj.Load() }
-
-// SetOOMScoreAdj sets /proc/PID/oom_score_adj.
-func (tg *ThreadGroup) SetOOMScoreAdj(v int32) { tg.oomScoreAdj.Store(v) }
 
 // ChangeIDs gives the calling task credentials with other ids: what a program that
 // changes its ids may leave behind in memory is not for others to see, and

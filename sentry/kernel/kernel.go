@@ -10,6 +10,7 @@ import (
 	"casemate/sentry/mm"
 	"casemate/vfs"
 	"casemate/vfs/cred"
+	"casemate/vfs/pipe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +53,8 @@ type Kernel struct {
 	vfs      *vfs.VFS
 	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
 	anon     *anonFS
+	pipes    *pipe.FS
+	shm      shm
 	users    users
 	strace   atomic.Bool
 	straceTo atomic.Pointer[func(line string)]
@@ -82,6 +85,8 @@ func New(o Options) *Kernel {
 		total:    o.TotalMemory,
 		vfs:      o.VFS,
 		anon:     newAnonFS(o.VFS),
+		pipes:    pipe.NewFS(o.VFS),
+		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
 	}
@@ -115,6 +120,7 @@ func (k *Kernel) MemoryFile() *memfile.File { return k.memory }
 
 // VFS returns the sandbox's file systems.
 func (k *Kernel) VFS() *vfs.VFS { return k.vfs }
+
 
 // Table returns the system call table.
 func (k *Kernel) Table() *Table { return k.table }

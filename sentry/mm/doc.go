@@ -21,6 +21,9 @@
 // What is left to HandleFault is copy-on-write, stack growth, huge and
 // invalidated mappings.
 //
+// Until the platform's address space is asked for (AddressSpace), nothing runs in
+// it, and changes are only collected: execve and fork need one hand-off for all.
+//
 // Memory for neighbouring addresses is taken from neighbouring offsets of the
 // memory file (see ahead), for the host joins its mappings only then, and it
 // allows a process about 65,530 of them.

@@ -108,7 +108,19 @@ func newMM(t testing.TB, mf *memfile.File, l Layout) *MemoryManager {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.AddressSpace()
 	return m
+}
+
+// fork forks and makes the child ready to run.
+func fork(t testing.TB, m *MemoryManager) *MemoryManager {
+	t.Helper()
+	child, err := m.Fork(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child.AddressSpace()
+	return child
 }
 
 // mapAnon maps private anonymous memory.
@@ -255,7 +267,9 @@ func checkHost(t testing.TB, mf *memfile.File, all ...*MemoryManager) {
 					t.Fatalf("%#x is shared and has private memory", a)
 				}
 				h, mapped := as.pages[a]
-				if b.has(backMapped) != mapped {
+				if !m.started {
+					mapped = false // it has yet to get its mappings
+				} else if b.has(backMapped) != mapped {
 					t.Fatalf("%#x: the host maps it: %v, marked: %v", a, mapped, b.has(backMapped))
 				}
 				if b.private() {
@@ -264,6 +278,9 @@ func checkHost(t testing.TB, mf *memfile.File, all ...*MemoryManager) {
 			}
 		}
 		for a, h := range as.pages {
+			if !m.started {
+				break
+			}
 			e := m.backings.Find(a)
 			if e == nil {
 				t.Fatalf("the host maps %#x, which has no backing", a)
@@ -275,6 +292,11 @@ func checkHost(t testing.TB, mf *memfile.File, all ...*MemoryManager) {
 			}
 			if extra := h.prot &^ effective(&v, &b); extra != 0 {
 				t.Fatalf("%#x is mapped with %#x more than allowed", a, extra)
+			}
+		}
+		for _, r := range m.pending.dead { // what waits for the start
+			for off := r.Start; off < r.End; off += pageSize {
+				users[off] = append(users[off], user{m, 0, false})
 			}
 		}
 		for c := m.ahead.First(); c.Entry() != nil; c = c.Next() {

@@ -54,8 +54,9 @@ func (m *MemoryManager) Fork(c platform.Context) (*MemoryManager, error) {
 	if err := m.begin(); err != nil {
 		return nil, err
 	}
-	// The host's copy of the address space is to have nothing that the child
-	// must not have.
+	// The host's copy of the address space is to have all that was collected, and
+	// nothing that the child must not have.
+	m.started = true
 	for vc := m.vmas.First(); vc.Entry() != nil; vc = vc.Next() {
 		if e := vc.Entry(); e.Value.has(vmaDontFork | vmaWipeOnFork) {
 			m.unmapHost(e.Start, e.End)
@@ -75,14 +76,12 @@ func (m *MemoryManager) Fork(c platform.Context) (*MemoryManager, error) {
 	child.as = as
 	child.mu.Lock()
 	err = child.inherit(m)
-	files := child.pending.files
-	child.pending.files = nil
 	child.mu.Unlock()
 	if err != nil {
 		m.dropHot(hot)
+		err = m.end(c, err)
 		child.DecUsers()
-		m.pending.files = append(m.pending.files, files...)
-		return nil, m.end(c, err)
+		return nil, err
 	}
 	m.copyHot(hot)
 	if err := m.end(c, nil); err != nil {

@@ -201,7 +201,7 @@ func (m *MemoryManager) place(o *MapOptions) (uint64, error) {
 		}
 		return o.Addr, nil
 	}
-	if addr := o.Addr &^ (pageSize - 1); addr != 0 || o.Addr != 0 {
+	if addr := o.Addr &^ (pageSize - 1); addr != 0 {
 		addr = max(addr, l.Min)
 		if addr <= l.Max-o.Length && (o.Flags&map32Bit == 0 || addr+o.Length <= 1<<31) {
 			e := m.vmas.Seek(addr).Entry()

@@ -48,8 +48,11 @@ type MemoryManager struct {
 	users  atomic.Int32
 	layout Layout
 
-	mu       sync.RWMutex
-	as       platform.AddressSpace // nil once released
+	mu sync.RWMutex
+	as platform.AddressSpace // nil once released
+	// started says that AddressSpace has been called, so that application code
+	// may run in it. Until then the work for the host is only collected.
+	started  bool
 	vmas     rangemap.Map[vma]
 	backings rangemap.Map[backing]
 	// ahead has ranges of the memory file that were reserved for addresses but
@@ -102,11 +105,19 @@ func New(p platform.Platform, mf *memfile.File, l Layout) (*MemoryManager, error
 }
 
 // AddressSpace is the platform's side, for Context.Start and SetAddressSpace. It
-// is valid while the caller is a user.
+// is valid while the caller is a user. What was mapped before the first call is
+// mapped on the host now, all at once; if that fails the address space is dead,
+// which the platform then says to Start.
 func (m *MemoryManager) AddressSpace() platform.AddressSpace {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.as
+	m.mu.Lock()
+	as := m.as
+	if m.started || as == nil {
+		m.mu.Unlock()
+		return as
+	}
+	m.started = true
+	_ = m.end(nil, nil)
+	return as
 }
 
 // Layout is the layout that New was given.
@@ -141,7 +152,9 @@ func (m *MemoryManager) DecUsers() {
 	m.mu.Lock()
 	m.as.Release()
 	m.as = nil
+	m.pending.ops = nil
 	m.gen++
+	m.letGo()
 	for c := m.vmas.First(); c.Entry() != nil; c = c.Next() {
 		e := c.Entry()
 		if s := e.Value.src; s != nil {
@@ -158,14 +171,18 @@ func (m *MemoryManager) DecUsers() {
 		m.mf.DecRefUntouched(memfile.Range{Start: uint64(e.Value), End: uint64(e.Value) + e.Len()})
 	}
 	m.windows.drop(0, ^uint64(0))
-	files := m.sources
+	files := m.pending.files
+	m.pending.files = nil
+	for f := range m.sources {
+		files = append(files, f)
+	}
 	m.sources = nil
 	m.vmas = rangemap.Map[vma]{}
 	m.backings = rangemap.Map[backing]{}
 	m.ahead = rangemap.Map[reserve]{}
 	m.usage = usage{}
 	m.mu.Unlock()
-	for f := range files {
+	for _, f := range files {
 		f.DecRef()
 	}
 }
@@ -189,15 +206,24 @@ type removedMapping struct {
 	writable          bool
 }
 
-// commit carries out the pending work but for files. The error is the
-// platform's: the address space is dead, and its Contexts will be.
+// commit carries out the pending work but for files, if anything can run already.
+// The error is the platform's: the address space is dead, and its Contexts will be.
 func (m *MemoryManager) commit(c platform.Context) error {
 	m.gen++
+	if !m.started {
+		return nil
+	}
 	var err error
 	if len(m.pending.ops) > 0 {
 		err = m.as.Apply(c, m.pending.ops)
 		m.pending.ops = m.pending.ops[:0]
 	}
+	m.letGo()
+	return err
+}
+
+// letGo gives back what the host does not map any more.
+func (m *MemoryManager) letGo() {
 	for _, r := range m.pending.removed {
 		r.mappable.RemoveMapping(m, r.addr, r.length, r.off, r.writable)
 	}
@@ -207,7 +233,6 @@ func (m *MemoryManager) commit(c platform.Context) error {
 		m.mf.DecRef(r)
 	}
 	m.pending.dead = m.pending.dead[:0]
-	return err
 }
 
 // begin locks m for a change. ESRCH if it has been released.
@@ -226,9 +251,9 @@ func (m *MemoryManager) end(c platform.Context, err error) error {
 	if e := m.commit(c); e != nil && err == nil {
 		err = unix.ENOMEM
 	}
-	files := m.pending.files
-	if len(files) > 0 {
-		m.pending.files = nil
+	var files []File
+	if m.started {
+		files, m.pending.files = m.pending.files, nil
 	}
 	m.mu.Unlock()
 	for _, f := range files {

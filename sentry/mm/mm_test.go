@@ -140,10 +140,7 @@ func TestTruncationTakesPagesAway(t *testing.T) {
 			}
 		}
 	}
-	child, err := m.Fork(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	child := fork(t, m)
 	f.truncate(20)
 	checkHost(t, mf, m, child)
 	for _, x := range []*MemoryManager{m, child} {
@@ -359,10 +356,7 @@ func TestHiddenMappings(t *testing.T) {
 	if _, err := m.ForContext(nil).CopyIn(make([]byte, 1), h); err != unix.EFAULT {
 		t.Errorf("access by a system call: %v", err)
 	}
-	child, err := m.Fork(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	child := fork(t, m)
 	if err := m.WriteHidden(nil, h+pageSize-2, []byte("CODE")); err != nil {
 		t.Fatal(err)
 	}
@@ -409,10 +403,7 @@ func TestPatchText(t *testing.T) {
 	if p := m.as.(*fakeAS).pages[a]; p.prot != rx || p.fd != mf.FD() {
 		t.Errorf("the host maps %+v", p)
 	}
-	child, err := m.Fork(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	child := fork(t, m)
 	if !m.PatchText(nil, at, []byte("12345"), []byte("67890")) {
 		t.Error("no second patch")
 	}
@@ -448,10 +439,7 @@ func TestForksOfHotPagesDoNotFault(t *testing.T) {
 	}
 	for i := range byte(10) {
 		faults = 0
-		child, err := m.Fork(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		child := fork(t, m)
 		for _, page := range []uint64{3, 100, 255} {
 			touch(m, a+page*pageSize, i+1)
 			var b [1]byte
@@ -468,10 +456,7 @@ func TestForksOfHotPagesDoNotFault(t *testing.T) {
 	}
 	// With a second task in it the parent may write while it forks.
 	m.IncUsers()
-	child, err := m.Fork(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	child := fork(t, m)
 	if as.pages[a+3*pageSize].prot&unix.PROT_WRITE != 0 {
 		t.Error("a page stayed writable although another thread could write")
 	}
@@ -488,10 +473,7 @@ func TestAForkTreeSharesAndReleases(t *testing.T) {
 	before, _ := mf.Usage()
 	all := []*MemoryManager{m}
 	for i := range 40 {
-		c, err := all[i/2].Fork(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := fork(t, all[i/2])
 		if _, err := c.ForContext(nil).CopyOut(a+uint64(i)*8*pageSize, []byte{byte(i)}); err != nil {
 			t.Fatal(err)
 		}
@@ -637,10 +619,7 @@ func TestFutexKeysOfSharedMemoryAreTheSameEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := m.Fork(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	child := fork(t, m)
 	moved, err := child.Remap(nil, shared+pageSize, pageSize, 2*pageSize, unix.MREMAP_MAYMOVE, 0, NoLimits)
 	if err != nil {
 		t.Fatal(err)
@@ -667,6 +646,49 @@ func TestFutexKeysOfSharedMemoryAreTheSameEverywhere(t *testing.T) {
 	}
 	if err := m.Advise(nil, private, pageSize, unix.MADV_REMOVE); err != unix.EINVAL {
 		t.Errorf("MADV_REMOVE of private memory: %v", err)
+	}
+}
+
+func TestNothingReachesTheHostBeforeTheStart(t *testing.T) {
+	mf := newMemfile(t)
+	m, err := New(&fakePlatform{wide.Min, wide.Max, mf}, mf, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newHostFile(t, 32)
+	as := m.as.(*fakeAS)
+	for i := range uint64(4) {
+		_, err := m.Map(nil, MapOptions{Addr: 1<<32 + i*8*pageSize, Length: 8 * pageSize, Prot: unix.PROT_READ, Flags: unix.MAP_PRIVATE | unix.MAP_FIXED,
+			File: f, Mappable: f, Offset: i * 8 * pageSize, MaxProt: rwx, Limits: NoLimits})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mapAnon(t, m, 1<<32+8*pageSize, 24*pageSize, rw, unix.MAP_FIXED)
+	if _, err := m.ForContext(nil).CopyOut(1<<32+8*pageSize, []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if as.ops != 0 {
+		t.Errorf("%d ops before the start", as.ops)
+	}
+	m.AddressSpace()
+	if as.ops == 0 || as.ops > 5 || len(as.pages) != 32 {
+		t.Errorf("%d ops, %d pages", as.ops, len(as.pages))
+	}
+	checkHost(t, mf, m)
+	child, err := m.Fork(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := child.ForContext(nil).CopyOut(1<<32+8*pageSize, []byte{2}); err != nil {
+		t.Fatal(err)
+	}
+	checkHost(t, mf, m, child)
+	child.DecUsers() // it never ran
+	checkHost(t, mf, m)
+	m.DecUsers()
+	if f.refs != 0 || len(f.mappings) != 0 {
+		t.Errorf("the file is still mapped: %d, %v", f.refs, f.mappings)
 	}
 }
 

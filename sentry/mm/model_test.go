@@ -41,6 +41,7 @@ func (p *modelPage) byte() *byte {
 // access does what the processor would: it uses what the host maps, and faults.
 func (p *process) access(t *testing.T, mf *memfile.File, addr uint64, write bool, value byte) (byte, error) {
 	t.Helper()
+	p.m.AddressSpace() // it runs
 	for range 3 {
 		h, ok := p.m.as.(*fakeAS).pages[addr&^(pageSize-1)]
 		need := unix.PROT_READ | unix.PROT_EXEC | unix.PROT_WRITE

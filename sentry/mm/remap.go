@@ -92,6 +92,9 @@ func (m *MemoryManager) remapLocked(r *remap) (uint64, error) {
 		return 0, unix.ENOMEM
 	}
 	if r.flags&unix.MREMAP_FIXED == 0 {
+		if r.flags&unix.MREMAP_DONTUNMAP == 0 {
+			r.newAddr = 0 // else it is a hint
+		}
 		var err error
 		if r.newAddr, err = m.place(&MapOptions{Addr: r.newAddr, Length: r.newLen}); err != nil {
 			return 0, err

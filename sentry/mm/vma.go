@@ -56,8 +56,7 @@ func (v vma) Advance(delta uint64) vma {
 	return v
 }
 
-// Continues implements rangemap.Value. Mappings that grow down stay apart from
-// their neighbours, as only their own start moves.
+// Continues implements rangemap.Value.
 func (v vma) Continues(prev vma, prevLen uint64) bool {
 	if v.src != nil && v.off != prev.off+prevLen {
 		return false

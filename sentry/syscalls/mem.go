@@ -52,7 +52,7 @@ func getUint64(t *kernel.Task, addr uint64) (uint64, error) {
 }
 
 // maxSeconds is how many seconds fit into ns.
-const maxSeconds = int64(clock.Never) / 1_000_000_000
+const maxSeconds = clock.Never / 1e9
 
 // timespecNS converts a timespec to ns, which is clock.Never if it is too long.
 // EINVAL if it is not valid.

@@ -342,16 +342,6 @@ func sysPidfdOpen(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return addFile(t, f, true)
 }
 
-// addFile makes a descriptor for f, whose reference it takes over.
-func addFile(t *kernel.Task, f *vfs.File, cloexec bool) (uint64, error) {
-	fd, err := t.FDTable().Add(f, 0, cloexec, t.ThreadGroup().Limits().Get(unix.RLIMIT_NOFILE).Cur)
-	if err != nil {
-		f.DecRef()
-		return 0, err
-	}
-	return uint64(fd), nil
-}
-
 // Flags of pidfd_send_signal(2).
 const (
 	pidfdSignalThread       = 1

@@ -18,20 +18,18 @@ import (
 	"casemate/sentry/kernel"
 	"casemate/vfs"
 	"casemate/vfs/cred"
-	"casemate/vfs/pipe"
 	"casemate/vfs/tmpfs"
 	"casemate/vfs/usermem"
 )
 
 // A sandbox is a kernel on the ptrace platform with a tmpfs as its root.
 type sandbox struct {
-	t     *testing.T
-	k     *kernel.Kernel
-	vfs   *vfs.VFS
-	ns    *vfs.MountNamespace
-	ctx   *vfs.Context
-	pipes *pipe.FS
-	cred  *cred.Credentials
+	t    *testing.T
+	k    *kernel.Kernel
+	vfs  *vfs.VFS
+	ns   *vfs.MountNamespace
+	ctx  *vfs.Context
+	cred *cred.Credentials
 }
 
 func newSandbox(t *testing.T) *sandbox {
@@ -47,7 +45,7 @@ func newSandbox(t *testing.T) *sandbox {
 	}
 	user := cred.NewRootUserNamespace()
 	s := &sandbox{t: t, vfs: vfs.New(user), cred: cred.NewRoot(user)}
-	s.pipes = pipe.NewFS(s.vfs)
+
 	root := tmpfs.New(s.vfs, mem, tmpfs.Options{Mode: 0o755})
 	s.ns = s.vfs.NewNamespace(user, root.Superblock(), 0)
 	s.ctx = vfs.NewContext(s.cred, s.ns)
@@ -88,7 +86,7 @@ func (s *sandbox) write(name string, mode uint32, data []byte) {
 func (s *sandbox) run(argv ...string) (kernel.WaitStatus, string) {
 	s.t.Helper()
 	fds := vfs.NewFDTable()
-	r, w := s.pipes.New(s.ctx, 0)
+	r, w := s.k.Pipes().New(s.ctx, 0)
 	defer r.DecRef()
 	for fd := range 3 {
 		w.IncRef()
@@ -98,6 +96,10 @@ func (s *sandbox) run(argv ...string) (kernel.WaitStatus, string) {
 	}
 	w.DecRef()
 	ns := s.k.RootNamespaces()
+	var err error
+	if ns.PIDForChildren, err = s.k.NewPIDNamespace(nil, s.k.UserNS()); err != nil {
+		s.t.Fatal(err)
+	}
 	tg, err := s.k.CreateProcess(&kernel.ProcessOptions{
 		Argv: argv, Envp: []string{"PATH=/bin", "HOME=/"}, Cred: s.cred, Limits: kernel.DefaultLimits(),
 		MountNS: s.ns, Cwd: "/", Umask: 0o022, FDs: fds, Namespaces: &ns,
@@ -224,6 +226,10 @@ func (s *sandbox) busybox() {
 		s.t.Fatal(err)
 	}
 	s.write("/bin/busybox", 0o755, data)
+	if err := s.ctx.Mkdir(vfs.Start{}, "/dev", 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("/dev/null", 0o666, nil)
 	for _, name := range []string{"sh", "echo", "cat", "ls", "sleep", "true", "false", "seq", "sort", "wc", "kill", "ps"} {
 		if err := s.ctx.Symlink("busybox", vfs.Start{}, "/bin/"+name); err != nil {
 			s.t.Fatal(err)
@@ -245,14 +251,14 @@ func TestBusybox(t *testing.T) {
 		{"echo a > /f; cat /f /f | wc -c", "4\n", 0},
 		{"sleep 0.01 & wait $!; echo $?", "0\n", 0},
 		{"trap 'echo usr1' USR1; kill -USR1 $$; echo after", "usr1\nafter\n", 0},
-		{"(kill -TERM $$ & wait); sleep 5", "", -15},
+		{"sh -c 'kill -TERM $$; sleep 5'; echo $?", "Terminated\n143\n", 0},
+		{"kill -TERM $$; echo init ignores it", "init ignores it\n", 0},
+		{"sh -c 'sleep 100 & kill $!; wait $!; echo $?'", "Terminated\n143\n", 0},
+		{"sh -c 'kill -STOP $$; echo on' & sleep 0.05; kill -CONT $!; wait; echo end", "on\nend\n", 0},
 		{"for i in 1 2 3 4 5 6 7 8; do /bin/busybox true & done; wait; echo done", "done\n", 0},
 	} {
 		status, out := s.run("/bin/sh", "-c", c.script)
 		want := kernel.WaitExited(c.code)
-		if c.code < 0 {
-			want = kernel.WaitSignaled(-c.code)
-		}
 		if status != want || strings.TrimSpace(out) != strings.TrimSpace(c.want) {
 			t.Errorf("%q: status %#x, output %q; want %#x, %q", c.script, status, out, want, c.want)
 		}

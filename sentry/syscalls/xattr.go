@@ -21,9 +21,12 @@ func xattrName(t *kernel.Task, addr uint64) (string, error) {
 	return s, err
 }
 
-// xattrPath calls f with the path at addr, or fd's if addr is 0.
+// noFD stands for a descriptor in calls that have a path instead.
+const noFD = -1 << 31
+
+// xattrPath calls f with the path at addr, or with that of fd if it is not noFD.
 func xattrPath(t *kernel.Task, fd int32, addr uint64, walk uint32, f func(p vfs.Path) (uint64, error)) (uint64, error) {
-	if addr == 0 {
+	if fd != noFD {
 		file, err := getFile(t, fd)
 		if err != nil {
 			return 0, err
@@ -67,12 +70,12 @@ func giveBytes(t *kernel.Task, addr, size uint64, v []byte) (uint64, error) {
 
 // sysGetxattr is getxattr(2).
 func sysGetxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return getxattr(t, -1, a.Ptr(0), vfs.WalkFollow, &a)
+	return getxattr(t, noFD, a.Ptr(0), vfs.WalkFollow, &a)
 }
 
 // sysLgetxattr is lgetxattr(2).
 func sysLgetxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return getxattr(t, -1, a.Ptr(0), 0, &a)
+	return getxattr(t, noFD, a.Ptr(0), 0, &a)
 }
 
 // sysFgetxattr is fgetxattr(2).
@@ -103,12 +106,12 @@ func setxattr(t *kernel.Task, fd int32, path uint64, walk uint32, a *kernel.Args
 
 // sysSetxattr is setxattr(2).
 func sysSetxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return setxattr(t, -1, a.Ptr(0), vfs.WalkFollow, &a)
+	return setxattr(t, noFD, a.Ptr(0), vfs.WalkFollow, &a)
 }
 
 // sysLsetxattr is lsetxattr(2).
 func sysLsetxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return setxattr(t, -1, a.Ptr(0), 0, &a)
+	return setxattr(t, noFD, a.Ptr(0), 0, &a)
 }
 
 // sysFsetxattr is fsetxattr(2).
@@ -132,12 +135,12 @@ func listxattr(t *kernel.Task, fd int32, path uint64, walk uint32, a *kernel.Arg
 
 // sysListxattr is listxattr(2).
 func sysListxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return listxattr(t, -1, a.Ptr(0), vfs.WalkFollow, &a)
+	return listxattr(t, noFD, a.Ptr(0), vfs.WalkFollow, &a)
 }
 
 // sysLlistxattr is llistxattr(2).
 func sysLlistxattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return listxattr(t, -1, a.Ptr(0), 0, &a)
+	return listxattr(t, noFD, a.Ptr(0), 0, &a)
 }
 
 // sysFlistxattr is flistxattr(2).
@@ -157,12 +160,12 @@ func removexattr(t *kernel.Task, fd int32, path uint64, walk uint32, addr uint64
 
 // sysRemovexattr is removexattr(2).
 func sysRemovexattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return removexattr(t, -1, a.Ptr(0), vfs.WalkFollow, a.Ptr(1))
+	return removexattr(t, noFD, a.Ptr(0), vfs.WalkFollow, a.Ptr(1))
 }
 
 // sysLremovexattr is lremovexattr(2).
 func sysLremovexattr(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return removexattr(t, -1, a.Ptr(0), 0, a.Ptr(1))
+	return removexattr(t, noFD, a.Ptr(0), 0, a.Ptr(1))
 }
 
 // sysFremovexattr is fremovexattr(2).

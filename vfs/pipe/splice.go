@@ -1,7 +1,6 @@
 package pipe
 
 import (
-	"casemate/vfs"
 	"casemate/vfs/usermem"
 	"casemate/vfs/wait"
 
@@ -144,8 +143,57 @@ func (p *Pipe) DrainTo(dst *usermem.Seq) (int, error) {
 	return p.Drain(dst.Len(), func(src []byte) (int, error) { return dst.CopyOut(src) })
 }
 
-// CanRead reports whether f is a pipe's end for reading.
-func CanRead(f *vfs.File) bool { e := endOf(f); return e != nil && e.read }
-
-// CanWrite reports whether f is a pipe's end for writing.
-func CanWrite(f *vfs.File) bool { e := endOf(f); return e != nil && e.write }
+// Move moves up to n bytes from one pipe to another: splice(2) between pipes.
+// EINVAL if they are one; EAGAIN if from is empty but has writers or to is full;
+// EPIPE if to has no readers; 0 at the end.
+func Move(from, to *Pipe, n uint64) (int, error) {
+	if from == to {
+		return 0, unix.EINVAL
+	}
+	first, second := from, to
+	if to.seq < from.seq {
+		first, second = to, from
+	}
+	first.mu.Lock()
+	second.mu.Lock()
+	total := 0
+	var err error
+	switch {
+	case to.readers == 0:
+		err = unix.EPIPE
+	case from.used == 0 && from.writers > 0, from.used > 0 && to.full():
+		err = unix.EAGAIN
+	}
+	wasFull := from.full()
+	for err == nil && from.used > 0 && n > 0 && !to.full() {
+		s := from.slot(0)
+		if uint64(s.len) <= n {
+			// The whole page changes hands.
+			*to.slot(to.used) = *s
+			to.used++
+			total += s.len
+			n -= uint64(s.len)
+			*s = slot{}
+			from.head = (from.head + 1) & (len(from.slots) - 1)
+			from.used--
+			continue
+		}
+		g := to.getPage()
+		k := copy(g[:n], s.page[s.off:s.off+s.len])
+		to.push(g, k, s.packet)
+		s.off += k
+		s.len -= k
+		total += k
+		n = 0
+	}
+	wake := wasFull && !from.full()
+	second.mu.Unlock()
+	first.mu.Unlock()
+	if total > 0 {
+		to.queue.Notify(wait.In | wait.RdNorm)
+	}
+	if wake {
+		from.queue.Notify(wait.Out | wait.WrNorm)
+	}
+	return total, err
+}

@@ -7,9 +7,10 @@ import (
 )
 
 // sealsAll are the seals that F_ADD_SEALS takes.
-const sealsAll = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_FUTURE_WRITE | sealExec
+const sealsAll = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_FUTURE_WRITE | SealExec
 
-const sealExec = 0x20 // F_SEAL_EXEC
+// SealExec is F_SEAL_EXEC: the execute bits of the mode do not change any more.
+const SealExec = 0x20
 
 // NewFile returns a file without a name in fs, as memfd_create(2) and shmget(2)
 // make it, with one reference. mount is a mount of fs; label is how /proc shows the file
@@ -56,7 +57,7 @@ func AddSeals(f *vfs.File, seals uint32) error {
 	if seals&unix.F_SEAL_WRITE != 0 && r.seals&unix.F_SEAL_WRITE == 0 && r.maps.Writable() {
 		return unix.EBUSY
 	}
-	if seals&sealExec != 0 && r.Mode()&0o111 != 0 {
+	if seals&SealExec != 0 && r.Mode()&0o111 != 0 {
 		seals |= unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_FUTURE_WRITE
 	}
 	r.seals |= seals

@@ -95,6 +95,14 @@ func (r *regular) Getattr(_ *vfs.Context, _, _ uint32, st *unix.Statx_t) error {
 
 // Setattr implements vfs.InodeOps. Inode.mu is held.
 func (r *regular) Setattr(_ *vfs.Context, a *vfs.SetAttr) error {
+	if a.Mask&vfs.AttrMode != 0 && (a.Mode^r.Mode())&0o111 != 0 {
+		r.data.RLock()
+		sealed := r.seals&SealExec != 0
+		r.data.RUnlock()
+		if sealed {
+			return unix.EPERM
+		}
+	}
 	if a.Mask&vfs.AttrSize != 0 {
 		if err := r.truncate(a.Size); err != nil {
 			return err

@@ -226,7 +226,7 @@ HELPER(attributes)
 	getitimer(ITIMER_REAL, &it);
 	if (it.it_value.tv_sec < 10)
 		return 5;
-	if (getpriority(PRIO_PROCESS, 0) != 5)
+	if (getpriority(PRIO_PROCESS, 0) != 19)
 		return 6;
 	return atoi(argv[1]) == getpid() ? 0 : 7;
 }
@@ -240,7 +240,7 @@ CASE(exec_keeps_process_attributes)
 		umask(044);
 		OK(setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}));
 		OK(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {100, 0}}, NULL));
-		OK(setpriority(PRIO_PROCESS, 0, 5));
+		OK(setpriority(PRIO_PROCESS, 0, 19));
 		OK(prctl(PR_SET_NAME, "othername"));
 		sprintf(pid, "%d", getpid());
 		execl(self_path, "x", "--helper", "attributes", pid, NULL);

@@ -5,6 +5,7 @@
 //   prog                lists its cases
 //   prog --run NAME     runs one case
 //   prog --all          runs every case, in the order of the file
+//   prog --after NAME   runs the cases that come after one
 //
 // Every case runs in a forked child: in a session of its own, default signal
 // dispositions, nothing blocked, umask 022, in a fresh empty directory below
@@ -420,16 +421,18 @@ int main(int argc, char **argv)
 			dprintf(1, "%s\n", c->name);
 		return 0;
 	}
-	int all = !strcmp(argv[1], "--all"), failed = 0, found = all;
-	if (!all && (strcmp(argv[1], "--run") || argc != 3)) {
-		dprintf(2, "usage: %s [--all | --run NAME]\n", argv[0]);
+	int all = !strcmp(argv[1], "--all"), after = !strcmp(argv[1], "--after"), failed = 0, found = all;
+	if (!all && ((!after && strcmp(argv[1], "--run")) || argc != 3)) {
+		dprintf(2, "usage: %s [--all | --run NAME | --after NAME]\n", argv[0]);
 		return 2;
 	}
-	for (struct oracle_case *c = oracle_cases; c; c = c->next)
-		if (all || !strcmp(c->name, argv[2])) {
-			found = 1;
+	for (struct oracle_case *c = oracle_cases; c; c = c->next) {
+		int named = !all && !strcmp(c->name, argv[2]);
+		if (all || (named && !after))
 			failed |= oracle_run(c);
-		}
+		found |= named;
+		all |= named && after;
+	}
 	if (!found) {
 		dprintf(2, "%s: no case named %s\n", argv[0], argv[2]);
 		return 2;

@@ -173,7 +173,7 @@ CASE(wait_ignored_sigchld_reaps)
 		_exit(3);
 	}
 	ERR(waitpid(k, NULL, 0), ECHILD); // waits for its end, then there is none
-	ERR(kill(k, 0), ESRCH);
+	WAIT_FOR(kill(k, 0) < 0 && errno == ESRCH);
 	struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
 	OK(sigaction(SIGCHLD, &sa, NULL));
 	CHILD(m) {
@@ -260,7 +260,6 @@ CASE(wait4_rusage)
 	int st;
 	EQ(wait4(k, &st, 0, &ru), k);
 	CHECK(ru.ru_utime.tv_sec * 1000000 + ru.ru_utime.tv_usec + ru.ru_stime.tv_sec * 1000000 + ru.ru_stime.tv_usec >= 30000);
-	CHECK(ru.ru_maxrss > 0);
 	OK(getrusage(RUSAGE_CHILDREN, &kids));
 	CHECK(kids.ru_utime.tv_sec * 1000000 + kids.ru_utime.tv_usec + kids.ru_stime.tv_sec * 1000000 + kids.ru_stime.tv_usec >= 30000);
 	OK(getrusage(RUSAGE_SELF, &self));

@@ -163,6 +163,7 @@ CASE(mxcsr_and_x87_control_word)
 		EQ(got & 0xffc0, 0x3f80);
 		EQ(gw, 0x0b7f);
 	}
+	stop_ticks();
 	CHILD(k) {
 		__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(got), "=m"(gw));
 		EQ(got & 0xffc0, 0x3f80); // fork copies them

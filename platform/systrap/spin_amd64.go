@@ -1,0 +1,240 @@
+package systrap
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// rdtsc reads the processor's time-stamp counter.
+func rdtsc() uint64
+
+// pause tells the processor that the caller spins.
+func pause()
+
+const (
+	// A thread is hot, and its requests are polled, after hotCalls system calls
+	// of patched sites none of which came later than hotGap after the last.
+	hotCalls = 16
+	hotGap   = 40 * time.Microsecond
+	// The spinner stops when there was no request for idleTime.
+	idleTime = 100 * time.Microsecond
+	// A pause between two looks that is longer than preempted means that there
+	// is no processor to spare: no spinning for restMin to restMax, doubled each
+	// time.
+	preempted = 50 * time.Microsecond
+	restMin   = 10 * time.Millisecond
+	restMax   = time.Second
+	// spinLooks is how often a stub looks for an answer before it sleeps.
+	spinLooks = 500
+)
+
+// A spinner polls the areas of hot threads for requests, while a processor is
+// idle. At most one worker does so at a time.
+type spinner struct {
+	cpus    int
+	gap     time.Duration // preempted
+	running atomic.Int32  // contexts that run application code
+
+	owner atomic.Pointer[worker]
+	hot   atomic.Pointer[[]*thread]
+
+	mu   sync.Mutex // held to change hot
+	rest time.Duration
+	// until is when spinning may begin again, by the counter.
+	until atomic.Uint64
+
+	// What the counter said at a time of the clock: its frequency is found when
+	// it is first needed.
+	once  sync.Once
+	tsc0  uint64
+	time0 time.Time
+	perUs uint64
+}
+
+func (sp *spinner) init() {
+	sp.cpus = min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
+	sp.tsc0, sp.time0 = rdtsc(), time.Now()
+	sp.hot.Store(new([]*thread))
+	sp.rest, sp.gap = restMin, preempted
+}
+
+// ticks converts d to the counter's unit.
+func (sp *spinner) ticks(d time.Duration) uint64 {
+	sp.once.Do(func() {
+		for time.Since(sp.time0) < time.Millisecond {
+			pause()
+		}
+		sp.perUs = max((rdtsc()-sp.tsc0)*1000/uint64(time.Since(sp.time0)), 1)
+	})
+	return uint64(d) * sp.perUs / 1000
+}
+
+// heat notes that a patched site of t has made a system call by notification. The
+// caller is the listener.
+func (p *Platform) heat(t *thread) {
+	sp := &p.spinner
+	if sp.cpus < 2 {
+		return
+	}
+	now := rdtsc()
+	if now-t.lastCall > sp.ticks(hotGap) {
+		t.heat = 0
+	}
+	t.lastCall = now
+	if t.heat++; t.heat < hotCalls {
+		return
+	}
+	t.heat = 0
+	// One for t, one for the spinner.
+	if now < sp.until.Load() || int(sp.running.Load()) > sp.cpus-2 {
+		return
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	hot := *sp.hot.Load()
+	for _, other := range hot {
+		if other == t {
+			return
+		}
+	}
+	if t.setPoll(true) {
+		hot = append(hot[:len(hot):len(hot)], t)
+		sp.hot.Store(&hot)
+		p.respin()
+	}
+}
+
+// respin starts a worker that polls if there is none and something to poll.
+func (p *Platform) respin() {
+	sp := &p.spinner
+	if sp.owner.Load() == nil && len(*sp.hot.Load()) > 0 {
+		w := p.newWorker()
+		if sp.owner.CompareAndSwap(nil, w) {
+			go w.spin()
+		}
+	}
+}
+
+// cool makes t's requests go by notification again.
+func (sp *spinner) cool(t *thread) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	var hot []*thread
+	for _, other := range *sp.hot.Load() {
+		if other != t {
+			hot = append(hot, other)
+		}
+	}
+	sp.hot.Store(&hot)
+	t.setPoll(false)
+}
+
+// setPoll tells the stub whether to post requests. It returns false if t has
+// died.
+func (t *thread) setPoll(on bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.proc.dead.Load() {
+		return false
+	}
+	t.area.setPoll(on, spinLooks)
+	return true
+}
+
+// spin polls while w owns the spinner.
+func (w *worker) spin() {
+	p := w.p
+	sp := &p.spinner
+	idle, gap := sp.ticks(idleTime), sp.ticks(sp.gap)
+	started := rdtsc()
+	last, looked := started, started
+	for sp.owner.Load() == w {
+		served := false
+		for _, t := range *sp.hot.Load() {
+			if t.area.posted() {
+				w.fast(t)
+				served = true
+			}
+		}
+		now := rdtsc()
+		switch {
+		case served:
+			last = now
+		case now-looked > gap:
+			sp.stop(w, true)
+			return
+		case now-last > idle || int(sp.running.Load()) >= sp.cpus:
+			if now-started > sp.ticks(restMin) {
+				sp.mu.Lock()
+				sp.rest = restMin
+				sp.mu.Unlock()
+			}
+			sp.stop(w, false)
+			return
+		}
+		looked = now
+		pause()
+	}
+}
+
+// stop ends w's polling; tired says that a rest is due.
+func (sp *spinner) stop(w *worker, tired bool) {
+	if !sp.owner.CompareAndSwap(w, nil) {
+		return
+	}
+	sp.mu.Lock()
+	hot := *sp.hot.Load()
+	sp.hot.Store(new([]*thread))
+	if tired {
+		sp.until.Store(rdtsc() + sp.ticks(sp.rest))
+		sp.rest = min(2*sp.rest, restMax)
+	}
+	sp.mu.Unlock()
+	for _, t := range hot {
+		t.setPoll(false)
+	}
+}
+
+// fast serves the request that t has posted.
+func (w *worker) fast(t *thread) {
+	if !t.mu.TryLock() {
+		return
+	}
+	if t.proc.dead.Load() || !t.area.take() || !t.phase.CompareAndSwap(phaseApp, phaseFast) {
+		// If t has come up otherwise meanwhile, the call is made again.
+		t.mu.Unlock()
+		return
+	}
+	t.upgraded = false
+	c := t.ctx.Load()
+	if c == nil || !c.run.CompareAndSwap(runApp, runUpcall) {
+		t.mu.Unlock()
+		return
+	}
+	t.area.readRequest(&c.state)
+	t.mu.Unlock()
+	c.worker.Store(w)
+	c.fastCall(t)
+}
+
+// fastCall serves the system call of a patched site, which c.state has.
+func (c *context) fastCall(t *thread) {
+	c.p.spinner.running.Add(-1)
+	c.intr.Store(false)
+	if c.p.full[c.state.Regs.Orig_rax&(fullNumbers-1)] {
+		// A site that makes calls of many kinds, and this is one that needs it all.
+		nr := c.state.Regs.Orig_rax
+		c.lock(t)
+		ok := c.complete(t)
+		t.mu.Unlock()
+		if !ok {
+			c.lost(t)
+			return
+		}
+		c.state.Regs.Orig_rax = nr
+		c.state.Regs.Rax = errNoSys
+	}
+	c.finish(c.h.HandleSyscall(c))
+}

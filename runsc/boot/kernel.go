@@ -1,0 +1,49 @@
+package boot
+
+import (
+	"casemate/sentry/hostfd"
+	"casemate/sentry/kernel"
+	"casemate/sentry/procfs"
+	"casemate/sentry/syscalls"
+	"casemate/vfs"
+	"casemate/vfs/cred"
+	"casemate/vfs/devfs"
+	"casemate/vfs/tmpfs"
+)
+
+// makeKernel makes the kernel and what belongs to it, without any mount.
+func (s *sandbox) makeKernel() error {
+	s.userNS = cred.NewRootUserNamespace()
+	s.vfs = vfs.New(s.userNS)
+	s.kernel = kernel.New(kernel.Options{
+		Platform:    s.platform,
+		Memory:      s.memory,
+		Table:       syscalls.Table(),
+		VFS:         s.vfs,
+		UserNS:      s.userNS,
+		Hostname:    s.Spec.Hostname,
+		CPUs:        s.host.cpus,
+		TotalMemory: s.host.memory,
+		Log:         s.logf,
+	})
+	if s.Config.Strace {
+		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
+	}
+	devfs.Register(s.vfs)
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
+	poller, err := hostfd.NewPoller()
+	if err != nil {
+		return err
+	}
+	s.hostFDs = hostfd.New(s.vfs, poller)
+	return nil
+}
+
+// procOptions are what /proc shows that the kernel does not know.
+func (s *sandbox) procOptions() procfs.Options {
+	return procfs.Options{
+		CPUInfo:     s.host.cpuInfo,
+		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
+		CommandLine: "quiet\n",
+	}
+}

@@ -121,7 +121,6 @@ func (k *Kernel) MemoryFile() *memfile.File { return k.memory }
 // VFS returns the sandbox's file systems.
 func (k *Kernel) VFS() *vfs.VFS { return k.vfs }
 
-
 // Table returns the system call table.
 func (k *Kernel) Table() *Table { return k.table }
 

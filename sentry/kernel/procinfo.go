@@ -12,6 +12,12 @@ func (tg *ThreadGroup) Reaped() bool {
 	return tg.reaped
 }
 
+// OOMScoreAdj is the process's oom_score_adj, -1000 to 1000.
+func (tg *ThreadGroup) OOMScoreAdj() int32 { return tg.oomScoreAdj.Load() }
+
+// SetOOMScoreAdj sets OOMScoreAdj.
+func (tg *ThreadGroup) SetOOMScoreAdj(v int32) { tg.oomScoreAdj.Store(v) }
+
 // A Numbered TTY has a device number as /proc/PID/stat shows it.
 type numberedTTY interface{ DeviceNumber() uint32 }
 
@@ -41,6 +47,12 @@ func (t *Task) FSState() *vfs.FSState {
 	}
 	return t.fs.FS
 }
+
+// Personality is what personality(2) has set.
+func (t *Task) Personality() uint32 { return t.personality }
+
+// TimerSlack is the timer slack in ns (PR_SET_TIMERSLACK).
+func (t *Task) TimerSlack() uint64 { return t.timerSlack }
 
 // MinorFaults is the number of page faults that the sentry has served.
 func (t *Task) MinorFaults() int64 { return t.minorFaults.Load() }

@@ -308,8 +308,8 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 	off, sender := 0, first.cred
 	for i := q.first; dst.Len() > 0 && i < len(q.marks); {
 		k := &q.marks[i]
-		if n > 0 && (k.file != nil || m.Control.Files != nil || cred && k.cred != sender) {
-			break
+		if n > 0 && (m.Control.Files != nil || cred && k.cred != sender) {
+			break // data after files is another read's
 		}
 		length := k.n
 		got, e := q.take(dst, off, min(length, int(dst.Len())))

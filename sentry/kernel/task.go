@@ -61,9 +61,7 @@ type Task struct {
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
 	futex                       futexWaiter  //
-	tsc                         int32        // PR_SET_TSC
-	mce                         int32        // PR_MCE_KILL
-	ioprio                      int32        // ioprio_set(2)
+	ioprio                      atomic.Int32 // ioprio_set(2)
 	sched                       schedState   //
 	cpu                         cpuTime      //
 	minorFaults                 atomic.Int64 //

@@ -33,6 +33,7 @@ type Task struct {
 	entry             wait.Entry
 	timer             clock.Timer
 	blocked           atomic.Bool
+	upcalls           atomic.Uint32 // interrupts served, for Membarrier
 	voluntarySwitches atomic.Int64
 
 	// The task's own, changed by itself only; the pointers are atomic so that

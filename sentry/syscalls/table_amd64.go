@@ -364,7 +364,7 @@ func entries() []kernel.Entry {
 		unix.SYS_BPF:                     absent("bpf", "int ptr uint", ""),
 		unix.SYS_EXECVEAT:                full("execveat", sysExecveat, "dirfd path strings strings hex"),
 		unix.SYS_USERFAULTFD:             absent("userfaultfd", "hex", ""),
-		unix.SYS_MEMBARRIER:              absent("membarrier", "int hex int", ""),
+		unix.SYS_MEMBARRIER:              partial("membarrier", sysMembarrier, "int hex int", "no MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, no flags"),
 		unix.SYS_MLOCK2:                  full("mlock2", sysMlock2, "ptr uint hex"),
 		unix.SYS_COPY_FILE_RANGE:         full("copy_file_range", sysCopyFileRange, "fd ptr fd ptr uint hex"),
 		unix.SYS_PREADV2:                 full("preadv2", sysPreadv2, "fd ptr uint uint uint hex"),

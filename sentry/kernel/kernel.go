@@ -11,6 +11,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/pipe"
+	"casemate/vfs/wait"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,27 +43,29 @@ type Options struct {
 
 // A Kernel is the kernel of one sandbox.
 type Kernel struct {
-	platform platform.Platform
-	memory   *memfile.File
-	table    *Table
-	log      func(format string, args ...any)
-	cpus     int
-	total    uint64
-	timers   *clock.Queue
-	futexes  futexTable
-	vfs      *vfs.VFS
-	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
-	anon     *anonFS
-	pipes    *pipe.FS
-	shm      shm
-	users    users
-	strace   atomic.Bool
-	straceTo atomic.Pointer[func(line string)]
-	inodes   atomic.Uint64
-	tasks    atomic.Int64
-	forks    atomic.Int64
-	missing  [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
-	boot     int64                       // CLOCK_BOOTTIME at which the sandbox began
+	platform       platform.Platform
+	memory         *memfile.File
+	table          *Table
+	log            func(format string, args ...any)
+	cpus           int
+	total          uint64
+	timers         *clock.Queue
+	futexes        futexTable
+	vfs            *vfs.VFS
+	mapVDSO        func(m *mm.MemoryManager) (uint64, error)
+	anon           *anonFS
+	pipes          *pipe.FS
+	shm            shm
+	users          users
+	barrierWait    wait.Queue // those in Membarrier
+	barrierWaiters atomic.Int32
+	strace         atomic.Bool
+	straceTo       atomic.Pointer[func(line string)]
+	inodes         atomic.Uint64
+	tasks          atomic.Int64
+	forks          atomic.Int64
+	missing        [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
+	boot           int64                       // CLOCK_BOOTTIME at which the sandbox began
 
 	userNS *cred.UserNamespace
 	root   Namespaces

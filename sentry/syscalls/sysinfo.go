@@ -144,12 +144,10 @@ func sysGetcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, nil
 }
 
-// Commands of membarrier(2).
-const (
-	membarrierQuery                   = 0
-	membarrierGlobal                  = 1 << 0
-	membarrierGlobalExpedited         = 1 << 1
-	membarrierRegisterGlobalExpedited = 1 << 2
-	membarrierPrivateExpedited        = 1 << 3
-	membarrierRegisterPrivate         = 1 << 4
-)
+// sysMembarrier is membarrier(2).
+func sysMembarrier(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Uint(1) != 0 {
+		return 0, unix.EINVAL
+	}
+	return t.Membarrier(a.Int(0))
+}

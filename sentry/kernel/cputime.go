@@ -74,3 +74,10 @@ func (tg *ThreadGroup) cpuTimeLocked() (user, system int64) {
 	}
 	return user, system
 }
+
+// CPUTimeLocked is the sum of CPUTime's, for a POSIX timer: the process's signals
+// are locked.
+func (tg *ThreadGroup) CPUTimeLocked() int64 {
+	u, s := tg.cpuTimeLocked()
+	return u + s
+}

@@ -215,3 +215,11 @@ func (t *Task) SigReturn() (uint64, error) {
 	t.setMask(mask)
 	return t.state.Return(), nil
 }
+
+// RestoreMask undoes SetTempMask at once: for a call that was not interrupted.
+func (t *Task) RestoreMask() {
+	if t.hasSaved {
+		t.hasSaved = false
+		t.setMask(t.savedMask)
+	}
+}

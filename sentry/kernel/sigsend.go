@@ -92,6 +92,7 @@ func (tg *ThreadGroup) sendTimerLocked(info *SigInfo, t *Task, force bool, timer
 			}
 			q.user = nil
 			queue.mark(sig)
+			tg.WakeSignalFDs()
 			tg.choose(main, t != nil, sig)
 			return nil
 		}
@@ -100,6 +101,7 @@ func (tg *ThreadGroup) sendTimerLocked(info *SigInfo, t *Task, force bool, timer
 	if timer != nil {
 		timer.queued = true
 	}
+	tg.WakeSignalFDs()
 	tg.choose(main, t != nil, sig)
 	return nil
 }

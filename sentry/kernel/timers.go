@@ -342,9 +342,20 @@ func (p *PosixTimer) left() (value, interval int64) {
 	return value, p.interval
 }
 
-// SetTimer arms timer id to go off at the time next of its clock (monotonic or
-// CPU time; 0 to disarm) and then every interval, and returns what was left:
-// timer_settime(2). EINVAL.
+// TimerClock returns the clock of timer id. EINVAL.
+func (t *Task) TimerClock(id int32) (int32, error) {
+	t.tg.sigMu.Lock()
+	defer t.tg.sigMu.Unlock()
+	p := t.tg.timers.posix[id]
+	if p == nil {
+		return 0, unix.EINVAL
+	}
+	return p.clock, nil
+}
+
+// SetTimer arms timer id to go off after value ns, or if absolute at the time value
+// (of CLOCK_MONOTONIC, or of its CPU clock), and then every interval ns; it disarms
+// it if value is 0. It returns what was left before: timer_settime(2). EINVAL.
 func (t *Task) SetTimer(id int32, absolute bool, value, interval int64) (oldValue, oldInterval int64, err error) {
 	tg := t.tg
 	tg.sigMu.Lock()
@@ -357,11 +368,8 @@ func (t *Task) SetTimer(id int32, absolute bool, value, interval int64) (oldValu
 	p.next, p.interval, p.overrun = 0, 0, 0
 	if value != 0 {
 		p.next, p.interval = value, interval
-		switch {
-		case !absolute:
+		if !absolute {
 			p.next = addDeadline(p.now(), value)
-		case p.cpu == nil && p.clock == unix.CLOCK_REALTIME:
-			p.next = clock.FromRealtime(value)
 		}
 	}
 	switch {

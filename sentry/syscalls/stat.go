@@ -85,7 +85,7 @@ func sysFstat(t *kernel.Task, a kernel.Args) (uint64, error) {
 // sysNewfstatat is fstatat(2).
 func sysNewfstatat(t *kernel.Task, a kernel.Args) (uint64, error) {
 	flags := a.Uint(3)
-	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_EMPTY_PATH|0x6000) != 0 {
+	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_EMPTY_PATH|atStatxSyncType) != 0 {
 		return 0, unix.EINVAL
 	}
 	return fstatat(t, a.Int(0), a.Ptr(1), a.Ptr(2), walkFlags(flags, true))
@@ -94,13 +94,13 @@ func sysNewfstatat(t *kernel.Task, a kernel.Args) (uint64, error) {
 // sysStatx is statx(2).
 func sysStatx(t *kernel.Task, a kernel.Args) (uint64, error) {
 	flags, mask := a.Uint(2), a.Uint(3)
-	if mask&unix.STATX__RESERVED != 0 || flags&0x6000 == 0x6000 {
+	if mask&unix.STATX__RESERVED != 0 || flags&atStatxSyncType == atStatxSyncType {
 		return 0, unix.EINVAL
 	}
-	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_EMPTY_PATH|0x6000) != 0 {
+	if flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_EMPTY_PATH|atStatxSyncType) != 0 {
 		return 0, unix.EINVAL
 	}
-	if err := statAt(t, a.Int(0), a.Ptr(1), walkFlags(flags, true), mask, flags&0x6000); err != nil {
+	if err := statAt(t, a.Int(0), a.Ptr(1), walkFlags(flags, true), mask, flags&atStatxSyncType); err != nil {
 		return 0, err
 	}
 	ctx := t.FSContext()
@@ -172,3 +172,6 @@ func accessAt(t *kernel.Task, dirfd int32, addr uint64, mode, flags uint32) (uin
 	}
 	return 0, ctx.Access(p, int(mode))
 }
+
+// atStatxSyncType is AT_STATX_SYNC_TYPE of statx(2).
+const atStatxSyncType = unix.AT_STATX_FORCE_SYNC | unix.AT_STATX_DONT_SYNC

@@ -87,6 +87,7 @@ func New(o Options) *Kernel {
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
 		vfs:      o.VFS,
+		mapVDSO:  o.MapVDSO,
 		anon:     newAnonFS(o.VFS),
 		pipes:    pipe.NewFS(o.VFS),
 		shm:      newShm(o.VFS, o.Memory),

@@ -296,6 +296,9 @@ func (ctx *Context) removeLocked(in *Inode, d *Dentry, dir, slash bool) error {
 		if !dir {
 			child.notify(unix.IN_ATTRIB, child, 0, "")
 		}
+		if child.Nlink() == 0 && d.refs.Load() == 1 {
+			child.notifyGone() // the caller is the last to use it
+		}
 		in.notify(unix.IN_DELETE, child, 0, d.Name())
 	}
 	return nil

@@ -9,13 +9,14 @@ import (
 
 // A Watch is somebody's interest in what happens to an Inode: inotify(7).
 type Watch struct {
-	// Mask is the IN_* events of interest. It changes by SetMask only.
+	// Mask is the IN_* events of interest, and IN_EXCL_UNLINK. It changes by
+	// SetMask only.
 	Mask uint32
 	// Func is told of an event: its bit, with IN_ISDIR if it is about a
 	// directory; the cookie of a rename; for an event of an entry in a
 	// watched directory its name, else "". IN_IGNORED says that the Inode has
-	// gone: it is the last. It must not block, nor use the file system; locks of the core
-	// are held.
+	// gone: it is the last. It must not block, nor use the file system; locks of
+	// the core are held.
 	Func func(w *Watch, mask, cookie uint32, name string)
 
 	in *Inode
@@ -73,7 +74,9 @@ func (w *Watch) SetMask(mask uint32, add bool) {
 	l.mu.Unlock()
 }
 
-// notify tells those who watch in of an event that is about the object of.
+// notify tells those who watch in of an event that is about the object of. With
+// IN_EXCL_UNLINK in event those do not hear of it who do not want to hear of what
+// has no name any more.
 func (in *Inode) notify(event uint32, of *Inode, cookie uint32, name string) {
 	x := in.extra.Load()
 	if x == nil {
@@ -82,11 +85,11 @@ func (in *Inode) notify(event uint32, of *Inode, cookie uint32, name string) {
 	x.watch.mu.Lock()
 	defer x.watch.mu.Unlock()
 	for _, w := range x.watch.list {
-		if w.Mask&event == 0 {
+		if w.Mask&event&^unix.IN_EXCL_UNLINK == 0 || w.Mask&event&unix.IN_EXCL_UNLINK != 0 {
 			continue
 		}
-		mask := event
-		if of.IsDir() {
+		mask := event &^ unix.IN_EXCL_UNLINK
+		if mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) == 0 && of.IsDir() {
 			mask |= unix.IN_ISDIR
 		}
 		w.Func(w, mask, cookie, name)
@@ -116,9 +119,13 @@ func (in *Inode) notifyGone() {
 // notify tells those who watch d's directory and d's object, in, of an event.
 func (d *Dentry) notify(in *Inode, event uint32) {
 	at := d.at.Load()
-	if at.parent != nil && !d.unhashed.Load() {
+	if at.parent != nil {
 		if dir := at.parent.inode.Load(); dir != nil && dir.extra.Load() != nil {
-			dir.notify(event, in, 0, at.name)
+			parental := event
+			if d.unhashed.Load() {
+				parental |= unix.IN_EXCL_UNLINK
+			}
+			dir.notify(parental, in, 0, at.name)
 		}
 	}
 	in.notify(event, in, 0, "")

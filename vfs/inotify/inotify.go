@@ -82,7 +82,7 @@ func Of(f *vfs.File) *Instance {
 // as there, which the caller has checked. It returns the watch descriptor: EEXIST
 // with IN_MASK_CREATE, ENOSPC.
 func (i *Instance) Add(in *vfs.Inode, mask uint32) (int32, error) {
-	events := mask&unix.IN_ALL_EVENTS | unix.IN_UNMOUNT
+	events := mask&(unix.IN_ALL_EVENTS|unix.IN_EXCL_UNLINK) | unix.IN_UNMOUNT
 	i.mu.Lock()
 	for _, w := range i.watches {
 		if w.Inode() != in {

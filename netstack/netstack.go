@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/raw"
 	"casemate/netstack/sock"
 	"casemate/netstack/tcp"
 	"casemate/netstack/udp"
@@ -16,13 +17,14 @@ type Stack struct {
 	*ip.Stack
 	TCP *tcp.Protocol
 	UDP *udp.Protocol
+	Raw *raw.Protocol
 }
 
 // New makes a stack with an interface lo that is down, as in a new network
 // namespace.
 func New(o ip.Options) *Stack {
 	s := ip.New(o)
-	return &Stack{Stack: s, TCP: tcp.New(s), UDP: udp.New(s)}
+	return &Stack{Stack: s, TCP: tcp.New(s), UDP: udp.New(s), Raw: raw.New(s)}
 }
 
 // UpLoopback gives lo its addresses 127.0.0.1/8 and ::1/128 and brings it up,
@@ -55,6 +57,10 @@ func (s *Stack) Socket(family, typ, protocol int) (sock.Endpoint, error) {
 		return s.TCP.NewEndpoint(family), nil
 	case typ == unix.SOCK_DGRAM && (protocol == 0 || protocol == unix.IPPROTO_UDP):
 		return s.UDP.NewEndpoint(family), nil
+	case typ == unix.SOCK_DGRAM && (family == unix.AF_INET && protocol == unix.IPPROTO_ICMP || family == unix.AF_INET6 && protocol == unix.IPPROTO_ICMPV6):
+		return s.Raw.NewPing(family), nil
+	case typ == unix.SOCK_RAW && protocol != 0 && protocol <= 255:
+		return s.Raw.NewEndpoint(family, uint8(protocol)), nil
 	case typ == unix.SOCK_STREAM, typ == unix.SOCK_DGRAM, typ == unix.SOCK_RAW:
 		return nil, unix.EPROTONOSUPPORT
 	}

@@ -23,6 +23,7 @@ type Interface struct {
 	name  atomic.Pointer[string]
 	flags atomic.Uint32
 	mtu   atomic.Int32
+	neigh neighTable
 	taps  atomic.Pointer[[]Tap]
 	tapMu sync.Mutex
 
@@ -129,6 +130,7 @@ func (s *Stack) RemoveInterface(index int32) error {
 	s.rebuild()
 	s.mu.Unlock()
 	i.link.Close()
+	i.neigh.flush()
 	return nil
 }
 
@@ -170,6 +172,7 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 		}
 	} else {
 		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
+		i.neigh.flush()
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
 	}
 	s.rebuild()

@@ -18,8 +18,37 @@ func (i *Interface) Receive(p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	i.tap(p)
+	if i.info.Type == unix.ARPHRD_ETHER {
+		h := wire.Ethernet(p.Pull(wire.EthernetLen))
+		if h == nil {
+			i.Stats.RxErrors.Add(1)
+			p.Free()
+			return
+		}
+		p.EtherType = h.Type()
+		switch dst := h.Dst(); {
+		case dst == i.info.HWAddr:
+			p.Type = pkt.ToHost
+		case dst == wire.BroadcastMAC:
+			p.Type = pkt.Broadcast
+		case dst.IsMulticast():
+			p.Type = pkt.Multicast
+			i.Stats.Multicast.Add(1)
+		default:
+			p.Type = pkt.OtherHost
+		}
+		i.tap(p)
+		if p.Type == pkt.OtherHost {
+			p.Free()
+			return
+		}
+		p.TrimFront(wire.EthernetLen)
+	} else {
+		i.tap(p)
+	}
 	switch p.EtherType {
+	case unix.ETH_P_ARP:
+		i.arpInput(p)
 	case unix.ETH_P_IP:
 		i.input4(p)
 	case unix.ETH_P_IPV6:
@@ -71,6 +100,11 @@ func (i *Interface) input4(p *pkt.Packet) {
 	local, _ := conf.localIface(p.Dst)
 	switch {
 	case local != nil:
+		if p.Type != pkt.ToHost { // RFC 1122 section 3.3.6
+			c.InDiscards.Inc()
+			p.Free()
+			return
+		}
 		if !i.loopback() && (p.Dst.IsLoopback() || p.Src.IsLoopback()) {
 			c.InAddrErrors.Inc() // a martian
 			p.Free()
@@ -82,6 +116,11 @@ func (i *Interface) input4(p *pkt.Packet) {
 	case p.Dst.IsMulticast():
 		p.Type = pkt.Multicast
 		c.InMcastPkts.Inc()
+		if !s.member(i, p.Dst) {
+			c.InDiscards.Inc()
+			p.Free()
+			return
+		}
 	default:
 		s.forward(i, p)
 		return

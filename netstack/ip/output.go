@@ -80,6 +80,43 @@ func (s *Stack) header(p *pkt.Packet) error {
 	return nil
 }
 
+// OutputHeader is Output for a packet that starts with an IPv4 header of the
+// caller's (IP_HDRINCL): length, checksum and, where they are zero, source and
+// identification are filled in. EINVAL for a header that is no header, EMSGSIZE
+// if the packet exceeds the MTU.
+func (s *Stack) OutputHeader(p *pkt.Packet, r *Route) error {
+	h := wire.IPv4(p.Pull(wire.IPv4MinLen))
+	if h != nil {
+		h = p.Pull(h.HeaderLen())
+	}
+	switch {
+	case h == nil || h.HeaderLen() < wire.IPv4MinLen:
+		p.Free()
+		return unix.EINVAL
+	case p.Len() > r.MTU || p.Len() > MaxIPv4:
+		p.Free()
+		return unix.EMSGSIZE
+	case !r.Iface.up():
+		p.Free()
+		return unix.ENETDOWN
+	}
+	f := wire.IPv4Fields{Src: h.Src(), Dst: h.Dst(), TotalLen: p.Len(), ID: h.ID(), Frag: h.Frag(), TOS: h.TOS(), TTL: h.TTL(),
+		Proto: h.Proto(), OptionsLen: h.HeaderLen() - wire.IPv4MinLen}
+	if f.Src.IsUnspecified() {
+		f.Src = r.Src
+	}
+	if f.ID == 0 {
+		f.ID = s.NextID()
+	}
+	h.Put(&f)
+	p.Src, p.Dst, p.Proto, p.TTL, p.TOS = f.Src, f.Dst, f.Proto, f.TTL, f.TOS
+	p.EtherType, p.NetLen = unix.ETH_P_IP, uint16(h.HeaderLen())
+	p.Hash, p.OutIf = wire.PacketHash(h), r.Iface.index
+	s.Counters.IP.OutRequests.Inc()
+	s.transmit(p, r)
+	return nil
+}
+
 func (s *Stack) output4(p *pkt.Packet, r *Route) error {
 	s.Counters.IP.OutRequests.Inc()
 	if err := s.header(p); err != nil {

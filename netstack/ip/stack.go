@@ -152,6 +152,7 @@ func (s *Stack) Close() {
 	s.mu.Unlock()
 	for _, i := range l {
 		i.link.Close()
+		i.neigh.flush()
 	}
 	s.Run()
 	if s.ownWheel {

@@ -171,14 +171,14 @@ func (t *Ports) Share(c Binding) *Binding {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, b := range t.m[c.Port] {
-		if b.shares > 0 && b.Addr == c.Addr && b.V6 == c.V6 && b.Dev == c.Dev &&
+		if b.shares > 0 && b.Auto == c.Auto && b.Addr == c.Addr && b.V6 == c.V6 && b.Dev == c.Dev &&
 			b.ReuseAddr == c.ReuseAddr && b.ReusePort == c.ReusePort && b.UID == c.UID {
 			b.shares++
 			return b
 		}
 	}
 	c.shares = 1
-	c.Listening, c.Auto, c.active = false, false, false
+	c.Listening, c.active = false, false
 	b := &c
 	t.add(b)
 	return b

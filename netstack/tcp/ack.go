@@ -95,6 +95,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 // cumulativeACK removes what ack covers from the scoreboard and the queue.
 func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 	s, r := &e.snd, &e.rec
+	rtt, again := a.rtt, false
 	for r.sent.len() > 0 {
 		f := r.sent.at(0)
 		if !before(f.seq, ack) {
@@ -114,9 +115,14 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 				r.reordSeen = true
 			}
 		}
+		again = again || f.flags&sentEver != 0
 		a.acked += f.n
 		r.forget(f)
 		r.sent.pop()
+	}
+	if again {
+		// What follows a repaired gap has waited for the repair (Karn's rule).
+		a.rtt = rtt
 	}
 	if after(ack, r.fack) {
 		r.fack = ack
@@ -145,19 +151,27 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 	a.bytes = n
 }
 
-// dupACK counts duplicate ACKs as delivered segments when the peer does not do
-// SACK: the scoreboard's front is taken for the missing one.
+// dupACK takes a duplicate ACK from a peer that does not do SACK: some segment
+// has been delivered, so the next one in the scoreboard that is not yet marked
+// so is (RFC 6582; not after a timeout, when duplicates tell nothing new).
 func (e *Endpoint) dupACK() {
 	r := &e.rec
-	for i := 1; i < r.sent.len(); i++ {
+	if r.ca >= caLoss {
+		return
+	}
+	for i := 0; i < r.sent.len(); i++ {
 		f := r.sent.at(i)
+		if i == 0 {
+			if f.n > 1 {
+				r.split(0, f.seq+uint32(e.snd.mss), e.snd.mss)
+			}
+			continue
+		}
 		if f.flags&(sentSacked|sentLost) == 0 {
 			if f.n > 1 {
 				r.split(i, f.seq+uint32(e.snd.mss), e.snd.mss)
 				f = r.sent.at(i)
 			}
-			var a ackResult
-			e.rackUpdate(f, e.now(), &a)
 			f.flags |= sentSacked
 			r.sackedOut += f.n
 			return

@@ -394,9 +394,13 @@ func (e *Endpoint) connect(a sock.Addr) error {
 	id := tuple{laddr: src.As16(), raddr: dst.As16(), rport: a.Port}
 	if e.binding != nil {
 		id.lport = e.bind.Port
-		if !p.claim(&id, e) {
+		var old *timeWait
+		if !p.claim(&id, e, &old) {
 			e.raddr, e.rport = netip.Addr{}, 0
 			return unix.EADDRNOTAVAIL
+		}
+		if old != nil {
+			old.replaced()
 		}
 	} else {
 		e.bind = sock.Binding{Addr: e.bind.Addr, V6: !e.v4, V6Only: e.opts.V6Only.Load(), Dev: oif, ReuseAddr: e.opts.ReuseAddr.Load(),
@@ -407,10 +411,14 @@ func (e *Endpoint) connect(a sock.Addr) error {
 		lo, hi := p.ip.PortRange()
 		// RFC 6056: a keyed hash of the destination and a counter that grows by chance.
 		off := int(uint32(p.ip.Secret.Sum(id.bytes(nil)))+p.portCounter.Add(1+uint32(p.ip.Wheel.Now()>>10)&7)) % (hi - lo + 1)
+		var old *timeWait
 		err = p.ports.BindConnect(&e.bind, lo, hi, off, func(port uint16) bool {
 			id.lport = port
-			return p.claim(&id, e)
+			return p.claim(&id, e, &old)
 		})
+		if old != nil {
+			old.replaced()
+		}
 		if err != nil {
 			e.bind = sock.Binding{}
 			e.raddr, e.rport = netip.Addr{}, 0
@@ -434,8 +442,8 @@ func (e *Endpoint) connect(a sock.Addr) error {
 }
 
 // claim enters e into the table under id; a connection in TIME-WAIT gives way
-// if that is safe (RFC 6191).
-func (p *Protocol) claim(id *tuple, e *Endpoint) bool {
+// if that is safe (RFC 6191), and is returned in old.
+func (p *Protocol) claim(id *tuple, e *Endpoint, old **timeWait) bool {
 	if p.insert(id, conn{ep: e}) {
 		return true
 	}
@@ -443,7 +451,7 @@ func (p *Protocol) claim(id *tuple, e *Endpoint) bool {
 	if c.tw == nil || !c.tw.reusable() || !p.replace(id, c, conn{ep: e}) {
 		return false
 	}
-	c.tw.replaced()
+	*old = c.tw
 	e.snd.reuse = c.tw.sndNxt + 65535 + 2
 	e.tsRecent, e.tsRecentAt = c.tw.tsRecent, c.tw.tsRecentAt
 	return true

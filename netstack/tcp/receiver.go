@@ -427,7 +427,11 @@ func (e *Endpoint) acceptData(g *segment, now time.Duration) {
 	}
 	n := end - r.nxt
 	if n > 0 {
-		e.gotData(n, now)
+		size := n
+		if g.p.GSOSize != 0 {
+			size = uint32(g.p.GSOSize)
+		}
+		e.gotData(size, now)
 		was := r.q.cost
 		takeFrags(&r.q, g.p)
 		e.charge(r.q.cost - was)

@@ -24,6 +24,9 @@ type sent struct {
 	fin       bool
 }
 
+// dupThresh is the number of duplicate ACKs that show a loss.
+const dupThresh = 3
+
 // Congestion states, as in TCP_INFO (tcpi_ca_state).
 const (
 	caOpen = iota
@@ -263,7 +266,7 @@ func (e *Endpoint) dsackInput(a *ackResult) {
 func (e *Endpoint) reoWindow() time.Duration {
 	r := &e.rec
 	if !r.reordSeen {
-		if r.ca >= caRecovery || r.sackedOut >= 3 {
+		if r.ca >= caRecovery || r.sackedOut >= dupThresh {
 			return 0
 		}
 	}
@@ -274,6 +277,14 @@ func (e *Endpoint) reoWindow() time.Duration {
 // newly been marked lost.
 func (e *Endpoint) detectLoss(now time.Duration) bool {
 	r := &e.rec
+	if !e.sackOK {
+		// Three duplicate ACKs (RFC 5681 section 3.2).
+		if f := r.sent.at(0); r.ca < caRecovery && r.sackedOut >= dupThresh && f.flags&sentLost == 0 {
+			r.markLost(f)
+			return true
+		}
+		return false
+	}
 	if r.rackXmit == 0 || r.sackedOut == 0 && r.ca < caRecovery && r.lostOut == 0 {
 		return false
 	}

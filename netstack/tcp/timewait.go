@@ -73,6 +73,11 @@ func (w *timeWait) replaced() {
 	w.proto.timeWaits.Add(-1)
 }
 
+// localReuse is how soon the port of a connection inside the host may be used
+// again: nothing is under way there that could arrive late, but at the rate at
+// which local connections are made a second would use up all ports.
+const localReuse = 10 * time.Millisecond
+
 // reusable reports whether a new connection may take w's place (tcp_tw_reuse,
 // RFC 6191): timestamps tell old segments from new ones, and a second has passed.
 func (w *timeWait) reusable() bool {
@@ -84,7 +89,11 @@ func (w *timeWait) reusable() bool {
 			return false
 		}
 	}
-	return w.tsOK && w.proto.ip.Wheel.Now()-w.since > time.Second
+	delay := time.Second
+	if w.local {
+		delay = localReuse
+	}
+	return w.tsOK && w.proto.ip.Wheel.Now()-w.since > delay
 }
 
 // receive takes a segment for the old connection (RFC 9293 section 3.10.7.4,

@@ -96,7 +96,7 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 	}
 	defer e.unlock()
 	if cerr != nil {
-		return 0, fault(cerr)
+		return 0, sock.Fault(cerr)
 	}
 	if n == 0 {
 		return 0, nil
@@ -114,14 +114,6 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 		return 0, unix.ENOTCONN
 	}
 	return 0, unix.EAGAIN
-}
-
-// fault is the errno of a failed copy.
-func fault(err error) error {
-	if e, ok := err.(unix.Errno); ok {
-		return e
-	}
-	return unix.EFAULT
 }
 
 // consume drops n bytes that have been read. mu is held.
@@ -165,7 +157,7 @@ func (e *Endpoint) recvOOB(w io.Writer, n int, m *sock.Msg) (int, error) {
 		return 1, nil
 	}
 	if k, err := w.Write(b[:]); k < 1 {
-		return 0, fault(err)
+		return 0, sock.Fault(err)
 	}
 	return 1, nil
 }
@@ -272,7 +264,7 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	case n == 0:
 		return 0, nil
 	case cerr != nil:
-		return 0, fault(cerr)
+		return 0, sock.Fault(cerr)
 	}
 	return 0, unix.EAGAIN
 }

@@ -38,7 +38,7 @@ func (e *Endpoint) Send(r io.Reader, n int, m *sock.Msg) (int, error) {
 	}
 	// The copy is made without a lock.
 	p := pkt.New()
-	if err := fill(p, r, n); err != nil {
+	if err := sock.Fill(p, r, n); err != nil {
 		p.Free()
 		return 0, err
 	}
@@ -54,24 +54,6 @@ func (e *Endpoint) Send(r io.Reader, n int, m *sock.Msg) (int, error) {
 		return 0, err
 	}
 	return n, nil
-}
-
-// fill reads n bytes into p: EFAULT, or r's error, if there are fewer.
-func fill(p *pkt.Packet, r io.Reader, n int) error {
-	for n > 0 {
-		b := pkt.Alloc(n)
-		k := min(n, b.Cap())
-		if _, err := io.ReadFull(r, b.Bytes()[:k]); err != nil {
-			b.Unref()
-			if errno, ok := err.(unix.Errno); ok {
-				return errno
-			}
-			return unix.EFAULT
-		}
-		p.AddFrag(pkt.Frag{Buf: b, Len: uint32(k)})
-		n -= k
-	}
-	return nil
 }
 
 // prepare finds the destination and the way there. e.mu is held.
@@ -294,31 +276,19 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 		e.mu.Unlock()
 		return 0, err
 	}
-	b := e.head
+	b := e.queue.Take(peek)
+	shut, drops := e.shut&shutRecv != 0, e.queue.Drops()
+	e.mu.Unlock()
 	if b == nil {
-		shut := e.shut&shutRecv != 0
-		e.mu.Unlock()
 		if shut {
 			return 0, nil
 		}
 		return 0, unix.EAGAIN
 	}
-	if peek {
-		b = b.Clone()
-		b.Hash = e.head.Hash
-	} else {
-		if e.head = b.Next; e.head == nil {
-			e.tail = nil
-		}
-		e.cost -= b.Cost()
-		b.Next = nil
-	}
-	drops := e.drops
-	e.mu.Unlock()
 	defer b.Free()
 
 	size := b.Len()
-	if err := copyTo(w, b, min(n, size)); err != nil {
+	if err := sock.CopyTo(w, b, min(n, size)); err != nil {
 		// As in Linux, the datagram is lost when the copy faults.
 		return 0, err
 	}
@@ -336,68 +306,21 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 	return min(n, size), nil
 }
 
-// copyTo gives the first n bytes of b to w.
-func copyTo(w io.Writer, b *pkt.Packet, n int) error {
-	put := func(p []byte) error {
-		p = p[:min(len(p), n)]
-		if len(p) == 0 {
-			return nil
-		}
-		k, err := w.Write(p)
-		n -= k
-		if k < len(p) {
-			if errno, ok := err.(unix.Errno); ok {
-				return errno
-			}
-			return unix.EFAULT
-		}
-		return nil
-	}
-	if err := put(b.Header()); err != nil {
-		return err
-	}
-	for _, f := range b.Frags() {
-		if err := put(f.Bytes()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // control fills in the ancillary data that options ask for.
 func (e *Endpoint) control(b *pkt.Packet, m *sock.Msg, drops uint32) {
 	o, c := &e.opts, &m.Control
-	if o.Timestamp.Load() {
-		c.Has |= sock.HasTimestamp
-		if c.Time = b.Time; c.Time == 0 {
-			c.Time = e.proto.ip.Wheel.Wall().UnixNano()
-		}
+	if o.Timestamp.Load() && b.Time == 0 {
+		b.Time = e.proto.ip.Wheel.Wall().UnixNano()
 	}
-	v4 := b.Src.Is4()
-	if v4 && (o.RecvTTL.Load() || e.family == unix.AF_INET6 && o.RecvHopLimit.Load()) || !v4 && o.RecvHopLimit.Load() {
-		c.Has |= sock.HasTTL
-		c.TTL = b.TTL
-	}
-	if v4 && o.RecvTOS.Load() || !v4 && o.RecvTClass.Load() {
-		c.Has |= sock.HasTOS
-		c.TOS = b.TOS
-	}
-	if v4 && o.PktInfo.Load() || o.RecvPktInfo6.Load() {
-		c.Has |= sock.HasPktInfo
-		c.IfIndex, c.Dst, c.SpecDst = b.InIf, sock.Mapped(e.family, b.Dst), sock.Mapped(e.family, b.Dst)
-		if b.Type != pkt.ToHost {
-			if r, err := e.proto.ip.Lookup(netip.Addr{}, b.Src, b.InIf, 0); err == nil {
-				c.SpecDst = sock.Mapped(e.family, r.Src)
-			}
+	sock.FillControl(o, e.family, b, m, drops)
+	if c.Has&sock.HasPktInfo != 0 && b.Type != pkt.ToHost {
+		if r, err := e.proto.ip.Lookup(netip.Addr{}, b.Src, b.InIf, 0); err == nil {
+			c.SpecDst = sock.Mapped(e.family, r.Src)
 		}
 	}
 	if o.RecvOrigDst.Load() {
 		c.Has |= sock.HasOrigDst
 		c.OrigDst = sock.Addr{Addr: sock.Mapped(e.family, b.Dst), Port: e.bind.Port}
-	}
-	if o.RxqOvfl.Load() && drops != 0 {
-		c.Has |= sock.HasDrops
-		c.Drops = drops
 	}
 	if b.GSOSize != 0 {
 		c.Has |= sock.HasSegment
@@ -478,10 +401,7 @@ func (e *Endpoint) recvError(w io.Writer, n int, m *sock.Msg) (int, error) {
 	e.mu.Unlock()
 	k := min(n, len(q.data))
 	if c, err := w.Write(q.data[:k]); c < k {
-		if errno, ok := err.(unix.Errno); ok {
-			return 0, errno
-		}
-		return 0, unix.EFAULT
+		return 0, sock.Fault(err)
 	}
 	m.OutFlags |= unix.MSG_ERRQUEUE
 	if k < len(q.data) {

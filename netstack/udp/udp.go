@@ -263,10 +263,7 @@ type Endpoint struct {
 	shut    uint8
 	closed  bool
 	err     unix.Errno
-	head    *pkt.Packet // receive queue
-	tail    *pkt.Packet
-	cost    int
-	drops   uint32
+	queue   sock.Queue
 	errs    []queuedErr
 	groups  []group
 	noSpace bool
@@ -539,12 +536,8 @@ func (e *Endpoint) Close() {
 		e.proto.ports.Release(&e.bind)
 		e.bound = false
 	}
-	for e.head != nil {
-		b := e.head
-		e.head = b.Next
-		b.Free()
-	}
-	e.tail, e.cost, e.errs = nil, 0, nil
+	e.queue.Clear()
+	e.errs = nil
 	if e.cork != nil {
 		e.cork.Free()
 		e.cork = nil
@@ -602,7 +595,7 @@ func (e *Endpoint) Readiness() uint32 {
 	if e.shut == shutRecv|shutSend {
 		m |= unix.POLLHUP
 	}
-	if e.head != nil {
+	if e.queue.First() != nil {
 		m |= unix.POLLIN | sock.POLLRDNORM
 	}
 	return m | unix.POLLOUT | sock.POLLWRNORM
@@ -612,10 +605,10 @@ func (e *Endpoint) Readiness() uint32 {
 func (e *Endpoint) Available() (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.head == nil {
-		return 0, nil
+	if p := e.queue.First(); p != nil {
+		return p.Len(), nil
 	}
-	return e.head.Len(), nil
+	return 0, nil
 }
 
 // Unsent implements sock.Endpoint: datagrams are never kept.
@@ -624,29 +617,19 @@ func (e *Endpoint) Unsent() (int, error) { return 0, nil }
 // enqueue takes a datagram for the endpoint; b starts with its network header.
 func (e *Endpoint) enqueue(b *pkt.Packet, sport uint16) {
 	c := e.proto.counters(b.Src.Is4())
-	cost := b.Cost()
+	b.TrimFront(int(b.NetLen) + wire.UDPLen)
+	b.Hash = uint32(sport) // of no use any more as a hash
 	e.mu.Lock()
-	if e.closed || e.cost > 0 && e.cost+cost > e.opts.RcvBuf() {
-		e.drops++
+	if e.opts.Timestamp.Load() && b.Time == 0 {
+		b.Time = e.proto.ip.Wheel.Wall().UnixNano()
+	}
+	if e.closed || !e.queue.Put(b, e.opts.RcvBuf()) {
 		e.mu.Unlock()
 		c.RcvbufErrors.Inc()
 		c.InErrors.Inc()
 		b.Free()
 		return
 	}
-	if e.opts.Timestamp.Load() && b.Time == 0 {
-		b.Time = e.proto.ip.Wheel.Wall().UnixNano()
-	}
-	b.TrimFront(int(b.NetLen) + wire.UDPLen)
-	b.Hash = uint32(sport) // of no use any more as a hash
-	b.Next = nil
-	if e.tail == nil {
-		e.head = b
-	} else {
-		e.tail.Next = b
-	}
-	e.tail = b
-	e.cost += cost
 	e.mu.Unlock()
 	c.InDatagrams.Inc()
 	e.tell(unix.POLLIN | sock.POLLRDNORM)

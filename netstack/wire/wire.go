@@ -85,3 +85,35 @@ func FlowHash(src, dst netip.Addr, sport, dport uint16) uint32 {
 	h ^= h >> 15
 	return h
 }
+
+// PacketHash is the FlowHash of an IP packet, of which b is the start. Fragments
+// and unknown protocols are hashed by their addresses.
+func PacketHash(b []byte) uint32 {
+	if len(b) < IPv4MinLen {
+		return 0
+	}
+	var src, dst netip.Addr
+	var proto uint8
+	switch b[0] >> 4 {
+	case 4:
+		h := IPv4(b)
+		src, dst, proto = h.Src(), h.Dst(), h.Proto()
+		if h.Frag()&^IPv4DF != 0 || len(b) < h.HeaderLen() {
+			return FlowHash(src, dst, 0, 0)
+		}
+		b = b[h.HeaderLen():]
+	case 6:
+		if len(b) < IPv6Len {
+			return 0
+		}
+		h := IPv6(b)
+		src, dst, proto = h.Src(), h.Dst(), h.NextHeader()
+		b = b[IPv6Len:]
+	default:
+		return 0
+	}
+	if (proto == 6 || proto == 17) && len(b) >= 4 {
+		return FlowHash(src, dst, be.Uint16(b), be.Uint16(b[2:]))
+	}
+	return FlowHash(src, dst, 0, 0)
+}

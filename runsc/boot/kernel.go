@@ -4,6 +4,7 @@ import (
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
+	"casemate/sentry/socket/families"
 	"casemate/sentry/syscalls"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -20,6 +21,7 @@ func (s *sandbox) makeKernel() error {
 		Memory:      s.memory,
 		Table:       syscalls.Table(),
 		VFS:         s.vfs,
+		MapVDSO:     s.vdso.Map,
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
@@ -29,6 +31,7 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
+	families.Register(s.kernel)
 	devfs.Register(s.vfs)
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
 	poller, err := hostfd.NewPoller()

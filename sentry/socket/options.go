@@ -36,6 +36,7 @@ func timeval(ns int64) []byte {
 	return binary.NativeEndian.AppendUint64(p, uint64(ns%1e9/1e3))
 }
 
+// fromTimeval reads a struct timeval as ns, 0 if it means for ever. EINVAL, EDOM.
 func fromTimeval(p []byte) (int64, error) {
 	if len(p) < 16 {
 		return 0, unix.EINVAL
@@ -44,13 +45,24 @@ func fromTimeval(p []byte) (int64, error) {
 	if usec < 0 || usec >= 1e6 {
 		return 0, unix.EDOM
 	}
-	if sec < 0 || sec > maxTimeout/1_000_000_000 {
+	if sec < 0 {
+		return 1, nil // over at once
+	}
+	if sec > maxTimeout/1_000_000_000 {
 		return 0, nil
 	}
 	return sec*1e9 + usec*1e3, nil
 }
 
-// Get serves getsockopt(2).
+// Options of SOL_SOCKET that x/sys does not name.
+const (
+	SO_PASSPIDFD   = 76
+	SO_PEERPIDFD   = 77
+	SO_RCVTIMEONEW = 66 // SO_RCVTIMEO_NEW
+	SO_SNDTIMEONEW = 67 // SO_SNDTIMEO_NEW
+)
+
+// Get serves getsockopt(2). length is what the caller has room for.
 func Get(ctx *vfs.Context, s Socket, level, name, length int) ([]byte, error) {
 	c := s.Common()
 	if level != unix.SOL_SOCKET {
@@ -63,18 +75,22 @@ func Get(ctx *vfs.Context, s Socket, level, name, length int) ([]byte, error) {
 		return Int32(c.Family), nil
 	case unix.SO_PROTOCOL:
 		return Int32(c.Protocol), nil
-	case unix.SO_ERROR:
-		return Int32(int(c.Err.Swap(0))), nil
 	case unix.SO_PASSCRED:
+		if c.Family != unix.AF_UNIX && c.Family != unix.AF_NETLINK {
+			return nil, unix.EOPNOTSUPP
+		}
 		return Bool(c.PassCred.Load()), nil
-	case unix.SO_PASSSEC:
-		return Bool(c.PassSec.Load()), nil
-	case unix.SO_RCVTIMEO:
+	case unix.SO_RCVTIMEO, SO_RCVTIMEONEW:
 		return timeval(c.ReceiveTimeout.Load()), nil
-	case unix.SO_SNDTIMEO:
+	case unix.SO_SNDTIMEO, SO_SNDTIMEONEW:
 		return timeval(c.SendTimeout.Load()), nil
-	case unix.SO_PRIORITY, unix.SO_MARK, unix.SO_BUSY_POLL, unix.SO_NO_CHECK:
-		return c.kept(name), nil
+	case unix.SO_COOKIE:
+		if length < 8 {
+			return nil, unix.EINVAL
+		}
+		return binary.NativeEndian.AppendUint64(nil, c.Cookie()), nil
+	case unix.SO_SNDLOWAT:
+		return Int32(1), nil
 	}
 	return s.GetOption(ctx, level, name, length)
 }
@@ -85,52 +101,120 @@ func Set(ctx *vfs.Context, s Socket, level, name int, value []byte) error {
 	if level != unix.SOL_SOCKET {
 		return s.SetOption(ctx, level, name, value)
 	}
+	if name == unix.SO_BINDTODEVICE {
+		return s.SetOption(ctx, level, name, value)
+	}
+	v, err := ToInt(value)
+	if err != nil {
+		return err
+	}
 	switch name {
-	case unix.SO_TYPE, unix.SO_DOMAIN, unix.SO_PROTOCOL, unix.SO_ERROR, unix.SO_ACCEPTCONN, unix.SO_PEERCRED:
+	case unix.SO_TYPE, unix.SO_DOMAIN, unix.SO_PROTOCOL, unix.SO_ERROR, unix.SO_ACCEPTCONN, unix.SO_PEERCRED, unix.SO_SNDLOWAT:
 		return unix.ENOPROTOOPT
-	case unix.SO_RCVTIMEO, unix.SO_SNDTIMEO:
+	case unix.SO_RCVTIMEO, unix.SO_SNDTIMEO, SO_RCVTIMEONEW, SO_SNDTIMEONEW:
 		ns, err := fromTimeval(value)
 		if err != nil {
 			return err
 		}
-		if name == unix.SO_RCVTIMEO {
+		if name == unix.SO_RCVTIMEO || name == SO_RCVTIMEONEW {
 			c.ReceiveTimeout.Store(ns)
 		} else {
 			c.SendTimeout.Store(ns)
 		}
 		return nil
-	}
-	v, err := ToInt(value)
-	if err != nil && name != unix.SO_LINGER && name != unix.SO_BINDTODEVICE {
-		return err
-	}
-	switch name {
 	case unix.SO_PASSCRED:
+		if c.Family != unix.AF_UNIX && c.Family != unix.AF_NETLINK {
+			return unix.EOPNOTSUPP
+		}
 		c.PassCred.Store(v != 0)
 		return nil
-	case unix.SO_PASSSEC:
-		c.PassSec.Store(v != 0)
-		return nil
 	case unix.SO_PRIORITY:
-		if (v < 0 || v > 6) && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+		if (v < 0 || v > 6) && !netCap(ctx) {
 			return unix.EPERM
 		}
-		c.keep(name, value[:4])
-		return nil
 	case unix.SO_MARK:
-		if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+		if !netCap(ctx) {
 			return unix.EPERM
 		}
-		c.keep(name, value[:4])
-		return nil
-	case unix.SO_BUSY_POLL, unix.SO_NO_CHECK:
-		c.keep(name, value[:4])
-		return nil
 	case unix.SO_DEBUG:
 		if v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
 			return unix.EACCES
 		}
-		return nil
+	case unix.SO_SNDBUFFORCE, unix.SO_RCVBUFFORCE:
+		if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+			return unix.EPERM
+		}
+	case unix.SO_REUSEPORT:
+		if v != 0 && c.Family != unix.AF_INET && c.Family != unix.AF_INET6 {
+			return unix.EOPNOTSUPP
+		}
 	}
 	return s.SetOption(ctx, level, name, value)
+}
+
+func netCap(ctx *vfs.Context) bool {
+	return ctx.Cred.HasCap(unix.CAP_NET_ADMIN) || ctx.Cred.HasCap(unix.CAP_NET_RAW)
+}
+
+// GetKept is GetOption of SOL_SOCKET for a family on which the option has no
+// effect. ENOPROTOOPT.
+func (c *Common) GetKept(name, length int) ([]byte, error) {
+	switch name {
+	case unix.SO_ERROR:
+		return Int32(int(c.Err.Swap(0))), nil
+	case unix.SO_LINGER:
+		return c.kept(name, 8), nil
+	case unix.SO_RCVLOWAT:
+		v := c.kept(name, 4)
+		if v[0]|v[1]|v[2]|v[3] == 0 {
+			v[0] = 1
+		}
+		return v, nil
+	case unix.SO_INCOMING_CPU:
+		return Int32(-1), nil
+	case unix.SO_BINDTODEVICE:
+		return []byte{}, nil
+	}
+	if keeps(name) {
+		return c.kept(name, 4), nil
+	}
+	return nil, unix.ENOPROTOOPT
+}
+
+// keeps reports whether an option is an int that a socket of any family has.
+func keeps(name int) bool {
+	switch name {
+	case unix.SO_DEBUG, unix.SO_REUSEADDR, unix.SO_REUSEPORT, unix.SO_DONTROUTE, unix.SO_BROADCAST, unix.SO_KEEPALIVE,
+		unix.SO_OOBINLINE, unix.SO_NO_CHECK, unix.SO_PRIORITY, unix.SO_MARK, unix.SO_TIMESTAMP, unix.SO_TIMESTAMPNS,
+		unix.SO_RXQ_OVFL, unix.SO_BUSY_POLL, unix.SO_RCVLOWAT, unix.SO_PASSSEC, unix.SO_BINDTOIFINDEX:
+		return true
+	}
+	return false
+}
+
+// SetKept is SetOption of SOL_SOCKET for such a family.
+func (c *Common) SetKept(name int, value []byte) error {
+	switch {
+	case name == unix.SO_LINGER:
+		if len(value) < 8 {
+			return unix.EINVAL
+		}
+		on, _ := ToInt(value)
+		p := append(Bool(on != 0), value[4:8]...)
+		if on == 0 {
+			p = append(p[:4], c.kept(name, 8)[4:]...)
+		}
+		c.keep(name, p)
+		return nil
+	case !keeps(name):
+		return unix.ENOPROTOOPT
+	}
+	switch name {
+	case unix.SO_PRIORITY, unix.SO_MARK, unix.SO_BUSY_POLL, unix.SO_RCVLOWAT, unix.SO_BINDTOIFINDEX:
+		c.keep(name, value[:4])
+	default:
+		v, _ := ToInt(value)
+		c.keep(name, Bool(v != 0))
+	}
+	return nil
 }

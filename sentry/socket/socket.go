@@ -48,11 +48,23 @@ type Socket interface {
 	SetOption(ctx *vfs.Context, level, name int, value []byte) error
 }
 
-// A Message is what goes with the data.
+// A Message is what goes with the data. It can be used again after Reset.
 type Message struct {
 	Addr    []byte // of the receiver, or of the sender
 	Control Control
 	Flags   int // out: MSG_TRUNC, MSG_CTRUNC, MSG_EOR, MSG_OOB, ...
+
+	// Name is room for Addr.
+	Name [MaxAddr]byte
+}
+
+// MaxAddr is the size of struct sockaddr_storage.
+const MaxAddr = 128
+
+// Reset makes m as new. Files must have been taken or dropped.
+func (m *Message) Reset() {
+	m.Addr, m.Flags = nil, 0
+	m.Control = Control{Other: m.Control.Other[:0]}
 }
 
 // Control is ancillary data (cmsg(3)).
@@ -83,11 +95,22 @@ type Credentials struct {
 	PID     int32               // used if Process is nil
 	UID     uint32              // kernel ids
 	GID     uint32
+	Groups  []cred.GID // supplementary groups
 }
 
-// CredentialsOf returns those of a context's task.
+// CredentialsOf returns those of a context's task that SO_PEERCRED shows: the
+// effective ids.
 func CredentialsOf(ctx *vfs.Context) *Credentials {
-	c := &Credentials{UID: uint32(ctx.Cred.EUID), GID: uint32(ctx.Cred.EGID)}
+	return credentials(ctx, ctx.Cred.EUID, ctx.Cred.EGID)
+}
+
+// SenderOf returns those of a context's task that go with a message: the real ids.
+func SenderOf(ctx *vfs.Context) *Credentials {
+	return credentials(ctx, ctx.Cred.RUID, ctx.Cred.RGID)
+}
+
+func credentials(ctx *vfs.Context, uid cred.UID, gid cred.GID) *Credentials {
+	c := &Credentials{UID: uint32(uid), GID: uint32(gid), Groups: ctx.Cred.Groups}
 	if t, _ := ctx.Task.(*kernel.Task); t != nil {
 		c.Process = t.ThreadGroup()
 	}
@@ -102,11 +125,12 @@ type Common struct {
 	ReceiveTimeout atomic.Int64 // ns, 0: none
 	SendTimeout    atomic.Int64
 	PassCred       atomic.Bool
-	PassSec        atomic.Bool
 	Err            atomic.Int32 // SO_ERROR: an errno that waits to be seen
 
+	cookie atomic.Uint64
+
 	mu     sync.Mutex
-	values map[int][]byte // options that are kept and have no effect here
+	values map[int][8]byte // options that are kept and have no effect here
 }
 
 // TakeError returns the pending error and clears it.
@@ -117,30 +141,48 @@ func (c *Common) TakeError() error {
 	return nil
 }
 
+// Timeouts are SO_RCVTIMEO and SO_SNDTIMEO in ns; 0 for none.
+func (c *Common) Timeouts() (read, write int64) {
+	return c.ReceiveTimeout.Load(), c.SendTimeout.Load()
+}
+
 // keep stores an option that only its reader sees.
 func (c *Common) keep(name int, v []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.values == nil {
-		c.values = map[int][]byte{}
+		c.values = map[int][8]byte{}
 	}
-	c.values[name] = append([]byte(nil), v...)
+	var b [8]byte
+	copy(b[:], v)
+	c.values[name] = b
 }
 
-// kept returns what keep has stored, or a zero int.
-func (c *Common) kept(name int) []byte {
+// kept returns what keep has stored, or zeros.
+func (c *Common) kept(name, length int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v, ok := c.values[name]; ok {
-		return v
-	}
-	return make([]byte, 4)
+	v := c.values[name]
+	return append([]byte(nil), v[:length]...)
 }
 
-// Is reports whether c are those of ctx's task.
-func (c *Credentials) Is(ctx *vfs.Context) bool {
+// cookies counts SO_COOKIE up.
+var cookies atomic.Uint64
+
+// Cookie is SO_COOKIE: a number that no other socket has.
+func (c *Common) Cookie() uint64 {
+	for {
+		if v := c.cookie.Load(); v != 0 {
+			return v
+		}
+		c.cookie.CompareAndSwap(0, cookies.Add(1))
+	}
+}
+
+// Sent reports whether c are those that SenderOf would return.
+func (c *Credentials) Sent(ctx *vfs.Context) bool {
 	t, _ := ctx.Task.(*kernel.Task)
-	return t != nil && c.Process == t.ThreadGroup() && c.UID == uint32(ctx.Cred.EUID) && c.GID == uint32(ctx.Cred.EGID)
+	return t != nil && c.Process == t.ThreadGroup() && c.UID == uint32(ctx.Cred.RUID) && c.GID == uint32(ctx.Cred.RGID)
 }
 
 // Ucred is c as struct ucred, with the numbers that ctx's task sees. A nil c is what

@@ -123,12 +123,10 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 			if e.Collect(limit, put) > 0 {
 				break
 			}
-			err := t.Block(deadline)
-			if err == unix.ETIMEDOUT {
-				e.Collect(limit, put)
-				break
-			}
-			if err != nil {
+			if err := t.Block(deadline); err != nil {
+				if e.Collect(limit, put) > 0 || err == unix.ETIMEDOUT {
+					break
+				}
 				return 0, unix.EINTR
 			}
 		}

@@ -86,11 +86,11 @@ func pollFiles(t *kernel.Task, list []polled, deadline int64) (int, error) {
 		if n := scan(); n > 0 {
 			return n, nil
 		}
-		switch err := t.Block(deadline); err {
-		case nil:
-		case unix.ETIMEDOUT:
-			return scan(), nil
-		default:
+		if err := t.Block(deadline); err != nil {
+			n := scan()
+			if n > 0 || err == unix.ETIMEDOUT {
+				return n, nil
+			}
 			return 0, err
 		}
 	}

@@ -98,6 +98,13 @@ func sysPrctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 			return addFilter(t, 0, a.Ptr(2))
 		}
 		return 0, unix.EINVAL
+	case unix.PR_GET_TSC:
+		return 0, putUint32(t, arg, unix.PR_TSC_ENABLE)
+	case unix.PR_SET_TSC:
+		if arg != unix.PR_TSC_ENABLE {
+			return 0, unix.EINVAL
+		}
+		return 0, nil
 	case unix.PR_GET_TID_ADDRESS:
 		return 0, putUint64(t, arg, t.ClearTID())
 	case unix.PR_SET_THP_DISABLE:

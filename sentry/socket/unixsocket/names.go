@@ -7,19 +7,27 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"casemate/sentry/socket"
 	"casemate/vfs"
 )
 
 // Names are the abstract names of a network namespace.
 type Names struct {
 	mu   sync.Mutex
-	m    map[string]*Socket
-	auto uint32 // the last automatic name
+	m    map[abstract]*Socket
+	auto uint32               // the last automatic name
+	all  map[*Socket]struct{} // every open socket, for /proc/net/unix
+}
+
+// An abstract name is one of a type of sockets: each type has its own.
+type abstract struct {
+	name string
+	typ  int
 }
 
 // NewNames returns an empty set.
-func NewNames() *Names { return &Names{m: map[string]*Socket{}} }
+func NewNames() *Names {
+	return &Names{m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}}
+}
 
 // maxPath is the size of sun_path.
 const maxPath = 108
@@ -50,8 +58,11 @@ func parse(addr []byte) (string, error) {
 }
 
 // sockaddr is name as a struct sockaddr_un.
-func sockaddr(name string) []byte {
-	p := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
+func sockaddr(name string) []byte { return appendSockaddr(nil, name) }
+
+// appendSockaddr appends it to p.
+func appendSockaddr(p []byte, name string) []byte {
+	p = binary.NativeEndian.AppendUint16(p, unix.AF_UNIX)
 	p = append(p, name...)
 	if name != "" && name[0] != 0 {
 		p = append(p, 0)
@@ -65,21 +76,21 @@ func (s *Socket) Bind(ctx *vfs.Context, addr []byte) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.name != "" {
+	s.bindMu.Lock()
+	defer s.bindMu.Unlock()
+	if s.boundName() != "" {
 		return unix.EINVAL
 	}
+	var in *vfs.Inode
 	switch {
 	case name == "":
-		s.name = s.names.automatic(s)
-		return nil
+		name = s.names.automatic(s)
 	case name[0] == 0:
 		if err := s.names.add(name, s); err != nil {
 			return err
 		}
 	default:
-		in, err := ctx.MknodSocket(vfs.Start{}, name, 0o777)
+		in, err = ctx.MknodSocket(vfs.Start{}, name, 0o777)
 		if err == unix.EEXIST {
 			err = unix.EADDRINUSE
 		}
@@ -87,19 +98,35 @@ func (s *Socket) Bind(ctx *vfs.Context, addr []byte) error {
 			return err
 		}
 		in.BindSocket(s)
-		s.inode = in
 	}
-	s.name = name
+	s.mu.Lock()
+	s.name, s.inode = name, in
+	s.mu.Unlock()
 	return nil
+}
+
+func (s *Socket) boundName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.name
+}
+
+// autobind gives a socket without a name an automatic one if it wants to be told of
+// its peers' credentials.
+func (s *Socket) autobind(ctx *vfs.Context) {
+	if s.common.PassCred.Load() && s.boundName() == "" {
+		s.Bind(ctx, sockaddr("")) // fails only if it has got a name meanwhile
+	}
 }
 
 func (n *Names) add(name string, s *Socket) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.m[name] != nil {
+	k := abstract{name, s.common.Type}
+	if n.m[k] != nil {
 		return unix.EADDRINUSE
 	}
-	n.m[name] = s
+	n.m[k] = s
 	return nil
 }
 
@@ -111,8 +138,8 @@ func (n *Names) automatic(s *Socket) string {
 	for {
 		n.auto = (n.auto + 1) & 0xfffff
 		name := fmt.Sprintf("\x00%05x", n.auto)
-		if n.m[name] == nil {
-			n.m[name] = s
+		if k := (abstract{name, s.common.Type}); n.m[k] == nil {
+			n.m[k] = s
 			return name
 		}
 	}
@@ -120,13 +147,12 @@ func (n *Names) automatic(s *Socket) string {
 
 // forget unbinds a closed socket.
 func (n *Names) forget(s *Socket, name string, inode *vfs.Inode) {
-	if name != "" && name[0] == 0 {
-		n.mu.Lock()
-		if n.m[name] == s {
-			delete(n.m, name)
-		}
-		n.mu.Unlock()
+	n.mu.Lock()
+	delete(n.all, s)
+	if k := (abstract{name, s.common.Type}); name != "" && name[0] == 0 && n.m[k] == s {
+		delete(n.m, k)
 	}
+	n.mu.Unlock()
 	if inode != nil {
 		inode.BindSocket(nil)
 		inode.DecRef()
@@ -146,7 +172,7 @@ func (n *Names) find(ctx *vfs.Context, addr []byte, typ int) (*Socket, string, e
 	var s *Socket
 	if name[0] == 0 {
 		n.mu.Lock()
-		s = n.m[name]
+		s = n.m[abstract{name, typ}]
 		n.mu.Unlock()
 	} else {
 		p, err := ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
@@ -167,50 +193,3 @@ func (n *Names) find(ctx *vfs.Context, addr []byte, typ int) (*Socket, string, e
 	}
 	return s, name, nil
 }
-
-// GetOption implements socket.Socket.
-func (s *Socket) GetOption(ctx *vfs.Context, level, name, _ int) ([]byte, error) {
-	if level != unix.SOL_SOCKET {
-		return nil, unix.EOPNOTSUPP
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch name {
-	case unix.SO_ACCEPTCONN:
-		return socket.Bool(s.state == listening), nil
-	case unix.SO_PEERCRED:
-		return s.peerCred.Ucred(ctx), nil
-	case unix.SO_SNDBUF, unix.SO_RCVBUF:
-		return socket.Int32(s.sndbuf), nil
-	case unix.SO_LINGER:
-		return make([]byte, 8), nil
-	case unix.SO_REUSEADDR, unix.SO_REUSEPORT, unix.SO_KEEPALIVE, unix.SO_BROADCAST, unix.SO_OOBINLINE, unix.SO_DEBUG, unix.SO_DONTROUTE:
-		return socket.Int32(0), nil
-	}
-	return nil, unix.ENOPROTOOPT
-}
-
-// SetOption implements socket.Socket.
-func (s *Socket) SetOption(ctx *vfs.Context, level, name int, value []byte) error {
-	if level != unix.SOL_SOCKET {
-		return unix.EOPNOTSUPP
-	}
-	switch name {
-	case unix.SO_SNDBUF, unix.SO_SNDBUFFORCE:
-		v, err := socket.ToInt(value)
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.sndbuf = max(2*min(max(v, 0), defaultBuffer), minBuffer)
-		s.mu.Unlock()
-		return nil
-	case unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, unix.SO_LINGER, unix.SO_REUSEADDR, unix.SO_KEEPALIVE, unix.SO_BROADCAST,
-		unix.SO_OOBINLINE, unix.SO_DONTROUTE, unix.SO_TIMESTAMP:
-		return nil // without effect on AF_UNIX
-	}
-	return unix.ENOPROTOOPT
-}
-
-// minBuffer is SOCK_MIN_SNDBUF.
-const minBuffer = 4608

@@ -25,7 +25,10 @@ type queue struct {
 	receiveShut bool // nothing more is wanted
 	closed      bool
 
-	senders wait.Queue // datagram senders that wait for room
+	overhead int // what the marks count in the sender's buffer beyond bytes
+
+	senders wait.Queue           // datagram senders that wait for room
+	polled  map[*Socket]struct{} // sockets that have been found not writable
 }
 
 // A mark describes the next n bytes of a queue.
@@ -39,26 +42,64 @@ type mark struct {
 // filesInFlight are files of SCM_RIGHTS on their way.
 type filesInFlight struct{ control socket.Control }
 
-// perMessage is what an empty datagram counts in a buffer.
-const perMessage = 768
+// maxQueued is net.unix.max_dgram_qlen: how many datagrams wait for a receiver that
+// is not connected to the sender.
+const maxQueued = 10
+
+// overhead is what a message of n bytes counts in a buffer beyond them: Linux's
+// sk_buff and the slack of its allocation.
+func overhead(n int) int {
+	const header, info = 256, 320
+	head := min(n, 16384-info)
+	size := 512
+	for size < head+info {
+		size *= 2
+	}
+	return header + size + (n-head+4095)&^4095 - n
+}
 
 const initialRing = 4096
+
+// streamChunk is what a stream takes at once if there is any room.
+const streamChunk = 4096
 
 func (q *queue) init(stream bool) { q.stream = stream }
 
 // used is how much of the sender's buffer is taken.
-func (q *queue) used() int {
-	if q.stream {
-		return q.bytes
-	}
-	return q.bytes + perMessage*(len(q.marks)-q.first)
-}
+func (q *queue) used() int { return q.bytes + q.overhead }
 
 // room reports whether a sender with that buffer size can send (unix_writable).
 func (q *queue) room(sndbuf int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.receiveShut || q.closed || q.used()*4 <= sndbuf
+}
+
+// takes reports whether a sender of datagrams with that buffer size can send: mutual
+// says that the receiver is connected to it. If not, it is told when that changes.
+func (q *queue) takes(sender *Socket, sndbuf int, mutual bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.receiveShut || q.closed || q.used()*4 <= sndbuf && (mutual || len(q.marks)-q.first <= maxQueued) {
+		return true
+	}
+	if q.polled == nil {
+		q.polled = map[*Socket]struct{}{}
+	}
+	q.polled[sender] = struct{}{}
+	return false
+}
+
+// relieve tells the senders that there is room.
+func (q *queue) relieve() {
+	q.mu.Lock()
+	polled := q.polled
+	q.polled = nil
+	q.mu.Unlock()
+	q.senders.Notify(wait.Out | wait.WrNorm)
+	for s := range polled {
+		s.notify(wait.Out | wait.WrNorm | wait.WrBand)
+	}
 }
 
 func (q *queue) status() (readable, sendShut, receiveShut bool) {
@@ -92,8 +133,15 @@ func (q *queue) shutReceive() {
 func (q *queue) close() (left bool) {
 	q.mu.Lock()
 	q.closed = true
+	q.mu.Unlock()
+	return q.purge()
+}
+
+// purge throws away what the queue holds and reports whether it held anything.
+func (q *queue) purge() bool {
+	q.mu.Lock()
 	marks := q.marks[q.first:]
-	q.marks, q.first, q.ring, q.bytes = nil, 0, nil, 0
+	q.marks, q.first, q.ring, q.bytes, q.start, q.overhead = nil, 0, nil, 0, 0, 0
 	q.mu.Unlock()
 	for i := range marks {
 		if f := marks[i].file; f != nil {
@@ -149,11 +197,18 @@ func (q *queue) put(src *usermem.Seq, n int) (int, error) {
 	return got, nil
 }
 
-// send appends data to the queue. limit is the sender's buffer size. EAGAIN if there
-// is no room, EPIPE if nobody wants it (ECONNREFUSED for datagrams), EMSGSIZE.
-func (q *queue) send(src *usermem.Seq, m mark, limit int) (int, error) {
+// send appends data to the queue. limit is the sender's buffer size; mutual says that
+// the receiver is connected to the sender. EAGAIN if there is no room, EPIPE if nobody
+// wants it (ECONNREFUSED for datagrams), EMSGSIZE.
+func (q *queue) send(src *usermem.Seq, m mark, limit int, mutual bool) (int, error) {
+	var dropped *socket.Control // files that went with no data
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer func() {
+		q.mu.Unlock()
+		if dropped != nil {
+			dropped.Drop()
+		}
+	}()
 	if q.closed && !q.stream {
 		return 0, unix.ECONNREFUSED
 	}
@@ -162,16 +217,16 @@ func (q *queue) send(src *usermem.Seq, m mark, limit int) (int, error) {
 	}
 	want := int(src.Len())
 	if q.stream {
-		space := limit - q.bytes
+		space := limit - q.used()
 		if space <= 0 {
 			return 0, unix.EAGAIN
 		}
-		want = min(want, space)
+		want = min(want, max(space, streamChunk))
 	} else {
 		if want > limit-32 {
 			return 0, unix.EMSGSIZE
 		}
-		if used := q.used(); used > 0 && used+want > limit {
+		if q.used() >= limit || !mutual && len(q.marks)-q.first > maxQueued {
 			return 0, unix.EAGAIN
 		}
 	}
@@ -180,9 +235,15 @@ func (q *queue) send(src *usermem.Seq, m mark, limit int) (int, error) {
 		return 0, err
 	}
 	if q.stream && n == 0 {
+		if m.file != nil {
+			dropped = &m.file.control
+		}
 		return 0, nil
 	}
 	m.n = n
+	if !q.stream {
+		q.overhead += overhead(n)
+	}
 	if last := len(q.marks) - 1; q.stream && m.file == nil && last >= q.first && q.marks[last].cred == m.cred {
 		q.marks[last].n += n
 		return n, nil
@@ -220,21 +281,21 @@ func (q *queue) take(dst *usermem.Seq, off, n int) (int, error) {
 }
 
 // receive takes data off the queue and fills m; with peek it stays. full is the
-// length of a message whose end has not fit.
-func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n, full int, err error) {
+// length of a message whose end has not fit. took says that there was something.
+func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n, full int, took bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.marks) == q.first {
 		if q.sendShut || q.receiveShut {
-			return 0, 0, nil
+			return 0, 0, false, nil
 		}
-		return 0, 0, unix.EAGAIN
+		return 0, 0, false, unix.EAGAIN
 	}
 	first := &q.marks[q.first]
 	if !q.stream {
 		n, err = q.take(dst, 0, min(first.n, int(dst.Len())))
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, true, err
 		}
 		full = first.n
 		q.pass(first, m, peek, cred)
@@ -242,19 +303,19 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 			q.drop(first.n)
 			q.pop()
 		}
-		return n, full, nil
+		return n, full, true, nil
 	}
 	off, sender := 0, first.cred
 	for i := q.first; dst.Len() > 0 && i < len(q.marks); {
 		k := &q.marks[i]
-		if n > 0 && (k.file != nil || m.Control.Files != nil || cred && k.cred != sender) {
-			break
+		if n > 0 && (m.Control.Files != nil || cred && k.cred != sender) {
+			break // data after files is another read's
 		}
 		length := k.n
 		got, e := q.take(dst, off, min(length, int(dst.Len())))
 		if got == 0 && e != nil {
 			if n == 0 {
-				return 0, 0, e
+				return 0, 0, true, e
 			}
 			break
 		}
@@ -275,7 +336,7 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 			break
 		}
 	}
-	return n, n, nil
+	return n, n, true, nil
 }
 
 // pass gives the reader what goes with a mark's bytes. Files go once.
@@ -284,7 +345,7 @@ func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) {
 		m.Control.Cred = k.cred
 	}
 	if k.name != "" {
-		m.Addr = sockaddr(k.name)
+		m.Addr = appendSockaddr(m.Name[:0], k.name)
 	}
 	if k.file == nil {
 		return
@@ -302,6 +363,9 @@ func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) {
 
 // pop removes the first mark.
 func (q *queue) pop() {
+	if !q.stream {
+		q.overhead -= overhead(q.marks[q.first].n)
+	}
 	q.marks[q.first] = mark{}
 	q.first++
 	if q.first == len(q.marks) {
@@ -309,11 +373,11 @@ func (q *queue) pop() {
 	}
 }
 
-// size is what FIONREAD says: all bytes of a stream, or those of the next message.
-func (q *queue) size() int {
+// size is what FIONREAD says: all bytes, or for datagrams those of the next.
+func (q *queue) size(datagrams bool) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.stream {
+	if !datagrams {
 		return q.bytes
 	}
 	if len(q.marks) == q.first {

@@ -1,13 +1,14 @@
 // Package unixsocket is the AF_UNIX family, unix(7).
 //
-// Locks: a socket's mu guards its state; of two sockets, a client's before the
-// server's, which is only ever a listener. A queue's mu is taken last. Wait queues are
-// notified with none of them held. In-flight files of SCM_RIGHTS are released with
-// none held.
+// Locks: a socket's bindMu is held while it gets a name, and is taken first. Its mu
+// guards its state; those of two sockets are taken in the order of their numbers
+// (lockPair). A queue's mu and Names' mu are taken last. Wait queues are notified, and
+// in-flight files of SCM_RIGHTS released, with none of them held.
 package unixsocket
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,8 @@ type Socket struct {
 	queue  wait.Queue // who waits for the socket
 	in     queue      // what was sent to it
 
+	number   uint64 // for the order of locks
+	bindMu   sync.Mutex
 	mu       sync.Mutex
 	state    int
 	closed   bool
@@ -41,11 +44,25 @@ type Socket struct {
 	peerName string
 	peerCred *socket.Credentials
 	cred     *socket.Credentials // of who called listen or connect
+	sender   *socket.Credentials // of who has sent last
 	noWrite  bool                // shutdown(SHUT_WR)
 	backlog  int
 	pending  []*Socket  // connections to accept
 	room     wait.Queue // who waits to connect
 	sndbuf   int
+	rcvbuf   int
+}
+
+// numbers counts Socket.number up.
+var numbers atomic.Uint64
+
+// lockPair locks two different sockets.
+func lockPair(a, b *Socket) {
+	if a.number > b.number {
+		a, b = b, a
+	}
+	a.mu.Lock()
+	b.mu.Lock()
 }
 
 // defaultBuffer is net.core.wmem_default.
@@ -59,9 +76,12 @@ func New(names *Names, typ int) (*Socket, error) {
 	if typ != unix.SOCK_STREAM && typ != unix.SOCK_DGRAM && typ != unix.SOCK_SEQPACKET {
 		return nil, unix.ESOCKTNOSUPPORT
 	}
-	s := &Socket{names: names, sndbuf: defaultBuffer}
+	s := &Socket{names: names, sndbuf: defaultBuffer, rcvbuf: defaultBuffer, number: numbers.Add(1)}
 	s.common.Family, s.common.Type = unix.AF_UNIX, typ
 	s.in.init(typ == unix.SOCK_STREAM)
+	names.mu.Lock()
+	names.all[s] = struct{}{}
+	names.mu.Unlock()
 	return s, nil
 }
 
@@ -110,60 +130,117 @@ const somaxconn = 4096
 
 // Connect implements socket.Socket.
 func (s *Socket) Connect(ctx *vfs.Context, addr []byte) error {
-	if s.datagram() && family(addr) == unix.AF_UNSPEC {
-		s.setPeer(nil, "")
-		return nil
+	if s.datagram() {
+		return s.connectDatagram(ctx, addr)
 	}
-	to, name, err := s.names.find(ctx, addr, s.common.Type)
+	if len(addr) < 2 {
+		return unix.EINVAL
+	}
+	to, _, err := s.names.find(ctx, addr, s.common.Type)
 	if err != nil {
 		return err
 	}
-	if s.datagram() {
-		s.setPeer(to, name)
-		return nil
+	s.autobind(ctx)
+	if s == to {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state == listening {
+			return unix.EINVAL
+		}
+		return unix.ECONNREFUSED
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	cred := socket.CredentialsOf(ctx)
+	lockPair(s, to)
+	err = s.connect(to, cred)
+	s.mu.Unlock()
+	to.mu.Unlock()
+	if err == nil {
+		to.notify(wait.In | wait.RdNorm)
+		s.notify(wait.Out | wait.WrNorm)
+	}
+	return err
+}
+
+// connect makes the other end of a connection and puts it before the listener. Both
+// are locked.
+func (s *Socket) connect(to *Socket, cred *socket.Credentials) error {
+	if to.state != listening || to.closed || to.in.unwanted() {
+		return unix.ECONNREFUSED
+	}
 	switch s.state {
 	case connected:
 		return unix.EISCONN
 	case listening:
 		return unix.EINVAL
 	}
-	if s == to {
-		return unix.ECONNREFUSED
-	}
-	to.mu.Lock()
-	defer to.mu.Unlock()
-	if to.state != listening || to.closed || to.in.unwanted() {
-		return unix.ECONNREFUSED
-	}
 	if len(to.pending) > to.backlog {
 		return unix.EAGAIN
 	}
-	other, err := New(s.names, s.common.Type)
+	other, err := New(to.names, s.common.Type)
 	if err != nil {
 		return err
 	}
-	s.cred = socket.CredentialsOf(ctx)
-	s.peerCred, s.peerName = to.cred, to.name
-	other.cred, other.peerCred, other.peerName = to.cred, s.cred, s.name
+	s.cred, s.peerCred, s.peerName = cred, to.cred, to.name
+	other.cred, other.peerCred, other.peerName = to.cred, cred, s.name
 	other.name = to.name
+	other.sndbuf, other.rcvbuf = defaultBuffer, defaultBuffer
 	other.common.PassCred.Store(to.common.PassCred.Load())
 	s.state, other.state = connected, connected
 	s.peer, other.peer = other, s
 	to.pending = append(to.pending, other)
-	go to.notify(wait.In | wait.RdNorm) // the locks are held here
 	return nil
+}
+
+// connectDatagram sets where a datagram socket sends to, and from whom alone it
+// receives.
+func (s *Socket) connectDatagram(ctx *vfs.Context, addr []byte) error {
+	if len(addr) < 2 {
+		return unix.EINVAL
+	}
+	if family(addr) == unix.AF_UNSPEC {
+		s.setPeer(nil, "")
+		return nil
+	}
+	s.autobind(ctx)
+	to, name, err := s.names.find(ctx, addr, s.common.Type)
+	if err != nil {
+		return err
+	}
+	if !to.takesFrom(s) {
+		return unix.EPERM
+	}
+	s.setPeer(to, name)
+	return nil
+}
+
+// takesFrom reports whether s takes datagrams from a sender.
+func (s *Socket) takesFrom(sender *Socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer == nil || s.peer == sender
 }
 
 func (s *Socket) notify(e wait.Events) { s.queue.Notify(e) }
 
-// setPeer sets where a datagram socket sends to.
+// setPeer sets where a datagram socket sends to. A former peer that was connected to
+// it gets an error, and what came from it is thrown away.
 func (s *Socket) setPeer(to *Socket, name string) {
 	s.mu.Lock()
+	old := s.peer
 	s.peer, s.peerName = to, name
 	s.mu.Unlock()
+	if old == nil || old == to {
+		return
+	}
+	s.in.purge()
+	s.in.relieve()
+	old.mu.Lock()
+	mutual := old.peer == s
+	old.mu.Unlock()
+	if mutual {
+		old.common.Err.Store(int32(unix.ECONNRESET))
+		old.notify(wait.Err)
+	}
 }
 
 // Accept implements socket.Socket.
@@ -199,10 +276,6 @@ func (s *Socket) Shutdown(how int) error {
 	}
 	s.mu.Lock()
 	peer := s.peer
-	if s.state == unconnected && peer == nil {
-		s.mu.Unlock()
-		return unix.ENOTCONN
-	}
 	if how != unix.SHUT_RD {
 		s.noWrite = true
 	}
@@ -210,13 +283,20 @@ func (s *Socket) Shutdown(how int) error {
 	if how != unix.SHUT_WR {
 		s.in.shutReceive()
 	}
+	const all = wait.In | wait.RdNorm | wait.RdHup | wait.Out | wait.WrNorm | wait.WrBand | wait.Hup
 	if peer != nil && !s.datagram() {
 		if how != unix.SHUT_RD {
 			peer.in.shutSend()
 		}
-		peer.notify(wait.In | wait.RdNorm | wait.RdHup | wait.Out | wait.WrNorm | wait.Hup)
+		if how != unix.SHUT_WR {
+			peer.mu.Lock()
+			peer.noWrite = true
+			peer.mu.Unlock()
+		}
+		peer.notify(all)
 	}
-	s.notify(wait.In | wait.RdNorm | wait.RdHup | wait.Out | wait.WrNorm | wait.Hup)
+	s.notify(all)
+	s.in.relieve()
 	s.room.Notify(wait.Out)
 	return nil
 }
@@ -238,10 +318,20 @@ func (s *Socket) PeerAddr() ([]byte, error) {
 	return sockaddr(s.peerName), nil
 }
 
+// Timeouts implements vfs.Timeouter.
+func (s *Socket) Timeouts() (read, write int64) { return s.common.Timeouts() }
+
 // Read implements vfs.FileOps.
-func (s *Socket) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (s *Socket) Read(ctx *vfs.Context, f *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
+	if dst.Len() == 0 {
+		return 0, nil
+	}
+	flags := 0
+	if f.Nonblocking() {
+		flags = unix.MSG_DONTWAIT
+	}
 	var m socket.Message
-	n, err := s.Receive(ctx, dst, &m, 0)
+	n, err := s.Receive(ctx, dst, &m, flags)
 	m.Control.Drop()
 	return n, err
 }
@@ -254,40 +344,43 @@ func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64,
 
 // Readiness implements vfs.FileOps.
 func (s *Socket) Readiness(mask wait.Events) (e wait.Events) {
+	const out = wait.Out | wait.WrNorm | wait.WrBand
 	s.mu.Lock()
-	state, peer, noWrite, pending := s.state, s.peer, s.noWrite, len(s.pending)
-	sndbuf := s.sndbuf
+	state, peer, noWrite, pending, sndbuf := s.state, s.peer, s.noWrite, len(s.pending), s.sndbuf
 	s.mu.Unlock()
-	if state == listening {
-		if pending > 0 {
-			e |= wait.In | wait.RdNorm
-		}
-		return e & mask
-	}
-	readable, sendShut, receiveShut := s.in.status()
-	if readable || sendShut || receiveShut {
-		e |= wait.In | wait.RdNorm
-	}
-	if sendShut || receiveShut {
-		e |= wait.RdHup
-	}
-	if (sendShut || receiveShut) && noWrite {
-		e |= wait.Hup
-	}
-	switch {
-	case s.datagram():
-		if peer == nil || peer == s || peer.in.room(sndbuf) {
-			e |= wait.Out | wait.WrNorm | wait.WrBand
-		}
-	case state == unconnected:
-		e |= wait.Out | wait.WrNorm | wait.WrBand | wait.Hup
-	case peer == nil || noWrite || peer.in.room(sndbuf):
-		e |= wait.Out | wait.WrNorm | wait.WrBand
-	}
 	if s.common.Err.Load() != 0 {
 		e |= wait.Err
 	}
-	return e & (mask | wait.Err | wait.Hup)
+	readable, sendShut, receiveShut := s.in.status()
+	if sendShut || receiveShut {
+		e |= wait.RdHup | wait.In | wait.RdNorm
+		if noWrite {
+			e |= wait.Hup
+		}
+	}
+	if readable || state == listening && pending > 0 {
+		e |= wait.In | wait.RdNorm
+	}
+	mask |= wait.Err | wait.Hup
+	switch {
+	case s.datagram():
+		if mask&out == 0 || peer == nil || peer.in.takes(s, sndbuf, peer == s || peer.connectedTo(s)) {
+			e |= out
+		}
+	case state == listening:
+	case state == unconnected:
+		e |= out | wait.Hup
+	case peer == nil || noWrite || peer.in.room(sndbuf):
+		e |= out
+	}
+	return e & mask
+}
+
+// connectedTo reports whether a datagram socket is connected to other.
+func (s *Socket) connectedTo(other *Socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer == other
 }
 
 // Register implements vfs.FileOps.
@@ -307,35 +400,37 @@ func (s *Socket) ConnectQueue(ctx *vfs.Context, addr []byte) *wait.Queue {
 }
 
 // Release implements vfs.FileOps.
-func (s *Socket) Release(*vfs.File) { s.close() }
+func (s *Socket) Release(*vfs.File) { s.close(false) }
 
-func (s *Socket) close() {
+// Discard closes a socket that no file has been made for.
+func (s *Socket) Discard() { s.close(false) }
+
+// close closes the socket; refused says that it is a connection that nobody has
+// accepted.
+func (s *Socket) close(refused bool) {
 	s.mu.Lock()
 	s.closed = true
 	peer, pending, inode, name := s.peer, s.pending, s.inode, s.name
-	s.peer, s.pending, s.inode = nil, nil, nil
 	wasListening := s.state == listening
-	s.state = unconnected
+	s.peer, s.pending, s.inode, s.state = nil, nil, nil, unconnected
 	s.mu.Unlock()
 	s.names.forget(s, name, inode)
 	left := s.in.close()
 	for _, other := range pending {
-		other.close()
+		other.close(true)
 	}
 	if peer != nil && !s.datagram() {
-		peer.mu.Lock()
-		peer.noWrite = true
-		peer.peer = nil
-		peer.mu.Unlock()
 		peer.in.shutSend()
-		if left && peer.state == connected {
+		if left || refused {
 			peer.common.Err.Store(int32(unix.ECONNRESET))
 		}
-		peer.notify(wait.In | wait.RdNorm | wait.RdHup | wait.Out | wait.WrNorm | wait.Hup | wait.Err)
+		peer.mu.Lock()
+		peer.noWrite, peer.peer = true, nil
+		peer.mu.Unlock()
+		peer.notify(wait.In | wait.RdNorm | wait.RdHup | wait.Out | wait.WrNorm | wait.WrBand | wait.Hup | wait.Err)
 	}
 	if wasListening {
 		s.room.Notify(wait.Out)
 	}
-	// Datagram senders that wait for room learn that nobody is there.
-	s.in.senders.Notify(wait.Out | wait.WrNorm)
+	s.in.relieve() // senders learn that nobody is there
 }

@@ -14,68 +14,92 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 	if flags&unix.MSG_OOB != 0 {
 		return 0, unix.EOPNOTSUPP
 	}
-	if err := s.common.TakeError(); err != nil && !s.datagram() {
-		return 0, err
+	if s.datagram() {
+		return s.sendDatagram(ctx, src, m)
 	}
 	s.mu.Lock()
-	to, state, noWrite, sndbuf, name, cred := s.peer, s.state, s.noWrite, s.sndbuf, s.name, s.cred
-	s.mu.Unlock()
+	to, state, noWrite, sndbuf := s.peer, s.state, s.noWrite, s.sndbuf
 	k := mark{cred: m.Control.Cred}
+	if k.cred == nil {
+		k.cred = s.senderLocked(ctx)
+	}
+	s.mu.Unlock()
+	if m.Addr != nil && s.common.Type == unix.SOCK_STREAM {
+		if state == connected {
+			return 0, unix.EISCONN
+		}
+		return 0, unix.EOPNOTSUPP
+	}
+	if state != connected {
+		return 0, unix.ENOTCONN
+	}
+	if noWrite || to == nil {
+		return 0, unix.EPIPE
+	}
+	if err := s.common.TakeError(); err != nil {
+		return 0, err
+	}
+	k.attach(m)
+	n, err := to.in.send(src, k, sndbuf, true)
+	if err != nil {
+		return 0, err
+	}
+	to.notify(wait.In | wait.RdNorm)
+	return n, nil
+}
+
+// attach gives the mark the message's files.
+func (k *mark) attach(m *socket.Message) {
 	if len(m.Control.Files) > 0 {
 		k.file = &filesInFlight{socket.Control{Files: m.Control.Files}}
 	}
-	if s.datagram() {
-		if m.Addr != nil {
-			var err error
-			if to, _, err = s.names.find(ctx, m.Addr, s.common.Type); err != nil {
-				return 0, err
-			}
-			to.mu.Lock()
-			foreign := to.peer != nil && to.peer != s
-			to.mu.Unlock()
-			if foreign {
-				return 0, unix.EPERM
-			}
-		}
-		if to == nil {
-			return 0, unix.ENOTCONN
-		}
-		if name == "" && s.common.PassCred.Load() {
-			s.Bind(ctx, sockaddr(""))
-			s.mu.Lock()
-			name = s.name
-			s.mu.Unlock()
-		}
-		k.name = name
-	} else {
-		if m.Addr != nil && s.common.Type == unix.SOCK_STREAM {
-			if state == connected {
-				return 0, unix.EISCONN
-			}
-			return 0, unix.EOPNOTSUPP
-		}
-		if state != connected {
-			return 0, unix.ENOTCONN
-		}
-		if noWrite || to == nil {
-			return 0, unix.EPIPE
+}
+
+// senderLocked is who sends. The one that has sent last is mostly the one that sends:
+// no allocation then. s.mu is held.
+func (s *Socket) senderLocked(ctx *vfs.Context) *socket.Credentials {
+	if s.sender == nil || !s.sender.Sent(ctx) {
+		s.sender = socket.SenderOf(ctx)
+	}
+	return s.sender
+}
+
+// sendDatagram is Send of a datagram.
+func (s *Socket) sendDatagram(ctx *vfs.Context, src *usermem.Seq, m *socket.Message) (int, error) {
+	s.autobind(ctx)
+	s.mu.Lock()
+	to, noWrite, sndbuf := s.peer, s.noWrite, s.sndbuf
+	k := mark{cred: m.Control.Cred, name: s.name}
+	if k.cred == nil {
+		k.cred = s.senderLocked(ctx)
+	}
+	s.mu.Unlock()
+	if m.Addr != nil {
+		var err error
+		if to, _, err = s.names.find(ctx, m.Addr, s.common.Type); err != nil {
+			return 0, err
 		}
 	}
-	if k.cred == nil {
-		// The one that connected is mostly the one that sends: no allocation then.
-		if k.cred = cred; cred == nil || !cred.Is(ctx) {
-			k.cred = socket.CredentialsOf(ctx)
-			if !s.datagram() {
-				s.mu.Lock()
-				s.cred = k.cred
-				s.mu.Unlock()
-			}
-		}
+	if to == nil {
+		return 0, unix.ENOTCONN
+	}
+	if src.Len() > uint64(sndbuf-32) {
+		return 0, unix.EMSGSIZE
+	}
+	if err := s.common.TakeError(); err != nil {
+		return 0, err
 	}
 	if noWrite {
 		return 0, unix.EPIPE
 	}
-	n, err := to.in.send(src, k, sndbuf)
+	to.mu.Lock()
+	foreign, mutual := to.peer != nil && to.peer != s, to.peer == s
+	to.mu.Unlock()
+	if foreign {
+		return 0, unix.EPERM
+	}
+	k.attach(m)
+	n, err := to.in.send(src, k, sndbuf, mutual || to == s)
 	if err != nil {
 		if err == unix.ECONNREFUSED && m.Addr == nil {
 			s.setPeer(nil, "")
@@ -88,7 +112,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 
 // Receive implements socket.Socket.
 func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
-	if flags&unix.MSG_OOB != 0 {
+	if flags&(unix.MSG_OOB|unix.MSG_ERRQUEUE) != 0 {
 		return 0, unix.EOPNOTSUPP
 	}
 	s.mu.Lock()
@@ -100,10 +124,17 @@ func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, fl
 		}
 		return 0, unix.ENOTCONN
 	}
-	n, full, err := s.in.receive(dst, m, flags&unix.MSG_PEEK != 0, s.common.PassCred.Load())
-	if err == unix.EAGAIN {
+	cred := s.common.PassCred.Load()
+	n, full, took, err := s.in.receive(dst, m, flags&unix.MSG_PEEK != 0, cred)
+	if !took {
 		if e := s.common.TakeError(); e != nil {
 			return 0, e
+		}
+		if s.datagram() && flags&unix.MSG_DONTWAIT != 0 {
+			return 0, unix.EAGAIN // even after shutdown(2)
+		}
+		if err == nil && cred && s.common.Type == unix.SOCK_STREAM {
+			m.Control.Cred = &socket.Credentials{UID: ^uint32(0), GID: ^uint32(0)}
 		}
 	}
 	if err != nil {
@@ -115,15 +146,12 @@ func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, fl
 			n = full
 		}
 	}
-	if s.common.Type == unix.SOCK_SEQPACKET && full > 0 {
-		m.Flags |= unix.MSG_EOR
-	}
-	if flags&unix.MSG_PEEK == 0 {
+	if took && flags&unix.MSG_PEEK == 0 {
 		if s.datagram() {
-			s.in.senders.Notify(wait.Out | wait.WrNorm)
+			s.in.relieve()
 		}
 		if peer != nil {
-			peer.notify(wait.Out | wait.WrNorm)
+			peer.notify(wait.Out | wait.WrNorm | wait.WrBand)
 		}
 	}
 	return n, nil
@@ -163,13 +191,13 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		if state == listening {
 			return 0, unix.EINVAL
 		}
-		n = s.in.size()
+		n = s.in.size(s.datagram())
 	case unix.SIOCOUTQ:
 		s.mu.Lock()
 		peer := s.peer
 		s.mu.Unlock()
 		if peer != nil && !s.datagram() {
-			n = peer.in.size()
+			n = peer.in.size(false)
 		}
 	default:
 		return 0, unix.ENOTTY

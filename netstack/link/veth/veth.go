@@ -1,0 +1,63 @@
+// Package veth is a pair of Ethernet links inside the process (veth(4)): what
+// one sends the other receives. The two may belong to different stacks, which
+// then share a backlog.
+package veth
+
+import (
+	"sync/atomic"
+
+	"casemate/netstack/backlog"
+	"casemate/netstack/link"
+	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Link is one end of a pair.
+type Link struct {
+	mac  wire.MAC
+	mtu  int
+	peer *Link
+	on   atomic.Pointer[receiver]
+}
+
+type receiver struct {
+	rx pkt.Receiver
+	b  *backlog.Set
+}
+
+// New returns the two ends of a pair with the MTU in bytes.
+func New(a, b wire.MAC, mtu int) (*Link, *Link) {
+	x, y := &Link{mac: a, mtu: mtu}, &Link{mac: b, mtu: mtu}
+	x.peer, y.peer = y, x
+	return x, y
+}
+
+// Info implements link.Link. Packets up to 64 KiB that are to be segmented cross
+// as they are, with their checksum not computed.
+func (l *Link) Info() link.Info {
+	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: l.mtu, HWAddr: l.mac, GSOMax: 65535, Csum: true, Queues: 1}
+}
+
+// Attach implements link.Link.
+func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
+	l.on.Store(&receiver{rx, b})
+	return nil
+}
+
+// Send implements link.Link.
+func (l *Link) Send(p *pkt.Packet) {
+	r := l.peer.on.Load()
+	if r == nil {
+		p.Free()
+		return
+	}
+	p.Rx, p.Mark, p.Type = r.rx, 0, pkt.ToHost
+	if p.Hash == 0 {
+		p.Hash = wire.PacketHash(p.Header()[wire.EthernetLen:])
+	}
+	r.b.Put(p)
+}
+
+// Close implements link.Link.
+func (l *Link) Close() { l.on.Store(nil) }

@@ -1,0 +1,201 @@
+package virtio
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"casemate/netstack/backlog"
+	"casemate/netstack/link"
+	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many packets are received before they are processed.
+const batch = 32
+
+// sendWait is how long, in ms, the processing of a queue waits for room in a
+// device before it drops a packet.
+const sendWait = 20
+
+// Link is a link over a descriptor.
+type Link struct {
+	fd   int
+	stop int // eventfd
+	info link.Info
+	eth  int // length of the link header
+	b    *backlog.Set
+	wg   sync.WaitGroup
+	once sync.Once
+
+	dropped atomic.Uint64
+}
+
+// New makes a link of fd, which it owns from now on, even if it fails. fd is put
+// into non-blocking mode; it has been set up to carry virtio-net headers and its
+// other side to take what info says.
+func New(fd int, info link.Info) (*Link, error) {
+	err := unix.SetNonblock(fd, true)
+	var stop int
+	if err == nil {
+		stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	l := &Link{fd: fd, stop: stop, info: info}
+	if info.Type == unix.ARPHRD_ETHER {
+		l.eth = wire.EthernetLen
+	}
+	return l, nil
+}
+
+// Info implements link.Link.
+func (l *Link) Info() link.Info { return l.info }
+
+// Dropped counts packets for which the device had no room.
+func (l *Link) Dropped() uint64 { return l.dropped.Load() }
+
+// Attach implements link.Link. A goroutine receives until Close.
+func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
+	l.b = b
+	l.wg.Add(1)
+	go l.receive(rx)
+	return nil
+}
+
+// Send implements link.Link: the packet goes when the backlog is run.
+func (l *Link) Send(p *pkt.Packet) {
+	p.Rx = (*sender)(l)
+	l.b.Put(p)
+}
+
+// sender is the link as the receiver of packets to be sent.
+type sender Link
+
+// Receive implements pkt.Receiver: it writes p to the device.
+func (s *sender) Receive(p *pkt.Packet) {
+	l := (*Link)(s)
+	var hdr [HeaderLen]byte
+	var iov [pkt.MaxFrags + 2][]byte
+	put(hdr[:], p, l.eth)
+	iov[0], iov[1] = hdr[:], p.Header()
+	n := 2
+	for _, f := range p.Frags() {
+		iov[n] = f.Bytes()
+		n++
+	}
+	for try := 0; ; try++ {
+		_, err := unix.Writev(l.fd, iov[:n])
+		if err == unix.EINTR {
+			continue
+		}
+		if (err == unix.EAGAIN || err == unix.ENOBUFS) && try < 2 {
+			fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLOUT}}
+			unix.Poll(fds, sendWait)
+			continue
+		}
+		if err != nil {
+			l.dropped.Add(1)
+		}
+		break
+	}
+	p.Free()
+}
+
+// receive reads packets until Close. A packet is read into a small Buf and, if
+// it does not fit, a large one that is otherwise kept for the next packet.
+func (l *Link) receive(rx pkt.Receiver) {
+	defer l.wg.Done()
+	var hdr [HeaderLen]byte
+	small, large := pkt.Alloc(pkt.SmallSize), pkt.Alloc(pkt.LargeSize)
+	defer func() {
+		small.Unref()
+		large.Unref()
+	}()
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
+	iov := make([][]byte, 3)
+	got := 0
+	for {
+		iov[0], iov[1], iov[2] = hdr[:], small.Bytes(), large.Bytes()
+		n, err := unix.Readv(l.fd, iov)
+		if err != nil || n < HeaderLen {
+			if got > 0 {
+				got = 0
+				l.b.Run()
+			}
+			switch err {
+			case unix.EINTR, nil, unix.EIO, unix.ENETDOWN, unix.EINVAL:
+				// The device is down, or gave something odd: poll tells when it goes on.
+			case unix.EAGAIN:
+			default:
+				return
+			}
+			fds[0].Revents, fds[1].Revents = 0, 0
+			wait := -1
+			if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+				wait = 100
+				fds[0].Events = 0
+			} else {
+				fds[0].Events = unix.POLLIN
+			}
+			if _, err := unix.Poll(fds, wait); err != nil && err != unix.EINTR || fds[1].Revents != 0 {
+				return
+			}
+			continue
+		}
+		n -= HeaderLen
+		p := pkt.New()
+		k := min(n, small.Cap())
+		p.AddFrag(pkt.Frag{Buf: small, Len: uint32(k)})
+		small = pkt.Alloc(pkt.SmallSize)
+		if n > k {
+			p.AddFrag(pkt.Frag{Buf: large, Len: uint32(min(n-k, large.Cap()))})
+			large = pkt.Alloc(pkt.LargeSize)
+		}
+		if !get(hdr[:], p, l.eth) || !l.classify(p) {
+			p.Free()
+			continue
+		}
+		p.Rx = rx
+		l.b.Put(p)
+		if got++; got >= batch {
+			got = 0
+			l.b.Run()
+		}
+	}
+}
+
+// classify finds the flow that a packet belongs to and, on links without a link
+// header, its protocol. It reports false if it is too short.
+func (l *Link) classify(p *pkt.Packet) bool {
+	var start [wire.EthernetLen + wire.IPv4MaxLen + 8]byte
+	b := start[:p.CopyOut(0, start[:])]
+	if len(b) <= l.eth {
+		return false
+	}
+	b = b[l.eth:]
+	p.Hash = wire.PacketHash(b)
+	if l.eth == 0 {
+		switch b[0] >> 4 {
+		case 4:
+			p.EtherType = unix.ETH_P_IP
+		case 6:
+			p.EtherType = unix.ETH_P_IPV6
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Close implements link.Link.
+func (l *Link) Close() {
+	l.once.Do(func() {
+		unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		l.wg.Wait()
+		unix.Close(l.fd)
+		unix.Close(l.stop)
+	})
+}

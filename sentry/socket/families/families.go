@@ -1,0 +1,98 @@
+// Package families knows all families of sockets, and what a network namespace has of
+// each.
+//
+// Register must have been called for a kernel before its first process runs.
+package families
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/sentry/kernel"
+	"casemate/sentry/socket"
+	"casemate/sentry/socket/unixsocket"
+	"casemate/vfs"
+)
+
+// A Network is what a network namespace has. It is what NetNamespace.Stack holds.
+type Network struct {
+	// FS is sockfs, the same for all namespaces.
+	FS *socket.FS
+	// Unix are the abstract names of AF_UNIX.
+	Unix *unixsocket.Names
+}
+
+// Register prepares k for sockets: it makes sockfs and the network of k's root
+// namespace.
+func Register(k *kernel.Kernel) {
+	k.RootNamespaces().Net.Stack.Store(newNetwork(socket.NewFS(k.VFS())))
+}
+
+func newNetwork(fs *socket.FS) *Network {
+	return &Network{FS: fs, Unix: unixsocket.NewNames()}
+}
+
+// Of returns the network of ns, which it makes if ns is new.
+func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
+	if n, ok := ns.Stack.Load().(*Network); ok {
+		return n
+	}
+	n := newNetwork(k.RootNamespaces().Net.Stack.Load().(*Network).FS)
+	if !ns.Stack.CompareAndSwap(nil, n) {
+		n = ns.Stack.Load().(*Network)
+	}
+	return n
+}
+
+func network(t *kernel.Task) *Network { return Of(t.Kernel(), t.Namespaces().Net) }
+
+// maxFamily is AF_MAX, maxType SOCK_MAX.
+const (
+	maxFamily = 46
+	maxType   = 11
+)
+
+// New makes a socket as socket(2) does; typ is without flags. EAFNOSUPPORT, EINVAL,
+// ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM.
+func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
+	if family < 0 || family >= maxFamily {
+		return nil, unix.EAFNOSUPPORT
+	}
+	if typ < 0 || typ >= maxType {
+		return nil, unix.EINVAL
+	}
+	n := network(t)
+	switch family {
+	case unix.AF_UNIX:
+		if protocol != 0 && protocol != unix.AF_UNIX {
+			return nil, unix.EPROTONOSUPPORT
+		}
+		s, err := unixsocket.New(n.Unix, typ)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return nil, unix.EAFNOSUPPORT
+}
+
+// Pair makes two connected sockets as socketpair(2) does: also EOPNOTSUPP.
+func Pair(t *kernel.Task, family, typ, protocol int) (a, b socket.Socket, err error) {
+	s, err := New(t, family, typ, protocol)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Release(nil)
+	if family != unix.AF_UNIX {
+		return nil, nil, unix.EOPNOTSUPP
+	}
+	x, y, err := unixsocket.Pair(t.FSContext(), network(t).Unix, typ)
+	if err != nil {
+		return nil, nil, err
+	}
+	return x, y, nil
+}
+
+// NewFile makes the file of a socket. flags are of O_NONBLOCK.
+func NewFile(t *kernel.Task, s socket.Socket, flags uint32) *vfs.File {
+	return network(t).FS.NewFile(t.FSContext(), s, flags)
+}

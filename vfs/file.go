@@ -139,8 +139,49 @@ type File struct {
 	cred  *cred.Credentials
 	owner atomic.Pointer[Owner]
 
+	releaseMu sync.Mutex
+	releasers []Releaser // guarded by releaseMu
+
 	posMu sync.Mutex
 	pos   int64
+}
+
+// A Releaser is told when a File that it watches is released (epoll(7)).
+type Releaser interface {
+	// FileReleased is called once, before FileOps.Release, without a lock held.
+	FileReleased(f *File)
+}
+
+// AddReleaser has r told of f's release. The caller has a reference.
+func (f *File) AddReleaser(r Releaser) {
+	f.releaseMu.Lock()
+	f.releasers = append(f.releasers, r)
+	f.releaseMu.Unlock()
+}
+
+// RemoveReleaser undoes AddReleaser, as far as f is not being released.
+func (f *File) RemoveReleaser(r Releaser) {
+	f.releaseMu.Lock()
+	defer f.releaseMu.Unlock()
+	for i := range f.releasers {
+		if f.releasers[i] == r {
+			last := len(f.releasers) - 1
+			f.releasers[i] = f.releasers[last]
+			f.releasers[last] = nil
+			f.releasers = f.releasers[:last]
+			return
+		}
+	}
+}
+
+func (f *File) tellReleasers() {
+	f.releaseMu.Lock()
+	list := f.releasers
+	f.releasers = nil
+	f.releaseMu.Unlock()
+	for _, r := range list {
+		r.FileReleased(f)
+	}
 }
 
 // An Owner is who gets SIGIO for a File (fcntl(2), F_SETOWN_EX).
@@ -206,6 +247,7 @@ func (f *File) DecRef() {
 }
 
 func (f *File) release() {
+	f.tellReleasers()
 	if f.mode&modePath == 0 {
 		if f.inode.locked() {
 			f.inode.releaseLocks(f, f)

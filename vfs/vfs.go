@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"casemate/vfs/cred"
+
+	"golang.org/x/sys/unix"
 )
 
 // A VFS is all there is of file systems in one sandbox: the mount table, device
@@ -34,6 +36,8 @@ type VFS struct {
 
 	// openFIFO is the pipe package's.
 	openFIFO func(ctx *Context, f *File) (FileOps, error)
+	// newShared is a tmpfs'.
+	newShared func(ctx *Context, name string, size int64) (*File, error)
 }
 
 // New returns a VFS without mounts. Now is the host's clock until it is set.
@@ -45,6 +49,20 @@ func New(ns *cred.UserNamespace) *VFS {
 
 // SetFIFO says who opens FIFOs; without it they give ENXIO.
 func (v *VFS) SetFIFO(open func(ctx *Context, f *File) (FileOps, error)) { v.openFIFO = open }
+
+// SetShared says who makes files in memory without a name, for NewShared.
+func (v *VFS) SetShared(create func(ctx *Context, name string, size int64) (*File, error)) {
+	v.newShared = create
+}
+
+// NewShared returns a new sparse file in memory, of size bytes, that no name leads
+// to: shared memory between processes. ENODEV if there is nobody to make it.
+func (v *VFS) NewShared(ctx *Context, name string, size int64) (*File, error) {
+	if v.newShared == nil {
+		return nil, unix.ENODEV
+	}
+	return v.newShared(ctx, name, size)
+}
 
 // idSet gives out the lowest free positive number.
 type idSet struct{ used []uint64 }

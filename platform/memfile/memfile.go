@@ -89,9 +89,9 @@ const (
 	// recycleMax is the largest number of pages that are kept with their data
 	// for the next allocation instead of being given back to the host: to clear
 	// them is cheaper than a hole and a new page.
-	recycleMax = 4
-	// recycleKeep is how many pieces of each size are kept.
-	recycleKeep = 128
+	recycleMax = 16
+	// recycleKeep is how many pages of each size of piece are kept.
+	recycleKeep = 64
 	// recentKeep is how many holes of each size class are remembered.
 	recentKeep = 256
 )
@@ -158,9 +158,24 @@ func (f *File) Bytes(off, length uint64) []byte {
 func (f *File) Allocate(length uint64) (Range, error) {
 	r, dirty, err := f.allocate(length)
 	if dirty {
-		clear(f.Bytes(r.Start, r.Len()))
+		f.clear(r)
 	}
 	return r, err
+}
+
+// clear clears a recycled range: what the host has memory for of a long one, as it
+// may be little.
+func (f *File) clear(r Range) {
+	var vec [recycleMax]byte
+	if r.Len() <= 4*arch.PageSize || f.Incore(r, vec[:]) != nil {
+		clear(f.Bytes(r.Start, r.Len()))
+		return
+	}
+	for i := range r.Len() / arch.PageSize {
+		if vec[i]&1 != 0 {
+			clear(f.Bytes(r.Start+i*arch.PageSize, arch.PageSize))
+		}
+	}
 }
 
 // AllocateDirty is Allocate for a caller that writes every byte of the range
@@ -319,16 +334,16 @@ func (f *File) DecRef(r Range) {
 	holes := dead[:0]
 	for _, d := range dead {
 		pages := d.Len() / arch.PageSize
-		if pages > recycleMax {
+		if pages > recycleMax || d.Len() >= smallAlign && d.Start%smallAlign != 0 {
 			holes = append(holes, d)
 			continue
 		}
 		s := &f.mu.recycled[pages-1]
-		if len(*s) == recycleKeep {
-			for _, start := range (*s)[:recycleKeep/2] {
+		if keep := int(recycleKeep / pages); len(*s) == keep {
+			for _, start := range (*s)[:keep/2] {
 				holes = append(holes, Range{start, start + pages*arch.PageSize})
 			}
-			*s = slices.Delete(*s, 0, recycleKeep/2)
+			*s = slices.Delete(*s, 0, keep/2)
 		}
 		*s = append(*s, d.Start)
 	}

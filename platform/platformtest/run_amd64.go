@@ -35,7 +35,6 @@ func Run(t *testing.T, open Open) {
 		{"HostileRegisters", testHostileRegisters},
 		{"ApplyOwn", testApplyOwn},
 		{"ApplyForeign", testApplyForeign},
-		{"ApplyErrors", testApplyErrors},
 		{"PrivateMapping", testPrivateMapping},
 		{"UserRange", testUserRange},
 		{"Fork", testFork},

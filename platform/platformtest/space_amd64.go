@@ -99,16 +99,6 @@ func testApplyForeign(s *sentry) {
 	}
 }
 
-func testApplyErrors(s *sentry) {
-	sp := s.newSpace(nil)
-	m := s.mapping(freeAddr, 0, rw)
-	m.FD = 1 << 20
-	if err := sp.Apply(nil, []platform.Op{m}); err == nil {
-		s.Error("a descriptor that does not exist can be mapped")
-	}
-	sp.Release()
-}
-
 // testPrivateMapping maps a descriptor that is open for reading only.
 func testPrivateMapping(s *sentry) {
 	var p code

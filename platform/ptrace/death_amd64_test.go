@@ -176,6 +176,20 @@ func TestKilledInUpcall(t *testing.T) {
 	v.release()
 }
 
+func TestApplyFails(t *testing.T) {
+	p := open(t)
+	defer p.Close()
+	as, err := p.NewAddressSpace(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer as.Release()
+	op := platform.Op{Kind: platform.Map, Addr: textAddr, Length: arch.PageSize, Prot: unix.PROT_READ, FD: 1 << 20}
+	if err := as.Apply(nil, []platform.Op{op}); err != unix.EBADF {
+		t.Errorf("mapping a descriptor that does not exist: %v", err)
+	}
+}
+
 // TestForeignSignals sends signals from outside; none reaches the application.
 func TestForeignSignals(t *testing.T) {
 	p := open(t)

@@ -17,7 +17,6 @@ const (
 	busAdrErr  = 2
 	sysSeccomp = 1
 	siKernel   = 0x80
-	trapTrace  = 2
 )
 
 // Processor exceptions (Intel SDM volume 3, 6.15) and bits of the page fault

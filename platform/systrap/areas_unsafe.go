@@ -149,6 +149,13 @@ func (a area) putCalls(calls []call) {
 	}
 }
 
+// wipe clears what the stub and the kernel have left in the area.
+func (a area) wipe() {
+	const frames = 0x2000 // at the end, where signal frames begin
+	clear(a.mem[:stackStart])
+	clear(a.mem[areaSize-frames:])
+}
+
 // result returns what the stub has written as the result of a call. It is only
 // to be believed before there is an application.
 func (a area) result(i int) uint64 { return *a.word(areaCalls + i*callSize + 56) }

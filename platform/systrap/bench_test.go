@@ -3,6 +3,8 @@
 package systrap
 
 import (
+"fmt"
+"time"
 	"testing"
 
 	"casemate/platform"
@@ -68,11 +70,15 @@ func BenchmarkFault(b *testing.B) {
 	text.load(ax, bx, 0).raw(0x48, 0x81, 0xc3).imm32(0x10000).jmp(loop)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
+	n := 0
 	tk.fault = func(tk *task, f platform.Fault) platform.Disposition {
-		if tk.faults = tk.faults[:0]; int(f.Addr-0x10000000)/0x10000 > b.N%20000 {
+		tk.faults = tk.faults[:0]
+		if f.Addr > 0x400000000 {
 			tk.State().Regs.Rbx = 0x10000000
+			f.Addr = 0x10000000
+			g.as.Apply(tk.Context, []platform.Op{{Kind: platform.Unmap, Addr: f.Addr, Length: 0x400000000}})
 		}
-		if b.N--; b.N < 0 {
+		if n++; n > b.N {
 			close(tk.ended)
 			return platform.Exit
 		}
@@ -83,26 +89,109 @@ func BenchmarkFault(b *testing.B) {
 	tk.start(g.as).wait()
 }
 
-// An address space, a context that makes one call in it, and their end.
+// fork, exit and wait: an address space, a context that makes one call in it, and
+// their end.
 func BenchmarkFork(b *testing.B) {
 	p := open(b)
-	g := newGuest(b, p, new(code).exit(ax))
-	for b.Loop() {
-		as, err := g.as.Fork(nil, nil)
-		if err != nil {
-			b.Fatal(err)
+	text := new(code).mov(ax, unix.SYS_FORK).syscall().raw(0x48, 0x85, 0xc0).jne(0) // test rax
+	text.exit(ax)
+	g := newGuest(b, p, text)
+	tk := g.newTask()
+	done := make(chan struct{})
+	n := 0
+	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+		if n++; n > b.N {
+			close(tk.ended)
+			return platform.Exit
 		}
-		g.newTask().start(as).wait()
-		as.Release()
+		t0 := time.Now()
+		as, err := g.as.Fork(tk.Context, nil)
+		if err != nil {
+			b.Error(err)
+			return platform.Exit
+		}
+		t1 := time.Now()
+		child := g.newTask()
+		child.State().Regs = tk.State().Regs
+		child.State().SetReturn(0)
+		var t2, t3, t4, t5 time.Time
+		child.onExit = func() {
+			t3 = time.Now()
+			as.Release()
+			t4 = time.Now()
+			done <- struct{}{}
+		}
+		child.start(as)
+		t2 = time.Now()
+		tk.Blocking()
+		<-done
+		t5 = time.Now()
+		if n%1000 == 0 {
+			fmt.Println(t1.Sub(t0), t2.Sub(t1), t3.Sub(t2), t4.Sub(t3), t5.Sub(t4))
+		}
+		tk.State().SetReturn(1)
+		return platform.Resume
 	}
+	b.ResetTimer()
+	tk.start(g.as).wait()
 }
 
-// A context that makes one call, on a thread that others have used.
+// clone and exit: a context that makes one call, on a thread that others have
+// used.
 func BenchmarkThread(b *testing.B) {
 	p := open(b)
-	g := newGuest(b, p, new(code).exit(ax))
-	g.newTask().start(g.as).wait()
-	for b.Loop() {
-		g.newTask().start(g.as).wait()
+	text := new(code).mov(ax, unix.SYS_CLONE).syscall().raw(0x48, 0x85, 0xc0).jne(0) // test rax
+	text.exit(ax)
+	g := newGuest(b, p, text)
+	tk := g.newTask()
+	done := make(chan struct{})
+	n := 0
+	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+		if n++; n > b.N {
+			close(tk.ended)
+			return platform.Exit
+		}
+		child := g.newTask()
+		child.State().Regs = tk.State().Regs
+		child.State().SetReturn(0)
+		child.onExit = func() { done <- struct{}{} }
+		child.start(g.as)
+		tk.Blocking()
+		<-done
+		tk.State().SetReturn(1)
+		return platform.Resume
 	}
+	b.ResetTimer()
+	tk.start(g.as).wait()
+}
+
+// execve: a new address space and the end of the old one.
+func BenchmarkExec(b *testing.B) {
+	p := open(b)
+	text := new(code).mov(ax, unix.SYS_EXECVE).syscall()
+	g := newGuest(b, p, text)
+	tk := g.newTask()
+	n := 0
+	as := g.as
+	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+		if n++; n > b.N {
+			close(tk.ended)
+			return platform.Exit
+		}
+		next, err := p.NewAddressSpace(nil)
+		if err != nil {
+			b.Error(err)
+			return platform.Exit
+		}
+		g.apply(next, nil)
+		tk.SetAddressSpace(next)
+		if as != g.as {
+			as.Release()
+		}
+		as = next
+		tk.State().SetIP(textAddr)
+		return platform.Resume
+	}
+	b.ResetTimer()
+	tk.start(g.as).wait()
 }

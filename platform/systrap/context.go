@@ -299,4 +299,5 @@ func (c *context) exit() {
 	t.mu.Unlock()
 	c.space.left(c)
 	c.space.park(t)
+	c.space.recycle()
 }

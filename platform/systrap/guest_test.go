@@ -202,6 +202,8 @@ type task struct {
 	fault     func(tk *task, f platform.Fault) platform.Disposition
 	interrupt func(tk *task) platform.Disposition
 
+	onExit func() // in exit's upcall
+
 	code    uint64 // of exit
 	faults  []platform.Fault
 	ints    atomic.Int32
@@ -251,6 +253,9 @@ func (tk *task) HandleSyscall(c platform.Context) platform.Disposition {
 	nr, args := c.State().Syscall()
 	if nr == unix.SYS_EXIT {
 		tk.code = args[0]
+		if tk.onExit != nil {
+			tk.onExit()
+		}
 		close(tk.ended)
 		return platform.Exit
 	}

@@ -32,6 +32,7 @@ type Platform struct {
 	role    atomic.Pointer[role]
 	waiters atomic.Int32 // goroutines that wait for stubs
 
+	spares  spares
 	spinner spinner
 	full    [fullNumbers]bool // the numbers in FullStateSyscalls
 
@@ -94,10 +95,11 @@ func (p *Platform) dismiss() {
 // Close implements platform.Platform.
 func (p *Platform) Close() error {
 	if p.zygote != nil {
+		p.spares.close()
 		p.closing.Store(true)
 		p.dismiss()
-		p.zygote.proc.kill()
 	}
+	reaper.killAll(p)
 	p.procs.Wait()
 	if p.listener >= 0 {
 		unix.Close(p.listener)

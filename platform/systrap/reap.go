@@ -40,6 +40,17 @@ func (r *reaping) add(proc *process) {
 	}
 }
 
+// killAll kills the processes of p.
+func (r *reaping) killAll(p *Platform) {
+	r.Lock()
+	defer r.Unlock()
+	for _, proc := range r.procs {
+		if proc.p == p {
+			proc.kill()
+		}
+	}
+}
+
 func (r *reaping) loop() {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WCLONE, nil)

@@ -26,17 +26,9 @@ type space struct {
 	parked  []*thread // threads without a context
 	pending []call    // to be made before anything of the application runs
 	rider   *thread   // the last thread that has resumed with pending calls
-}
-
-// NewAddressSpace implements platform.Platform.
-func (p *Platform) NewAddressSpace(text platform.Text) (platform.AddressSpace, error) {
-	p.zygote.mu.Lock()
-	t, e := p.fork(p.zygote)
-	p.zygote.mu.Unlock()
-	if e != 0 {
-		return nil, e
-	}
-	return &space{p: p, proc: t.proc, patcher: newPatcher(text), parked: []*thread{t}}, nil
+	// emptied says that the process was emptied for another address space, and
+	// waits for its only context to end.
+	emptied bool
 }
 
 // toCall returns the system call that op stands for.
@@ -256,12 +248,6 @@ func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSp
 	return &space{p: s.p, proc: child.proc, patcher: s.patcher.fork(text), parked: []*thread{child}}, nil
 }
 
-// Release implements platform.AddressSpace.
-func (s *space) Release() {
-	s.proc.kill()
-	<-s.proc.gone
-}
-
 // Start implements platform.Context.
 func (c *context) Start(as platform.AddressSpace) error {
 	s := as.(*space)
@@ -364,6 +350,7 @@ func (c *context) move() *thread {
 	old.mu.Unlock()
 	from.left(c)
 	from.park(old)
+	from.recycle()
 	c.space = to
 	c.lock(t)
 	e = t.ready()

@@ -68,6 +68,7 @@ TEXT ·stub(SB), NOSPLIT|NOFRAME, $0-0
 handoff:
 	SYSCALL
 	MOVQ R10, BX
+	MOVQ BX, SP // off the alternate stack, so that that can be changed
 	MOVQ AX, R13
 	TESTQ AX, AX
 	JLT die

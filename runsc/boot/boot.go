@@ -22,6 +22,7 @@ import (
 	"casemate/sentry/kernel"
 	"casemate/sentry/syscalls"
 	"casemate/sentry/tty"
+	"casemate/sentry/vdso"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 )
@@ -34,6 +35,7 @@ type sandbox struct {
 	host     hostInfo
 	platform platform.Platform
 	memory   *memfile.File
+	vdso     *vdso.Object
 	gofer    *gofer.Client
 	hostFDs  *hostfd.FS
 	userNS   *cred.UserNamespace
@@ -74,17 +76,21 @@ func (s *sandbox) run() error {
 	if err := s.host.read(); err != nil {
 		return err
 	}
-	// The platform looks at /proc while it starts; its stubs move with the root.
+	// The platform and the vDSO look at /proc and /sys while they start; the stubs move
+	// with the root.
 	var err error
 	options := platform.Options{FullStateSyscalls: syscalls.Table().FullState(), Log: s.logf}
 	if s.platform, err = openPlatform(s.Config.Platform, options, s.log); err != nil {
 		return err
 	}
-	if err := enterEmptyRoot(); err != nil {
-		return err
-	}
 	if s.memory, err = memfile.New(); err != nil {
 		return fmt.Errorf("creating the memory file: %w", err)
+	}
+	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
+		return fmt.Errorf("making the vDSO: %w", err)
+	}
+	if err := enterEmptyRoot(); err != nil {
+		return err
 	}
 	if s.gofer, err = gofer.Dial(control.FDGofer); err != nil {
 		return fmt.Errorf("connecting to the gofer: %w", err)

@@ -23,6 +23,7 @@ func (s *sandbox) makeKernel() error {
 		Memory:      s.memory,
 		Table:       syscalls.Table(),
 		VFS:         s.vfs,
+		MapVDSO:     s.vdso.Map,
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,

@@ -16,6 +16,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/goferfs"
+	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
 )
 
@@ -73,7 +74,17 @@ func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
 
 // overlay puts a layer in memory over lower.
 func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
-	return nil, errors.New("overlays are not supported yet")
+	root := lower.Root().Inode()
+	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
+	}).Superblock())
+	fs, err := overlay.New(s.vfs, overlay.Options{
+		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fs.Superblock(), nil
 }
 
 // mountFlags are the options that stand for flags, and those that clear them

@@ -13,6 +13,9 @@ const auditArch = unix.AUDIT_ARCH_X86_64
 // Machine is what uname(2) calls the architecture.
 const Machine = "x86_64"
 
+// Machine32 is what it calls it under PER_LINUX32.
+const Machine32 = "i686"
+
 // initRegisters sets all registers as execve(2) leaves them.
 func initRegisters(st *platform.State, ip, sp uint64) {
 	st.Regs = arch.Registers{Rip: ip, Rsp: sp, Cs: userCS, Ss: userDS, Eflags: eflagsFixed, Orig_rax: ^uint64(0)}

@@ -13,6 +13,9 @@ const auditArch = unix.AUDIT_ARCH_AARCH64
 // Machine is what uname(2) calls the architecture.
 const Machine = "aarch64"
 
+// Machine32 is what it calls it under PER_LINUX32.
+const Machine32 = "armv8l"
+
 // initRegisters sets all registers as execve(2) leaves them.
 func initRegisters(st *platform.State, ip, sp uint64) {
 	st.Regs = arch.Registers{Pc: ip, Sp: sp}

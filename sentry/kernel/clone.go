@@ -201,8 +201,7 @@ func (n *Task) copyFrom(t *Task) {
 	n.sigMask = t.sigMask
 	n.timerSlack = t.timerSlack
 	n.personality = t.personality
-	n.tsc = t.tsc
-	n.ioprio = t.ioprio
+	n.ioprio.Store(t.ioprio.Load())
 	n.sched = t.sched.fork()
 	n.image.Store(t.image.Load())
 	t.exe.IncRef()

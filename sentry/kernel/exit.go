@@ -223,7 +223,7 @@ func (t *Task) exitNotify() {
 	}
 
 	if !groupExit {
-		status = tg.leader.exitStatus
+		status = t.exitStatus // the last task's, since Linux 5.18
 	}
 	tg.wstatus = status
 	tg.orphanChildren()

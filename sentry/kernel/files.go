@@ -15,7 +15,11 @@ type shm struct {
 
 func newShm(v *vfs.VFS, mem *memfile.File) shm {
 	fs := tmpfs.New(v, mem, tmpfs.Options{Mode: 0o1777})
-	return shm{fs, v.NewKernelMount(fs.Superblock())}
+	s := shm{fs, v.NewKernelMount(fs.Superblock())}
+	v.SetShared(func(ctx *vfs.Context, name string, size int64) (*vfs.File, error) {
+		return s.fs.NewSized(ctx, s.mount, name, size)
+	})
+	return s
 }
 
 // Pipes returns the file system of pipes.

@@ -11,6 +11,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/pipe"
+	"casemate/vfs/wait"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,27 +43,29 @@ type Options struct {
 
 // A Kernel is the kernel of one sandbox.
 type Kernel struct {
-	platform platform.Platform
-	memory   *memfile.File
-	table    *Table
-	log      func(format string, args ...any)
-	cpus     int
-	total    uint64
-	timers   *clock.Queue
-	futexes  futexTable
-	vfs      *vfs.VFS
-	mapVDSO  func(m *mm.MemoryManager) (uint64, error)
-	anon     *anonFS
-	pipes    *pipe.FS
-	shm      shm
-	users    users
-	strace   atomic.Bool
-	straceTo atomic.Pointer[func(line string)]
-	inodes   atomic.Uint64
-	tasks    atomic.Int64
-	forks    atomic.Int64
-	missing  [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
-	boot     int64                       // CLOCK_BOOTTIME at which the sandbox began
+	platform       platform.Platform
+	memory         *memfile.File
+	table          *Table
+	log            func(format string, args ...any)
+	cpus           int
+	total          uint64
+	timers         *clock.Queue
+	futexes        futexTable
+	vfs            *vfs.VFS
+	mapVDSO        func(m *mm.MemoryManager) (uint64, error)
+	anon           *anonFS
+	pipes          *pipe.FS
+	shm            shm
+	users          users
+	barrierWait    wait.Queue // those in Membarrier
+	barrierWaiters atomic.Int32
+	strace         atomic.Bool
+	straceTo       atomic.Pointer[func(line string)]
+	inodes         atomic.Uint64
+	tasks          atomic.Int64
+	forks          atomic.Int64
+	missing        [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
+	boot           int64                       // CLOCK_BOOTTIME at which the sandbox began
 
 	userNS *cred.UserNamespace
 	root   Namespaces
@@ -156,8 +159,9 @@ func (k *Kernel) Boottime() int64 {
 	return clock.Monotonic()
 }
 
-// Uptime is how long the sandbox has been running, in ns.
-func (k *Kernel) Uptime() int64 { return k.Boottime() - k.boot }
+// Uptime is how long the system has been running, in ns: it goes with
+// CLOCK_BOOTTIME, which is the host's.
+func (k *Kernel) Uptime() int64 { return k.Boottime() }
 
 // Logf writes a line for the operator.
 func (k *Kernel) Logf(format string, args ...any) { k.log(format, args...) }

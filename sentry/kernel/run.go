@@ -75,6 +75,7 @@ func (t *Task) HandleFault(c platform.Context, f platform.Fault) platform.Dispos
 // reason.
 func (t *Task) HandleInterrupt(c platform.Context) platform.Disposition {
 	t.cpu.userToSystem(clock.Monotonic())
+	t.cameUp()
 	return t.leave()
 }
 

@@ -128,3 +128,10 @@ func (t *Task) CPU() int {
 	}
 	return n
 }
+
+// IOPriority is what ioprio_set(2) has set: a class and a level; 0 for none. It has
+// no effect.
+func (t *Task) IOPriority() int32 { return t.ioprio.Load() }
+
+// SetIOPriority sets IOPriority.
+func (t *Task) SetIOPriority(v int32) { t.ioprio.Store(v) }

@@ -102,6 +102,7 @@ func (t *Task) pushSignalFrame(info *SigInfo, act *SigAction, mask SignalSet) er
 	if t.altStack.Flags&ssAutodisarm != 0 && entering {
 		t.altStack = SignalStack{}
 	}
+	arch.InitFPState(t.state.FP)
 	r.Rdi = uint64(info.Signo)
 	r.Rsi = frame + frameInfo
 	r.Rdx = frame + frameUcontext

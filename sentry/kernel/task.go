@@ -33,6 +33,7 @@ type Task struct {
 	entry             wait.Entry
 	timer             clock.Timer
 	blocked           atomic.Bool
+	upcalls           atomic.Uint32 // interrupts served, for Membarrier
 	voluntarySwitches atomic.Int64
 
 	// The task's own, changed by itself only; the pointers are atomic so that
@@ -61,9 +62,7 @@ type Task struct {
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
 	futex                       futexWaiter  //
-	tsc                         int32        // PR_SET_TSC
-	mce                         int32        // PR_MCE_KILL
-	ioprio                      int32        // ioprio_set(2)
+	ioprio                      atomic.Int32 // ioprio_set(2)
 	sched                       schedState   //
 	cpu                         cpuTime      //
 	minorFaults                 atomic.Int64 //

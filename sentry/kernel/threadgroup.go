@@ -39,7 +39,8 @@ type ThreadGroup struct {
 	children    wait.Queue // those that wait for a child
 	exitWaiter  *Task      // waits for the other tasks to be gone (execve), or for the namespace
 	exitedCh    chan struct{}
-	maxRSS      uint64 // peak resident set size of address spaces that are gone, bytes
+	maxRSS      uint64        // peak resident set size of address spaces that are gone, bytes
+	barriers    atomic.Uint32 // barrierPrivate, ...
 	thpDisabled atomic.Bool
 	oomScoreAdj atomic.Int32
 	pidNumber   atomic.Int32

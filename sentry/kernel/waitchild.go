@@ -46,6 +46,9 @@ func (t *Task) WaitChild(w WaitFor) (WaitResult, error) {
 			continue
 		}
 		if err := t.Block(clock.Never); err != nil {
+			if r, found, none := t.findChild(&w); found || none != nil {
+				return r, none
+			}
 			return r, err
 		}
 	}

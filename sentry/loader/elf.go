@@ -19,17 +19,6 @@ const (
 	maxPhdrBytes = 65536
 )
 
-const (
-	etExec     = 2
-	etDyn      = 3
-	ptLoad     = 1
-	ptInterp   = 3
-	ptGNUStack = 0x6474e551
-	pfX        = 1
-	pfW        = 2
-	pfR        = 4
-)
-
 // elfFile is what the loader needs of a file's headers.
 type elfFile struct {
 	typ   uint16
@@ -98,7 +87,7 @@ func parseELF(f File, head []byte, bad error) (*elfFile, error) {
 func (e *elfFile) interpreter(f File) (string, error) {
 	for i := range e.phdrs {
 		p := &e.phdrs[i]
-		if p.typ != ptInterp {
+		if p.typ != unix.PT_INTERP {
 			continue
 		}
 		if p.filesz > unix.PathMax || p.filesz < 2 {
@@ -121,8 +110,8 @@ func (e *elfFile) interpreter(f File) (string, error) {
 func (e *elfFile) executableStack() bool {
 	exec := false
 	for i := range e.phdrs {
-		if e.phdrs[i].typ == ptGNUStack {
-			exec = e.phdrs[i].flags&pfX != 0
+		if e.phdrs[i].typ == unix.PT_GNU_STACK {
+			exec = e.phdrs[i].flags&unix.PF_X != 0
 		}
 	}
 	return exec
@@ -134,7 +123,7 @@ func (e *elfFile) totalSize() uint64 {
 	lo, hi := ^uint64(0), uint64(0)
 	for i := range e.phdrs {
 		p := &e.phdrs[i]
-		if p.typ != ptLoad {
+		if p.typ != unix.PT_LOAD {
 			continue
 		}
 		end, carry := bits.Add64(p.vaddr, p.memsz, 0)
@@ -155,7 +144,7 @@ func (e *elfFile) alignment() uint64 {
 	a := uint64(arch.PageSize)
 	for i := range e.phdrs {
 		p := &e.phdrs[i]
-		if p.typ == ptLoad && p.align&(p.align-1) == 0 {
+		if p.typ == unix.PT_LOAD && p.align&(p.align-1) == 0 {
 			a = max(a, p.align)
 		}
 	}
@@ -165,13 +154,13 @@ func (e *elfFile) alignment() uint64 {
 // prot returns the protection of a segment.
 func (p *phdr) prot() int {
 	prot := 0
-	if p.flags&pfR != 0 {
+	if p.flags&unix.PF_R != 0 {
 		prot |= unix.PROT_READ
 	}
-	if p.flags&pfW != 0 {
+	if p.flags&unix.PF_W != 0 {
 		prot |= unix.PROT_WRITE
 	}
-	if p.flags&pfX != 0 {
+	if p.flags&unix.PF_X != 0 {
 		prot |= unix.PROT_EXEC
 	}
 	return prot

@@ -1,6 +1,10 @@
 package loader
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
 
 // exitCode is a program: exit_group(0), at the entry point.
 var exitCode = []byte{0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05}
@@ -27,9 +31,9 @@ const (
 // staticImage is a program with one segment of two pages.
 func staticImage() *image {
 	return &image{
-		ident: []byte("\x7fELF\x02\x01\x01"), typ: etExec, machine: elfMachine,
+		ident: []byte("\x7fELF\x02\x01\x01"), typ: unix.ET_EXEC, machine: elfMachine,
 		entry: baseAddr + 0x1000, phoff: 64, phentsize: phdrSize, phnum: -1,
-		phdrs: []phdr{{typ: ptLoad, flags: pfR | pfX, vaddr: baseAddr, filesz: imageLen, memsz: imageLen, align: 0x1000}},
+		phdrs: []phdr{{typ: unix.PT_LOAD, flags: unix.PF_R | unix.PF_X, vaddr: baseAddr, filesz: imageLen, memsz: imageLen, align: 0x1000}},
 		code:  exitCode, codeOffset: 0x1000, interpOffset: 0x1800,
 	}
 }
@@ -37,7 +41,7 @@ func staticImage() *image {
 // pieImage is the same, independent of its position.
 func pieImage() *image {
 	i := staticImage()
-	i.typ = etDyn
+	i.typ = unix.ET_DYN
 	i.entry -= baseAddr
 	i.phdrs[0].vaddr = 0
 	return i
@@ -46,7 +50,7 @@ func pieImage() *image {
 // withInterp adds a PT_INTERP.
 func (i *image) withInterp(path string) *image {
 	i.interp = append([]byte(path), 0)
-	i.phdrs = append(i.phdrs, phdr{typ: ptInterp, flags: pfR, offset: uint64(i.interpOffset), filesz: uint64(len(i.interp)), memsz: uint64(len(i.interp))})
+	i.phdrs = append(i.phdrs, phdr{typ: unix.PT_INTERP, flags: unix.PF_R, offset: uint64(i.interpOffset), filesz: uint64(len(i.interp)), memsz: uint64(len(i.interp))})
 	return i
 }
 

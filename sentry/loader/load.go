@@ -1,6 +1,8 @@
 package loader
 
 import (
+	"math"
+
 	"casemate/platform/arch"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +69,7 @@ func (m *mapper) fileBytes(start uint64, p *phdr, flags int, total uint64) (uint
 	}
 	whole = max(whole, size)
 	off := p.offset - inPage
-	if off&arch.PageMask != 0 || off > ^uint64(0)-whole {
+	if off&arch.PageMask != 0 || off > math.MaxInt64-whole {
 		return 0, unix.EINVAL
 	}
 	at, err := m.mem.Map(Mapping{
@@ -105,7 +107,7 @@ func (p *Program) program(mem Memory, o *Options, im *Image) (bias, phdrs uint64
 	im.StartCode = ^uint64(0)
 	for i := range e.phdrs {
 		ph := &e.phdrs[i]
-		if ph.typ != ptLoad {
+		if ph.typ != unix.PT_LOAD {
 			continue
 		}
 		flags, total := unix.MAP_FIXED, uint64(0)
@@ -123,7 +125,7 @@ func (p *Program) program(mem Memory, o *Options, im *Image) (bias, phdrs uint64
 		if err != nil {
 			return 0, 0, err
 		}
-		if first && e.typ == etDyn {
+		if first && e.typ == unix.ET_DYN {
 			bias += at - arch.PageRoundDown(bias+ph.vaddr)
 		}
 		first = false
@@ -132,7 +134,7 @@ func (p *Program) program(mem Memory, o *Options, im *Image) (bias, phdrs uint64
 			phdrs = bias + ph.vaddr + d
 		}
 		start, fileEnd := bias+ph.vaddr, bias+ph.vaddr+ph.filesz
-		if ph.flags&pfX != 0 {
+		if ph.flags&unix.PF_X != 0 {
 			im.StartCode = min(im.StartCode, start)
 			im.EndCode = max(im.EndCode, fileEnd)
 		}
@@ -145,7 +147,7 @@ func (p *Program) program(mem Memory, o *Options, im *Image) (bias, phdrs uint64
 	}
 	// A program that is a loader itself lies among the mappings, where there is
 	// no room to grow.
-	if e.typ == etDyn && p.interp == nil {
+	if e.typ == unix.ET_DYN && p.interp == nil {
 		brk = o.PIEBase
 	}
 	if brk, ok := arch.PageRoundUp(brk); ok && brk+o.BrkOffset < o.Max {
@@ -159,7 +161,7 @@ func (p *Program) program(mem Memory, o *Options, im *Image) (bias, phdrs uint64
 // place decides where the first segment of the program goes.
 func (p *Program) place(m *mapper, o *Options, first *phdr) (flags int, total, bias uint64, err error) {
 	e := p.elf
-	if e.typ == etExec {
+	if e.typ == unix.ET_EXEC {
 		return unix.MAP_FIXED_NOREPLACE, 0, 0, nil
 	}
 	total = e.totalSize()
@@ -194,7 +196,7 @@ func (p *Program) place(m *mapper, o *Options, first *phdr) (flags int, total, b
 // interpreter's own bias.
 func (p *Program) interpreter(mem Memory, o *Options, programBias uint64) (bias uint64, err error) {
 	e := p.ielf
-	if e.typ != etExec && e.typ != etDyn {
+	if e.typ != unix.ET_EXEC && e.typ != unix.ET_DYN {
 		return 0, unix.ENOEXEC
 	}
 	total := e.totalSize()
@@ -205,24 +207,24 @@ func (p *Program) interpreter(mem Memory, o *Options, programBias uint64) (bias 
 	first := true
 	for i := range e.phdrs {
 		ph := &e.phdrs[i]
-		if ph.typ != ptLoad {
+		if ph.typ != unix.PT_LOAD {
 			continue
 		}
-		if first && e.typ == etDyn && programBias != 0 {
+		if first && e.typ == unix.ET_DYN && programBias != 0 {
 			bias = -ph.vaddr // anywhere
 		}
 		if err := m.checkSegment(ph.vaddr, ph, unix.ENOMEM); err != nil {
 			return 0, err
 		}
 		flags := 0
-		if e.typ == etExec || !first {
+		if e.typ == unix.ET_EXEC || !first {
 			flags = unix.MAP_FIXED
 		}
 		at, err := m.segment(bias+ph.vaddr, ph, flags, total)
 		if err != nil {
 			return 0, err
 		}
-		if first && e.typ == etDyn {
+		if first && e.typ == unix.ET_DYN {
 			bias = at - arch.PageRoundDown(ph.vaddr)
 		}
 		first, total = false, 0

@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -50,7 +51,7 @@ func checkRuns(t *testing.T, m *fakeMemory, want ...run) {
 func TestSegments(t *testing.T) {
 	i := staticImage()
 	// Data: 0x10 bytes of the file, zeros for the rest of the page and two more.
-	i.phdrs = append(i.phdrs, phdr{typ: ptLoad, flags: pfR | pfW, offset: 0x1000, vaddr: baseAddr + 0x11000, filesz: 4, memsz: 0x2010})
+	i.phdrs = append(i.phdrs, phdr{typ: unix.PT_LOAD, flags: unix.PF_R | unix.PF_W, offset: 0x1000, vaddr: baseAddr + 0x11000, filesz: 4, memsz: 0x2010})
 	im, m := load(t, i.bytes(), nil)
 	checkRuns(t, m,
 		run{baseAddr, baseAddr + 0x2000, rx},
@@ -123,9 +124,9 @@ func TestStack(t *testing.T) {
 	for _, c := range []struct {
 		flags uint32
 		prot  int
-	}{{pfR | pfW, rw}, {pfR | pfW | pfX, rw | unix.PROT_EXEC}} {
+	}{{unix.PF_R | unix.PF_W, rw}, {unix.PF_R | unix.PF_W | unix.PF_X, rw | unix.PROT_EXEC}} {
 		i := staticImage()
-		i.phdrs = append(i.phdrs, phdr{typ: ptGNUStack, flags: c.flags})
+		i.phdrs = append(i.phdrs, phdr{typ: unix.PT_GNU_STACK, flags: c.flags})
 		im, m := load(t, i.bytes(), nil)
 		all := m.runs(o.Max)
 		got := all[len(all)-1]
@@ -193,6 +194,46 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
+// TestMutations loads files with some bytes spoilt in their headers. None may make
+// the loader panic, or ask Memory for what makes no sense.
+func TestMutations(t *testing.T) {
+	seeds := [][]byte{staticImage().bytes(), pieImage().bytes(), pieImage().withInterp("/ld.so").bytes()}
+	r := rand.New(rand.NewPCG(3, 4))
+	loaded := 0
+	for range 30000 {
+		data := bytes.Clone(seeds[r.IntN(len(seeds))])
+		for range 1 + r.IntN(6) {
+			b := &data[r.IntN(64+3*phdrSize)]
+			switch r.IntN(3) {
+			case 0:
+				*b = byte(r.Uint32())
+			case 1:
+				*b ^= 1 << r.IntN(8)
+			default:
+				*b = 0xff
+			}
+		}
+		file := &memFile{data: data}
+		p, err := Open(file, "/x", []string{"x"}, nil, 8<<20, func(string) (File, error) { return file, nil })
+		if err != nil {
+			continue
+		}
+		o := testOptions()
+		m := newMemory(&o)
+		m.largest = 1 << 20
+		if im, err := p.Load(m, o); err == nil {
+			loaded++
+			if im.SP >= o.StackTop || im.Entry >= o.Max || im.SP%stackAlignment != 0 {
+				t.Errorf("stack pointer %#x, entry %#x", im.SP, im.Entry)
+			}
+		}
+		p.Release()
+	}
+	if loaded < 1000 {
+		t.Errorf("only %d files could be loaded", loaded)
+	}
+}
+
 // FuzzLoad looks for crashes.
 func FuzzLoad(f *testing.F) {
 	f.Add(staticImage().bytes())
@@ -207,6 +248,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		defer p.Release()
 		o := testOptions()
-		p.Load(newMemory(&o), o)
+		m := newMemory(&o)
+		m.largest = 1 << 20
+		p.Load(m, o)
 	})
 }

@@ -34,7 +34,7 @@ func (f *memFile) DecRef() { f.refs-- }
 // page is a page of fakeMemory.
 type page struct {
 	prot int
-	data [arch.PageSize]byte
+	data []byte // nil: zeros
 }
 
 // fakeMemory is a Memory.
@@ -42,11 +42,12 @@ type fakeMemory struct {
 	pages    map[uint64]*page
 	min, max uint64
 	next     uint64 // end of the next mapping without an address
+	largest  uint64 // length of a mapping
 	vdso     uint64
 }
 
 func newMemory(o *Options) *fakeMemory {
-	return &fakeMemory{pages: make(map[uint64]*page), min: o.Min, max: o.Max, next: 0x7f0000000000}
+	return &fakeMemory{pages: make(map[uint64]*page), min: o.Min, max: o.Max, next: 0x7f0000000000, largest: 64 << 20}
 }
 
 func (m *fakeMemory) Map(g Mapping) (uint64, error) {
@@ -66,7 +67,7 @@ func (m *fakeMemory) Map(g Mapping) (uint64, error) {
 	if g.Addr > m.max-g.Length {
 		return 0, unix.ENOMEM
 	}
-	if g.Length > 64<<20 {
+	if g.Length > m.largest {
 		return 0, unix.ENOMEM // more than the fake can hold
 	}
 	for a := g.Addr; a < g.Addr+g.Length; a += arch.PageSize {
@@ -75,7 +76,10 @@ func (m *fakeMemory) Map(g Mapping) (uint64, error) {
 		}
 		p := &page{prot: g.Prot}
 		if g.File != nil {
-			g.File.ReadAt(p.data[:], int64(g.Offset+a-g.Addr))
+			b := make([]byte, arch.PageSize)
+			if n, _ := g.File.ReadAt(b, int64(g.Offset+a-g.Addr)); n > 0 {
+				p.data = b
+			}
 		}
 		m.pages[a] = p
 	}
@@ -95,6 +99,9 @@ func (m *fakeMemory) CopyOut(addr uint64, b []byte) (int, error) {
 		p := m.pages[arch.PageRoundDown(a)]
 		if p == nil || p.prot&unix.PROT_WRITE == 0 {
 			return i, unix.EFAULT
+		}
+		if p.data == nil {
+			p.data = make([]byte, arch.PageSize)
 		}
 		p.data[a&arch.PageMask] = b[i]
 	}
@@ -118,7 +125,9 @@ func (m *fakeMemory) read(t *testing.T, addr, length uint64) []byte {
 		if p == nil {
 			t.Fatalf("nothing is mapped at %#x", a)
 		}
-		out[i] = p.data[a&arch.PageMask]
+		if p.data != nil {
+			out[i] = p.data[a&arch.PageMask]
+		}
 	}
 	return out
 }

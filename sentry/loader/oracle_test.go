@@ -115,7 +115,7 @@ func TestELFAsLinux(t *testing.T) {
 	interp := write(t, dir, "interp", pieImage().bytes())
 	dynamic := func() *image { return pieImage().withInterp(interp) }
 	load := func(vaddr, offset, filesz, memsz uint64, flags uint32) phdr {
-		return phdr{typ: ptLoad, flags: flags, vaddr: vaddr, offset: offset, filesz: filesz, memsz: memsz, align: 0x1000}
+		return phdr{typ: unix.PT_LOAD, flags: flags, vaddr: vaddr, offset: offset, filesz: filesz, memsz: memsz, align: 0x1000}
 	}
 	for _, c := range []struct {
 		name string
@@ -156,7 +156,7 @@ func TestELFAsLinux(t *testing.T) {
 		{"interp without segments", pieImage().withInterp(write(t, dir, "nosegs", func() []byte { i := pieImage(); i.phdrs[0].typ = 0; return i.bytes() }())), func(i *image) {}},
 		{"interp fixed", pieImage().withInterp(write(t, dir, "fixed", staticImage().bytes())), func(i *image) {}},
 		{"two interps", dynamic(), func(i *image) {
-			i.phdrs = append(i.phdrs, phdr{typ: ptInterp, filesz: 1, memsz: 1})
+			i.phdrs = append(i.phdrs, phdr{typ: unix.PT_INTERP, filesz: 1, memsz: 1})
 		}},
 		{"filesz > memsz", staticImage(), func(i *image) { i.phdrs[0].memsz = 0x1800 }},
 		{"memsz huge", staticImage(), func(i *image) { i.phdrs[0].memsz = 1 << 47 }},
@@ -165,23 +165,23 @@ func TestELFAsLinux(t *testing.T) {
 		{"misaligned offset", staticImage(), func(i *image) { i.phdrs[0].offset = 0x10; i.phdrs[0].filesz = 0x100 }},
 		{"vaddr in page, offset 0", staticImage(), func(i *image) { i.phdrs[0].vaddr += 0x10 }},
 		{"same misalignment", staticImage(), func(i *image) {
-			i.phdrs[0] = load(baseAddr+0x1000, 0x1000, 0x100, 0x100, pfR|pfX)
+			i.phdrs[0] = load(baseAddr+0x1000, 0x1000, 0x100, 0x100, unix.PF_R|unix.PF_X)
 		}},
 		{"filesz past the end of the file", staticImage(), func(i *image) { i.phdrs[0].filesz = 0x5000; i.phdrs[0].memsz = 0x5000 }},
 		{"filesz huge", staticImage(), func(i *image) { i.phdrs[0].filesz = 1 << 47; i.phdrs[0].memsz = 1 << 47 }},
 		{"offset huge", staticImage(), func(i *image) { i.phdrs[0].offset = 1<<64 - 0x1000 }},
 		{"two segments at one place", staticImage(), func(i *image) { i.phdrs = append(i.phdrs, i.phdrs[0]) }},
 		{"bss", staticImage(), func(i *image) {
-			i.phdrs = append(i.phdrs, load(baseAddr+0x11000, 0x1000, 0x10, 0x5000, pfR|pfW))
+			i.phdrs = append(i.phdrs, load(baseAddr+0x11000, 0x1000, 0x10, 0x5000, unix.PF_R|unix.PF_W))
 		}},
 		{"bss in a read-only segment", staticImage(), func(i *image) {
-			i.phdrs = append(i.phdrs, load(baseAddr+0x11000, 0x1000, 0x10, 0x5000, pfR))
+			i.phdrs = append(i.phdrs, load(baseAddr+0x11000, 0x1000, 0x10, 0x5000, unix.PF_R))
 		}},
 		{"bss only", staticImage(), func(i *image) {
-			i.phdrs = append(i.phdrs, load(baseAddr+0x11010, 0, 0, 0x5000, pfR|pfW))
+			i.phdrs = append(i.phdrs, load(baseAddr+0x11010, 0, 0, 0x5000, unix.PF_R|unix.PF_W))
 		}},
 		{"bss only, misaligned offset", staticImage(), func(i *image) {
-			i.phdrs = append(i.phdrs, load(baseAddr+0x11010, 0x123, 0, 0x5000, pfR|pfW))
+			i.phdrs = append(i.phdrs, load(baseAddr+0x11010, 0x123, 0, 0x5000, unix.PF_R|unix.PF_W))
 		}},
 		{"no segments", staticImage(), func(i *image) { i.phdrs[0].typ = 0 }},
 		{"segment without permissions", staticImage(), func(i *image) { i.phdrs[0].flags = 0 }},
@@ -192,7 +192,7 @@ func TestELFAsLinux(t *testing.T) {
 		{"dynamic, aligned 2 MiB", dynamic(), func(i *image) { i.phdrs[0].align = 2 << 20 }},
 		{"pie, vaddr not 0", pieImage(), func(i *image) { i.phdrs[0].vaddr = 0x5000; i.entry += 0x5000 }},
 		{"pie, range wraps", pieImage(), func(i *image) {
-			i.phdrs = append(i.phdrs, load(1<<64-0x2000, 0, 0x1000, 0x1000, pfR))
+			i.phdrs = append(i.phdrs, load(1<<64-0x2000, 0, 0x1000, 0x1000, unix.PF_R))
 		}},
 	} {
 		c.edit(c.i)

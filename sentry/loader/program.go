@@ -108,7 +108,7 @@ func (p *Program) openELF(head []byte, open OpenFunc) error {
 	if p.elf, err = parseELF(p.File, head, unix.ENOEXEC); err != nil {
 		return err
 	}
-	if p.elf.typ != etExec && p.elf.typ != etDyn {
+	if p.elf.typ != unix.ET_EXEC && p.elf.typ != unix.ET_DYN {
 		return unix.ENOEXEC
 	}
 	path, err := p.elf.interpreter(p.File)

@@ -119,6 +119,10 @@ func waitFile(t *kernel.Task, f *vfs.File, events wait.Events, timeout int64, tr
 			return n, err
 		}
 		if err := t.Block(deadline); err != nil {
+			// What has come counts more than a signal or the time.
+			if n, again := try(); again != unix.EAGAIN {
+				return n, again
+			}
 			if err == unix.ETIMEDOUT {
 				return 0, unix.EAGAIN
 			}

@@ -6,6 +6,7 @@ import (
 	"casemate/platform/arch"
 	"casemate/sentry/kernel"
 	"casemate/sentry/mm"
+	"casemate/vfs"
 )
 
 // mmap is mmap(2).
@@ -67,4 +68,78 @@ func sysMprotect(t *kernel.Task, a kernel.Args) (uint64, error) {
 // sysBrk is brk(2).
 func sysBrk(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return t.MM().Brk(t.Context(), a.Ptr(0), t.MMLimits()), nil
+}
+
+// sysMremap is mremap(2).
+func sysMremap(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return t.MM().Remap(t.Context(), a.Ptr(0), a.Size(1), a.Size(2), int(a.Size(3)), a.Ptr(4), t.MMLimits())
+}
+
+// sysMadvise is madvise(2).
+func sysMadvise(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().Advise(t.Context(), a.Ptr(0), a.Size(1), int(a.Int(2)))
+}
+
+// sysMlock is mlock(2).
+func sysMlock(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().Lock(t.Context(), a.Ptr(0), a.Size(1), 0, t.MMLimits())
+}
+
+// sysMlock2 is mlock2(2).
+func sysMlock2(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().Lock(t.Context(), a.Ptr(0), a.Size(1), int(a.Int(2)), t.MMLimits())
+}
+
+// sysMunlock is munlock(2).
+func sysMunlock(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().Unlock(t.Context(), a.Ptr(0), a.Size(1))
+}
+
+// sysMlockall is mlockall(2).
+func sysMlockall(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().LockAll(t.Context(), int(a.Int(0)), t.MMLimits())
+}
+
+// sysMunlockall is munlockall(2).
+func sysMunlockall(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().UnlockAll(t.Context())
+}
+
+// sysMsync is msync(2).
+func sysMsync(t *kernel.Task, a kernel.Args) (uint64, error) {
+	t.Context().Blocking()
+	return 0, t.MM().Sync(a.Ptr(0), a.Size(1), int(a.Int(2)), func(f mm.File, off, length uint64) error {
+		if file, ok := f.(*vfs.File); ok {
+			return file.Fsync(t.FSContext(), true)
+		}
+		return nil
+	})
+}
+
+// mincoreChunk is how many pages are looked up at a time.
+const mincoreChunk = 4096
+
+// sysMincore is mincore(2).
+func sysMincore(t *kernel.Task, a kernel.Args) (uint64, error) {
+	addr, length, out := a.Ptr(0), a.Size(1), a.Ptr(2)
+	if addr&arch.PageMask != 0 {
+		return 0, unix.EINVAL
+	}
+	end, ok := arch.PageRoundUp(length)
+	if !ok || addr+end < addr {
+		return 0, unix.ENOMEM
+	}
+	vec := make([]byte, min(end>>arch.PageShift, mincoreChunk))
+	for pages := end >> arch.PageShift; pages > 0; {
+		v := vec[:min(pages, mincoreChunk)]
+		if err := t.MM().Mincore(addr, v); err != nil {
+			return 0, err
+		}
+		if err := copyOut(t, out, v); err != nil {
+			return 0, err
+		}
+		n := uint64(len(v))
+		addr, out, pages = addr+n<<arch.PageShift, out+n, pages-n
+	}
+	return 0, nil
 }

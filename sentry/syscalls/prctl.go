@@ -98,6 +98,13 @@ func sysPrctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 			return addFilter(t, 0, a.Ptr(2))
 		}
 		return 0, unix.EINVAL
+	case unix.PR_GET_TSC:
+		return 0, putUint32(t, arg, unix.PR_TSC_ENABLE)
+	case unix.PR_SET_TSC:
+		if arg != unix.PR_TSC_ENABLE {
+			return 0, unix.EINVAL
+		}
+		return 0, nil
 	case unix.PR_GET_TID_ADDRESS:
 		return 0, putUint64(t, arg, t.ClearTID())
 	case unix.PR_SET_THP_DISABLE:
@@ -114,6 +121,26 @@ func sysPrctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 			return 1, nil
 		}
 		return 0, nil
+	case prSetVMA:
+		if arg != prSetVMAAnonName {
+			return 0, unix.EINVAL
+		}
+		name := ""
+		if p := a.Ptr(4); p != 0 {
+			var err error
+			if name, err = t.Memory().CopyInString(p, 80); err != nil {
+				if err == unix.ENAMETOOLONG {
+					err = unix.EINVAL
+				}
+				return 0, err
+			}
+			for i := range len(name) {
+				if c := name[i]; c < 0x20 || c > 0x7e || c == '\\' || c == '`' || c == '$' || c == '[' || c == ']' {
+					return 0, unix.EINVAL
+				}
+			}
+		}
+		return 0, t.MM().SetAnonName(a.Ptr(2), a.Size(3), name)
 	case prGetAuxv:
 		image := t.Image()
 		if image == nil || a[3]|a[4] != 0 {

@@ -158,7 +158,7 @@ func sysExitGroup(t *kernel.Task, a kernel.Args) (uint64, error) {
 // sysWait4 is wait4(2).
 func sysWait4(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const known = unix.WNOHANG | unix.WUNTRACED | unix.WCONTINUED | unix.WNOTHREAD | unix.WCLONE | unix.WALL
-	pid, options := a.Int(0), int(a.Int(2))
+	pid, options := a.Int(0), int(a.Uint(2))
 	if options&^known != 0 {
 		return 0, unix.EINVAL
 	}
@@ -206,7 +206,7 @@ const (
 func sysWaitid(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const known = unix.WNOHANG | unix.WNOWAIT | unix.WEXITED | unix.WSTOPPED | unix.WCONTINUED |
 		unix.WNOTHREAD | unix.WCLONE | unix.WALL
-	id, options := a.Int(1), int(a.Int(3))
+	id, options := a.Int(1), int(a.Uint(3))
 	if options&^known != 0 || options&(unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED) == 0 {
 		return 0, unix.EINVAL
 	}

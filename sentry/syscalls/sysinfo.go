@@ -18,12 +18,26 @@ const (
 	utsVersion = "#1 SMP PREEMPT_DYNAMIC Casemate"
 )
 
+// What personality(2) changes about uname(2).
+const (
+	perLinux32   = 8
+	uname26      = 0x0020000
+	utsRelease26 = "2.6.78-casemate"
+)
+
 // sysUname is uname(2).
 func sysUname(t *kernel.Task, a kernel.Args) (uint64, error) {
 	host, domain := t.Namespaces().UTS.Names()
 	var b [6 * utsLen]byte
-	machine := kernel.Machine
-	for i, s := range [...]string{utsSysname, host, utsRelease, utsVersion, machine, domain} {
+	machine, release := kernel.Machine, utsRelease
+	p := t.Personality()
+	if p&0xff == perLinux32 {
+		machine = kernel.Machine32
+	}
+	if p&uname26 != 0 {
+		release = utsRelease26
+	}
+	for i, s := range [...]string{utsSysname, host, release, utsVersion, machine, domain} {
 		copy(b[i*utsLen:(i+1)*utsLen-1], s)
 	}
 	return 0, copyOut(t, a.Ptr(0), b[:])
@@ -130,12 +144,10 @@ func sysGetcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, nil
 }
 
-// Commands of membarrier(2).
-const (
-	membarrierQuery                   = 0
-	membarrierGlobal                  = 1 << 0
-	membarrierGlobalExpedited         = 1 << 1
-	membarrierRegisterGlobalExpedited = 1 << 2
-	membarrierPrivateExpedited        = 1 << 3
-	membarrierRegisterPrivate         = 1 << 4
-)
+// sysMembarrier is membarrier(2).
+func sysMembarrier(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Uint(1) != 0 {
+		return 0, unix.EINVAL
+	}
+	return t.Membarrier(a.Int(0))
+}

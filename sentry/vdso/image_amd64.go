@@ -40,17 +40,9 @@ const (
 	version = "LINUX_2.6"
 )
 
-// Constants of the ELF specification (System V ABI, chapters 4 and 5) and of its
-// GNU extensions.
 const (
-	dtHash, dtStrtab, dtSymtab, dtStrsz, dtSyment, dtSoname = 4, 5, 6, 10, 11, 14
-	dtSymbolic                                              = 16
-	dtGNUHash                                               = 0x6ffffef5
-	dtVersym, dtVerdef, dtVerdefnum                         = 0x6ffffff0, 0x6ffffffc, 0x6ffffffd
-	ptLoad, ptDynamic, ptGNUEhFrame                         = 1, 2, 0x6474e550
-	shnAbs                                                  = 0xfff1
-	symSize                                                 = 24
-	textAlign                                               = 32
+	symSize   = 24 // sizeof(Elf64_Sym)
+	textAlign = 32
 )
 
 // stringTable builds a string table.
@@ -99,7 +91,8 @@ func gnuHash(s string) uint32 {
 	return h
 }
 
-// build makes the image. All offsets are addresses too: there is one segment.
+// build makes the image (System V ABI, chapters 4 and 5, and the GNU extensions for
+// hashes and versions). All offsets are addresses too: there is one segment.
 func build(symbols []symbol) []byte {
 	const phnum = 3
 	b := &builder{data: make([]byte, 64+phnum*56)}
@@ -135,10 +128,10 @@ func build(symbols []symbol) []byte {
 
 	dynamic := b.align(16)
 	for _, d := range [][2]uint64{
-		{dtSoname, uint64(sonameOff)}, {dtSymbolic, 0},
-		{dtHash, hash}, {dtGNUHash, gnu},
-		{dtStrtab, strtab}, {dtSymtab, symtab}, {dtStrsz, uint64(len(str.data))}, {dtSyment, symSize},
-		{dtVersym, versym}, {dtVerdef, verdef}, {dtVerdefnum, 2},
+		{unix.DT_SONAME, uint64(sonameOff)}, {unix.DT_SYMBOLIC, 0},
+		{unix.DT_HASH, hash}, {unix.DT_GNU_HASH, gnu},
+		{unix.DT_STRTAB, strtab}, {unix.DT_SYMTAB, symtab}, {unix.DT_STRSZ, uint64(len(str.data))}, {unix.DT_SYMENT, symSize},
+		{unix.DT_VERSYM, versym}, {unix.DT_VERDEF, verdef}, {unix.DT_VERDEFNUM, 2},
 		{0, 0},
 	} {
 		b.u64(d[0])
@@ -169,17 +162,17 @@ func build(symbols []symbol) []byte {
 	size := b.align(textAlign)
 
 	sym := b.data[symtab:]
-	putSymbol(sym[symSize:], nameOffs[1], symGlobal<<4|symObject, shnAbs, 0, 0)
+	putSymbol(sym[symSize:], nameOffs[1], unix.STB_GLOBAL<<4|unix.STT_OBJECT, unix.SHN_ABS, 0, 0)
 	for i, s := range symbols {
 		p := sym[(2+2*i)*symSize:]
-		putSymbol(p, nameOffs[2+2*i], symGlobal<<4|symFunc, 1, offsets[i], uint64(len(s.code)))
-		putSymbol(p[symSize:], nameOffs[3+2*i], symWeak<<4|symFunc, 1, offsets[i], uint64(len(s.code)))
+		putSymbol(p, nameOffs[2+2*i], unix.STB_GLOBAL<<4|unix.STT_FUNC, 1, offsets[i], uint64(len(s.code)))
+		putSymbol(p[symSize:], nameOffs[3+2*i], unix.STB_WEAK<<4|unix.STT_FUNC, 1, offsets[i], uint64(len(s.code)))
 	}
 
 	putHeader(b.data, phnum)
-	putPhdr(b.data[64:], ptLoad, unix.PROT_READ|unix.PROT_EXEC, 0, size, arch.PageSize)
-	putPhdr(b.data[64+56:], ptDynamic, unix.PROT_READ, dynamic, dynamicEnd-dynamic, 8)
-	putPhdr(b.data[64+2*56:], ptGNUEhFrame, unix.PROT_READ, ehHdr, 20, 4)
+	putPhdr(b.data[64:], unix.PT_LOAD, unix.PROT_READ|unix.PROT_EXEC, 0, size, arch.PageSize)
+	putPhdr(b.data[64+56:], unix.PT_DYNAMIC, unix.PROT_READ, dynamic, dynamicEnd-dynamic, 8)
+	putPhdr(b.data[64+2*56:], unix.PT_GNU_EH_FRAME, unix.PROT_READ, ehHdr, 20, 4)
 	b.align(arch.PageSize)
 	return b.data
 }
@@ -266,11 +259,6 @@ func (b *builder) ehFrame(hdr, text, length uint64) {
 	b.u32(0)
 }
 
-const (
-	symGlobal, symWeak = 1, 2
-	symObject, symFunc = 1, 2
-)
-
 // putSymbol writes an Elf64_Sym.
 func putSymbol(p []byte, name uint32, info byte, shndx uint16, value, size uint64) {
 	le := binary.LittleEndian
@@ -285,7 +273,7 @@ func putSymbol(p []byte, name uint32, info byte, shndx uint16, value, size uint6
 func putHeader(p []byte, phnum uint16) {
 	le := binary.LittleEndian
 	copy(p, "\x7fELF\x02\x01\x01")
-	le.PutUint16(p[16:], 3) // ET_DYN
+	le.PutUint16(p[16:], unix.ET_DYN)
 	le.PutUint16(p[18:], unix.EM_X86_64)
 	le.PutUint32(p[20:], 1)
 	le.PutUint64(p[32:], 64)
@@ -297,9 +285,9 @@ func putHeader(p []byte, phnum uint16) {
 
 // putPhdr writes an Elf64_Phdr. prot is in terms of mmap(2).
 func putPhdr(p []byte, typ uint32, prot int, off, size, align uint64) {
-	flags := uint32(4)
+	flags := uint32(unix.PF_R)
 	if prot&unix.PROT_EXEC != 0 {
-		flags |= 1
+		flags |= unix.PF_X
 	}
 	le := binary.LittleEndian
 	le.PutUint32(p, typ)

@@ -59,7 +59,7 @@ func lookup(t *testing.T, image []byte, name, version string) (uint64, bool) {
 	dyn := make(map[uint64]uint64)
 	for i := range int(le.Uint16(image[56:])) {
 		p := image[64+56*i:]
-		if le.Uint32(p) != ptDynamic {
+		if le.Uint32(p) != unix.PT_DYNAMIC {
 			continue
 		}
 		for d := image[le.Uint64(p[8:]):]; le.Uint64(d) != 0; d = d[16:] {
@@ -67,22 +67,22 @@ func lookup(t *testing.T, image []byte, name, version string) (uint64, bool) {
 		}
 	}
 	str := func(off uint32) string {
-		s, _, _ := bytes.Cut(image[dyn[dtStrtab]+uint64(off):], []byte{0})
+		s, _, _ := bytes.Cut(image[dyn[unix.DT_STRTAB]+uint64(off):], []byte{0})
 		return string(s)
 	}
 	versions := make(map[uint16]string)
-	for d := image[dyn[dtVerdef]:]; ; d = d[le.Uint32(d[16:]):] {
+	for d := image[dyn[unix.DT_VERDEF]:]; ; d = d[le.Uint32(d[16:]):] {
 		versions[le.Uint16(d[4:])] = str(le.Uint32(d[le.Uint32(d[12:]):]))
 		if le.Uint32(d[16:]) == 0 {
 			break
 		}
 	}
-	hash := image[dyn[dtHash]:]
+	hash := image[dyn[unix.DT_HASH]:]
 	nbucket := le.Uint32(hash)
 	word := func(i uint32) uint32 { return le.Uint32(hash[4*i:]) }
 	for i := word(2 + elfHash(name)%nbucket); i != 0; i = word(2 + nbucket + i) {
-		sym := image[dyn[dtSymtab]+symSize*uint64(i):]
-		if str(le.Uint32(sym)) == name && versions[le.Uint16(image[dyn[dtVersym]+2*uint64(i):])] == version {
+		sym := image[dyn[unix.DT_SYMTAB]+symSize*uint64(i):]
+		if str(le.Uint32(sym)) == name && versions[le.Uint16(image[dyn[unix.DT_VERSYM]+2*uint64(i):])] == version {
 			return le.Uint64(sym[8:]), true
 		}
 	}

@@ -3,6 +3,8 @@ package oracle
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // compiled is the directory that holds the case programs, built once per test process.
@@ -66,14 +69,38 @@ func compile() (string, error) {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	dir := filepath.Join(cache, "casemate-oracle", hex.EncodeToString(h.Sum(nil))[:24])
-	if _, err := os.Stat(filepath.Join(dir, ".complete")); err == nil {
+	cache = filepath.Join(cache, "casemate-oracle")
+	dir := filepath.Join(cache, hex.EncodeToString(h.Sum(nil))[:24])
+	if now := time.Now(); os.Chtimes(dir, now, now) == nil {
 		return dir, nil
 	}
-	cmd := exec.Command("./build.sh", dir)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
+	if err := prune(cache); err != nil {
 		return "", err
 	}
-	return dir, os.WriteFile(filepath.Join(dir, ".complete"), nil, 0o644)
+	building := fmt.Sprintf("%s.%d", dir, os.Getpid())
+	cmd := exec.Command("./build.sh", building)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		os.RemoveAll(building)
+		return "", err
+	}
+	if err := os.Rename(building, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return dir, os.RemoveAll(building) // left over when another process was faster
+}
+
+// prune removes what has not been used for a day.
+func prune(cache string) error {
+	entries, err := os.ReadDir(cache)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		info, infoErr := e.Info()
+		if infoErr == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(cache, e.Name())))
+		}
+	}
+	return err
 }

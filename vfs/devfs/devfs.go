@@ -1,13 +1,12 @@
-// Package devfs is the memory devices, mem(4): null, zero, full, random, urandom.
+// Package devfs has the devices that are nothing but memory: null(4), zero(4),
+// full(4), random(4). A /dev directory is a tmpfs with device nodes; opening one
+// finds its driver by number.
 package devfs
 
 import (
-	"crypto/rand"
-
 	"golang.org/x/sys/unix"
 
 	"casemate/vfs"
-	"casemate/vfs/usermem"
 )
 
 // Minor numbers of major number 1 (Documentation/admin-guide/devices.txt).
@@ -51,80 +50,3 @@ type driver struct{ ops vfs.FileOps }
 
 // OpenDevice implements vfs.Driver.
 func (d driver) OpenDevice(*vfs.Context, *vfs.File, vfs.Dev) (vfs.FileOps, error) { return d.ops, nil }
-
-// A device can be sought anywhere, which is nowhere.
-type device struct{ vfs.FileDefaults }
-
-// Seek implements vfs.FileOps.
-func (device) Seek(*vfs.Context, *vfs.File, int64, int) (int64, error) { return 0, nil }
-
-// discard takes all of src.
-func discard(src *usermem.Seq) (int, error) {
-	n := src.Len()
-	src.Skip(n)
-	return int(n), nil
-}
-
-// fill moves bytes that make produces to all of dst.
-func fill(dst *usermem.Seq, make func(p []byte)) (int, error) {
-	var buf [4096]byte
-	total := 0
-	for dst.Len() > 0 {
-		p := buf[:min(dst.Len(), uint64(len(buf)))]
-		make(p)
-		n, err := dst.CopyOut(p)
-		total += n
-		if err != nil {
-			if total > 0 {
-				break
-			}
-			return 0, err
-		}
-	}
-	return total, nil
-}
-
-type null struct{ device }
-
-// Read implements vfs.FileOps: it is at its end.
-func (null) Read(*vfs.Context, *vfs.File, *usermem.Seq, int64, uint32) (int, error) { return 0, nil }
-
-// Write implements vfs.FileOps.
-func (null) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return discard(src)
-}
-
-type zero struct{ device }
-
-// Read implements vfs.FileOps.
-func (zero) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
-	n, err := dst.Zero(dst.Len())
-	if n > 0 {
-		err = nil
-	}
-	return int(n), err
-}
-
-// Write implements vfs.FileOps.
-func (zero) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return discard(src)
-}
-
-type full struct{ zero }
-
-// Write implements vfs.FileOps.
-func (full) Write(*vfs.Context, *vfs.File, *usermem.Seq, int64, uint32) (int, error) {
-	return 0, unix.ENOSPC
-}
-
-type random struct{ device }
-
-// Read implements vfs.FileOps.
-func (random) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return fill(dst, func(p []byte) { rand.Read(p) })
-}
-
-// Write implements vfs.FileOps. The host's generator needs no entropy of ours.
-func (random) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
-	return discard(src)
-}

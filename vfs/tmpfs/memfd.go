@@ -27,6 +27,16 @@ func (fs *FS) NewFile(ctx *vfs.Context, mount *vfs.Mount, label string, mode uin
 	return ctx.OpenAt(vfs.AnonymousPath(mount, label, &r.Inode), unix.O_RDWR)
 }
 
+// NewSized is NewFile for a file of size bytes, which RLIMIT_FSIZE does not
+// limit.
+func (fs *FS) NewSized(ctx *vfs.Context, mount *vfs.Mount, label string, size int64) (*vfs.File, error) {
+	f, err := fs.NewFile(ctx, mount, label, 0o600, false)
+	if err == nil {
+		f.Inode().SetSize(size)
+	}
+	return f, err
+}
+
 // Seals returns the seals of a file of any tmpfs: F_GET_SEALS of fcntl(2). EINVAL for others.
 func Seals(in *vfs.Inode) (uint32, error) {
 	r, ok := in.Ops().(*regular)

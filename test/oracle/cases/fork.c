@@ -340,7 +340,6 @@ CASE(child_subreaper_adopts)
 			_exit(21);
 		}
 	}
-	k = k;
 	int st;
 	EQ(waitpid(k, &st, 0), k);
 	EQ(st, 0);
@@ -395,7 +394,7 @@ CASE(fork_limited_by_rlimit_nproc)
 	CHILD(k) {
 		struct rlimit rl = {1, 1};
 		OK(syscall(SYS_setgroups, 0, NULL));
-		OK(syscall(SYS_setresuid, 54322, 54322, 54322));
+		become_fresh_user();
 		OK(setrlimit(RLIMIT_NPROC, &rl));
 		ERR(fork(), EAGAIN);
 	}

@@ -340,7 +340,7 @@ CASE(open_tmpfile)
 	int fd = open(".", O_TMPFILE | O_RDWR, 0640);
 	if (fd < 0 && errno == EOPNOTSUPP)
 		SKIP("file system without O_TMPFILE");
-	OK(fd);
+	CHECK(fd >= 0);
 	struct stat st;
 	OK(fstat(fd, &st));
 	EQ(st.st_nlink, 0);

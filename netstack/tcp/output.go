@@ -271,7 +271,7 @@ func (e *Endpoint) output(push bool) {
 			e.restartIdle(now)
 		}
 		room := int(int32(s.una + s.wnd - s.nxt))
-		if room <= 0 && avail > 0 {
+		if room <= 0 {
 			break
 		}
 		quota := e.rec.quota(&e.cc)

@@ -278,7 +278,7 @@ func (e *Endpoint) output(push bool) {
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := min(avail, room, quota*s.mss, e.maxBurst())
+		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
 		partial := n < s.mss
 		switch {
 		case n > s.mss && n < avail:

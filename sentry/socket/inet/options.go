@@ -41,6 +41,9 @@ func (s *Socket) GetOption(ctx *vfs.Context, level, name, length int) ([]byte, e
 			return s.getRaw(level, name)
 		}
 	}
+	if s.common.Family == unix.AF_INET {
+		return nil, unix.EOPNOTSUPP
+	}
 	return nil, unix.ENOPROTOOPT
 }
 

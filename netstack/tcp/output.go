@@ -271,14 +271,14 @@ func (e *Endpoint) output(push bool) {
 			e.restartIdle(now)
 		}
 		room := int(int32(s.una + s.wnd - s.nxt))
-		if room <= 0 && avail > 0 {
+		if room <= 0 {
 			break
 		}
 		quota := e.rec.quota(&e.cc)
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := min(avail, room, quota*s.mss, e.maxBurst())
+		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
 		partial := n < s.mss
 		switch {
 		case n > s.mss && n < avail:

@@ -83,7 +83,7 @@ func (p *Platform) dismiss() {
 			t.calls[i].nr = unix.SYS_GETPID
 		}
 		t.area.putCalls(t.calls)
-		t.command(phaseCalls, cmdCalls|maxCalls<<cmdCountShift)
+		t.answer(phaseCalls, cmdCalls|maxCalls<<cmdCountShift, 0)
 		select {
 		case <-p.stopped:
 			return

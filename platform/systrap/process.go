@@ -106,6 +106,7 @@ type thread struct {
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
 	heat     int
+	hot      atomic.Bool // it is one of spinner.hot
 	lastCall uint64
 }
 
@@ -134,8 +135,14 @@ func (t *thread) answer(phase uint32, val int64, errno int32) {
 	respond(t.proc.p.listener, &r)
 }
 
-// command lets a thread in phaseStub carry out cmd.
-func (t *thread) command(phase uint32, cmd uint64) { t.answer(phase, int64(cmd), 0) }
+// goOn is answer for good: it releases t.mu, before the thread goes on, since the
+// kernel may well run the thread at once on this very processor.
+func (t *thread) goOn(phase uint32, val int64) {
+	r := response{id: t.notif, val: val}
+	t.phase.Store(phase)
+	t.mu.Unlock()
+	respond(t.proc.p.listener, &r)
+}
 
 // run has a thread in phaseStub make calls, at most maxCalls, and waits until it
 // has. It returns the result of the last. t.mu is held.
@@ -145,7 +152,7 @@ func (t *thread) run(kind uint64, calls []call) (uint64, unix.Errno) {
 	}
 	t.calls, t.next, t.ride = calls, 0, false
 	t.area.putCalls(calls)
-	t.command(phaseCalls, kind|uint64(len(calls))<<cmdCountShift)
+	t.answer(phaseCalls, int64(kind|uint64(len(calls))<<cmdCountShift), 0)
 	r := t.await(t.done)
 	return r.val, r.errno
 }

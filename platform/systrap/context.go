@@ -55,8 +55,7 @@ func (c *context) Blocking() {
 	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
 	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
-		c.p.spinner.cool(c.t.Load())
-		c.p.respin()
+		c.p.cool(c.t.Load())
 	}
 }
 
@@ -66,6 +65,7 @@ func (c *context) Interrupt() {
 	if c.run.Load() == runApp {
 		if t := c.t.Load(); t != nil {
 			t.kick()
+			c.p.watch.expect()
 		}
 	}
 }

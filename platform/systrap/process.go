@@ -5,6 +5,7 @@ package systrap
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +103,11 @@ type thread struct {
 	// signal is what brought the thread into phaseStub, 0 in phasePlain. It is
 	// the listener's.
 	signal int
+
+	// Since when it is due, and how much processor time the process had used
+	// then: for the watch.
+	dueSince time.Time
+	dueUsed  time.Duration
 
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
@@ -225,6 +231,9 @@ func (t *thread) ready() unix.Errno {
 			t.phase.Store(phaseStub)
 			return 0
 		default:
+			if t.stuck() {
+				return unix.ESRCH
+			}
 			panic("systrap: the thread is not in the sentry")
 		}
 	}
@@ -233,6 +242,7 @@ func (t *thread) ready() unix.Errno {
 // upgrade waits until the listener has seen the thread go from phaseUpgrade to
 // phaseStub.
 func (t *thread) upgrade(fast bool) unix.Errno {
+	t.proc.p.watch.expect()
 	if r := t.await(t.done); r.errno != 0 {
 		return r.errno
 	}

@@ -148,6 +148,7 @@ func (s *space) borrow(own *context) *thread {
 		} else {
 			t.kick()
 		}
+		s.p.watch.expect()
 		granted := false
 		s.p.waitFor(func() bool {
 			select {

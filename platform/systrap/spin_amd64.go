@@ -24,8 +24,6 @@ const (
 	restMax = time.Second
 	// aliveTime is how long after a look the spinner counts as alive.
 	aliveTime = 10 * time.Microsecond
-	// spinLooks is how often a stub looks for an answer before it sleeps.
-	spinLooks = 500
 )
 
 // A spinPolicy says when to spin.
@@ -39,6 +37,8 @@ type spinPolicy struct {
 	// processor, so there is none to spare.
 	few int
 	gap time.Duration
+	// looks is how often a stub looks for an answer before it sleeps.
+	looks uint32
 }
 
 func defaultPolicy() spinPolicy {
@@ -48,6 +48,7 @@ func defaultPolicy() spinPolicy {
 		idle:   100 * time.Microsecond,
 		few:    32,
 		gap:    50 * time.Microsecond,
+		looks:  500,
 	}
 }
 
@@ -64,6 +65,9 @@ type spinner struct {
 
 	mu   sync.Mutex // held to change hot, and threads' flag of that name
 	rest time.Duration
+	// workers counts the goroutines in spin.
+	workers sync.WaitGroup
+	closed  bool
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
 
@@ -134,18 +138,32 @@ func (p *Platform) heat(t *thread) {
 }
 
 // respin starts a worker that polls if there is none and something to poll.
+// sp.mu is held.
 func (p *Platform) respin() {
 	sp := &p.spinner
-	if sp.owner.Load() == nil && len(*sp.hot.Load()) > 0 {
-		w := p.newWorker()
-		if sp.owner.CompareAndSwap(nil, w) {
-			go w.spin()
-		}
+	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
+		return
+	}
+	w := p.newWorker()
+	if sp.owner.CompareAndSwap(nil, w) {
+		sp.workers.Add(1)
+		go w.spin()
 	}
 }
 
-// cool makes t's requests go by notification again.
-func (sp *spinner) cool(t *thread) {
+// close ends the spinner. No context runs.
+func (sp *spinner) close() {
+	sp.mu.Lock()
+	sp.closed = true
+	sp.mu.Unlock()
+	sp.owner.Store(nil)
+	sp.workers.Wait()
+}
+
+// cool makes t's requests go by notification again. The spinner was in an upcall
+// of t's context that blocks: another one takes over.
+func (p *Platform) cool(t *thread) {
+	sp := &p.spinner
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	var hot []*thread
@@ -157,13 +175,14 @@ func (sp *spinner) cool(t *thread) {
 	sp.hot.Store(&hot)
 	t.hot.Store(false)
 	t.setPoll(false)
+	p.respin()
 }
 
 // setPoll tells the stub whether to post requests.
 func (t *thread) setPoll(on bool) {
 	t.mu.Lock()
 	if !t.proc.dead.Load() {
-		t.area.setPoll(on, spinLooks)
+		t.area.setPoll(on, t.proc.p.spinner.policy.looks)
 	}
 	t.mu.Unlock()
 }
@@ -172,6 +191,7 @@ func (t *thread) setPoll(on bool) {
 func (w *worker) spin() {
 	p := w.p
 	sp := &p.spinner
+	defer sp.workers.Done()
 	calls := 0
 	idle, gap := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.gap)
 	started := rdtsc()

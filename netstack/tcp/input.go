@@ -122,7 +122,7 @@ func (e *Endpoint) established(now time.Duration) {
 		// A lost SYN says little of the path, unless it was lost again (RFC 5681 section 3.1).
 		again := e.info.totalRetrans > 1
 		e.rec = recovery{sent: e.rec.sent, packetsOut: e.rec.packetsOut, sackedOut: e.rec.sackedOut, lostOut: e.rec.lostOut,
-			retransOut: e.rec.retransOut, reoSteps: 1}
+			retransOut: e.rec.retransOut, reoSteps: 1, fack: e.snd.una}
 		e.cc = newCC(e.ccName)
 		if again {
 			e.cc.cwnd = 1

@@ -9,6 +9,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/devfs"
+	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
 )
 
@@ -33,7 +34,8 @@ func (s *sandbox) makeKernel() error {
 	}
 	families.Register(s.kernel)
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
+	s.vfs.RegisterType(overlay.Type{})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
 	poller, err := hostfd.NewPoller()
 	if err != nil {
 		return err

@@ -222,8 +222,7 @@ func (e *Endpoint) sendSYN() {
 		s.nxt = s.iss + 1
 		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
 	} else if e.rec.sent.len() > 0 {
-		f := e.rec.sent.at(0)
-		f.xmit, f.flags = now, f.flags|sentRetrans
+		e.rec.sent.at(0).flags |= sentEver
 	}
 	e.build(s.iss, 0, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {

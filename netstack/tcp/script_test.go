@@ -643,3 +643,19 @@ func TestBacklog(t *testing.T) {
 	p.is("requests", len(l.lq.requests), 0)
 	p.is("timers", p.w.Len(), 0)
 }
+
+func TestLostSYN(t *testing.T) {
+	p := newPeer(t)
+	e := p.p.NewEndpoint(unix.AF_INET)
+	defer e.Close()
+	e.Connect(sock.Addr{Addr: netip.MustParseAddr("10.0.0.2"), Port: p.port})
+	p.to = p.out[0].sport
+	p.w.Advance(1500 * time.Millisecond)
+	p.expect("S 0:0", "S 0:0")
+	p.seg(syn|ack, 0, 1, 65535, "")
+	p.expect("A 1:0 1")
+	p.is("in flight", e.rec.inFlight(), 0)
+	p.is("window", e.cc.cwnd, initialWindow)
+	p.send(e, "hello")
+	p.expect("PA 1:5 1")
+}

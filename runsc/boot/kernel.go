@@ -24,6 +24,7 @@ func (s *sandbox) makeKernel() error {
 		Table:       syscalls.Table(),
 		VFS:         s.vfs,
 		MapVDSO:     s.vdso.Map,
+		Clock:       s.vdso.Now,
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,

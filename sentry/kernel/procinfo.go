@@ -60,6 +60,3 @@ func (t *Task) MinorFaults() int64 { return t.minorFaults.Load() }
 // ContextSwitches returns how often the task has waited, and how often it was made
 // to stop running, which the sentry does not see.
 func (t *Task) ContextSwitches() (voluntary, involuntary int64) { return t.voluntarySwitches.Load(), 0 }
-
-// BootTime is CLOCK_BOOTTIME in ns at which the sandbox began.
-func (k *Kernel) BootTime() int64 { return k.boot }

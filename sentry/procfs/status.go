@@ -115,7 +115,7 @@ func showProcessStat(o *object, w *text) {
 		groupID(tg, pids), sessionID(tg, pids), ttyNr, foreground)
 	w.printf(" %d 0 0 0 %d %d %d %d", minor, user/userHZ, system/userHZ, childUser/userHZ, childSystem/userHZ)
 	nice := t.SchedPolicy().Nice
-	w.printf(" %d %d %d 0 %d %d %d %d", 20+nice, nice, max(tg.NumTasks(), 1), (tg.StartTime()-o.fs.k.BootTime())/userHZ, u.Total, (u.Anon+u.File)>>12, rss.Cur)
+	w.printf(" %d %d %d 0 %d %d %d %d", 20+nice, nice, max(tg.NumTasks(), 1), tg.StartTime()/userHZ, u.Total, (u.Anon+u.File)>>12, rss.Cur)
 	im := t.Image()
 	if im == nil {
 		im = new(loader.Image)

@@ -247,6 +247,10 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 		p.Mount.putWrite()
 		f.mode &^= modeWriter
 	}
+	f.notify(unix.IN_OPEN)
+	if flags&unix.O_TRUNC != 0 && !created {
+		f.notify(unix.IN_MODIFY)
+	}
 	return f, nil
 }
 

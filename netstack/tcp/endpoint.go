@@ -435,6 +435,7 @@ func (e *Endpoint) connect(a sock.Addr) error {
 		iss, e.snd.reuse = e.snd.reuse, 0
 	}
 	e.snd.init(iss)
+	e.rec.fack = iss
 	e.setState(SynSent)
 	p.ip.Counters.TCP.ActiveOpens.Inc()
 	e.sendSYN()

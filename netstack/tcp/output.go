@@ -222,8 +222,7 @@ func (e *Endpoint) sendSYN() {
 		s.nxt = s.iss + 1
 		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
 	} else if e.rec.sent.len() > 0 {
-		f := e.rec.sent.at(0)
-		f.xmit, f.flags = now, f.flags|sentRetrans
+		e.rec.sent.at(0).flags |= sentEver
 	}
 	e.build(s.iss, 0, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {
@@ -271,14 +270,14 @@ func (e *Endpoint) output(push bool) {
 			e.restartIdle(now)
 		}
 		room := int(int32(s.una + s.wnd - s.nxt))
-		if room <= 0 && avail > 0 {
+		if room <= 0 {
 			break
 		}
 		quota := e.rec.quota(&e.cc)
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := min(avail, room, quota*s.mss, e.maxBurst())
+		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
 		partial := n < s.mss
 		switch {
 		case n > s.mss && n < avail:

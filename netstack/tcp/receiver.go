@@ -399,8 +399,8 @@ func (e *Endpoint) acceptData(g *segment, now time.Duration) {
 		}
 		return
 	}
-	if e.tooFull() && (seq != r.nxt || r.q.size > 0) {
-		if e.collapse(); e.tooFull() {
+	if e.tooFull(1) && (seq != r.nxt || r.q.size > 0) {
+		if e.collapse(); e.tooFull(2) {
 			e.proto.ip.Counters.TCP.TCPRcvQDrop.Inc()
 			e.quickMode(2)
 			r.ackNow = true
@@ -469,17 +469,18 @@ func takeFrags(q *dataQueue, p *pkt.Packet) {
 // recvWindow is what is left of the advertised window.
 func (e *Endpoint) recvWindow() int { return int(int32(e.rcv.adv - e.rcv.nxt)) }
 
-// tooFull reports whether the queues hold more memory than the buffer allows
-// even for what was promised.
-func (e *Endpoint) tooFull() bool {
+// tooFull reports whether the queues hold more than n times the memory of the
+// buffer. A window that was promised may need twice as much, since the promise
+// was made before it was known how much memory the segments would waste.
+func (e *Endpoint) tooFull(times int) bool {
 	n := e.rcv.q.cost + e.rcv.oooCost
-	return n > e.opts.RcvBuf() || n > 65536 && e.proto.tooMuchMemory()
+	return n > times*e.opts.RcvBuf() || n > 65536 && e.proto.tooMuchMemory()
 }
 
 // collapse copies the data of queues that waste memory into fewer Bufs.
 func (e *Endpoint) collapse() {
 	r := &e.rcv
-	if r.q.cost > 4*r.q.size+pkt.SmallSize && e.mayCollapse() {
+	if r.q.cost > 3*r.q.size+pkt.LargeSize && e.mayCollapse() {
 		e.proto.ip.Counters.TCP.TCPRcvCollapsed.Inc()
 		e.charge(-r.q.cost)
 		r.q.compact()
@@ -487,7 +488,7 @@ func (e *Endpoint) collapse() {
 	}
 	for i := range r.ooo {
 		o := &r.ooo[i]
-		if o.q.cost > 4*o.q.size+pkt.SmallSize {
+		if o.q.cost > 3*o.q.size+pkt.SmallSize {
 			r.oooCost -= o.q.cost
 			e.charge(-o.q.cost)
 			o.q.compact()
@@ -496,7 +497,7 @@ func (e *Endpoint) collapse() {
 		}
 	}
 	// Out-of-order data may be dropped though it has been SACKed (RFC 2018 section 8).
-	for e.tooFull() && len(r.ooo) > 0 {
+	for e.tooFull(2) && len(r.ooo) > 0 {
 		o := &r.ooo[len(r.ooo)-1]
 		r.oooCost -= o.q.cost
 		e.charge(-o.q.cost)

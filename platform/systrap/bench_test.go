@@ -3,8 +3,6 @@
 package systrap
 
 import (
-"fmt"
-"time"
 	"testing"
 
 	"casemate/platform"
@@ -42,7 +40,7 @@ func BenchmarkSyscall(b *testing.B) {
 
 // The same at a site that can be patched, with the spinner.
 func BenchmarkPatched(b *testing.B) {
-	text := new(code).movl(ax, unix.SYS_GETPPID).syscall()
+	text := new(code).raw(0x90).movl(ax, unix.SYS_GETPPID).syscall()
 	text.jmp(0)
 	benchLoop(b, open(b), text, unix.SYS_GETPPID, nil)
 }
@@ -104,31 +102,21 @@ func BenchmarkFork(b *testing.B) {
 			close(tk.ended)
 			return platform.Exit
 		}
-		t0 := time.Now()
 		as, err := g.as.Fork(tk.Context, nil)
 		if err != nil {
 			b.Error(err)
 			return platform.Exit
 		}
-		t1 := time.Now()
 		child := g.newTask()
 		child.State().Regs = tk.State().Regs
 		child.State().SetReturn(0)
-		var t2, t3, t4, t5 time.Time
 		child.onExit = func() {
-			t3 = time.Now()
 			as.Release()
-			t4 = time.Now()
 			done <- struct{}{}
 		}
 		child.start(as)
-		t2 = time.Now()
 		tk.Blocking()
 		<-done
-		t5 = time.Now()
-		if n%1000 == 0 {
-			fmt.Println(t1.Sub(t0), t2.Sub(t1), t3.Sub(t2), t4.Sub(t3), t5.Sub(t4))
-		}
 		tk.State().SetReturn(1)
 		return platform.Resume
 	}

@@ -51,7 +51,7 @@ const (
 // Offsets in the stub, and what seccomp and signals report as the instruction
 // pointer of its system calls (2 is the instruction's length).
 const (
-	stubSize     = 0x880
+	stubSize     = 0x8c0
 	stubTextSize = 0x1000
 
 	offHandler    = 0x000
@@ -68,9 +68,9 @@ const (
 	offFast      = 0x700
 	offPush      = 0x720 // PUSHFQ; SP is the area's
 	offPost      = 0x7a0 // the instruction that posts the request
-	offFastSleep = 0x800
-	offReturn    = 0x840 // POPFQ; then SP is restored, then it jumps to CX
-	offSlow      = 0x860 // POPFQ; then SP is restored, then it jumps to CX-2
+	offFastSleep = 0x840
+	offReturn    = 0x880 // POPFQ; then SP is restored, then it jumps to CX
+	offSlow      = 0x8a0 // POPFQ; then SP is restored, then it jumps to CX-2
 	popLength    = 1
 	spLength     = 9 // of the instruction that restores SP
 

@@ -22,6 +22,8 @@ type worker struct {
 	// left says that the worker has ended for want of the role. Who changes it
 	// back sees to the role.
 	left atomic.Bool
+	// upcalls counts the upcalls that w has made.
+	upcalls atomic.Uint64
 }
 
 type role struct {
@@ -78,6 +80,8 @@ func (p *Platform) leave() {
 
 // enter is called before an upcall.
 func (w *worker) enter() {
+	w.upcalls.Store(w.upcalls.Load() + 1)
+	w.p.watch.rouse()
 	if w.p.role.CompareAndSwap(&w.listening, &w.busy) && w.p.waiters.Load() != 0 {
 		w.p.passRole(w)
 	}

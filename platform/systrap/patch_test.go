@@ -14,8 +14,7 @@ import (
 
 // eager makes the spinner spin whatever the machine's load.
 func eager(p *Platform) {
-	p.spinner.cpus = 1 << 20
-	p.spinner.gap = time.Hour
+	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, gap: time.Hour, looks: 1 << 15}
 }
 
 // A patched site: all registers are as after a system call, in both of the ways
@@ -23,7 +22,7 @@ func eager(p *Platform) {
 func TestPatch(t *testing.T) {
 	p := open(t)
 	eager(p)
-	const count = 20000
+	const count = 5000
 	for name, insn := range map[string]*code{
 		"mov eax": new(code).movl(ax, unix.SYS_READ),
 		"mov r9":  new(code).mov(ax, unix.SYS_READ).raw(movR9...),

@@ -32,6 +32,7 @@ type Platform struct {
 	role    atomic.Pointer[role]
 	waiters atomic.Int32 // goroutines that wait for stubs
 
+	watch   watch
 	spares  spares
 	spinner spinner
 	full    [fullNumbers]bool // the numbers in FullStateSyscalls
@@ -67,6 +68,8 @@ func (p *Platform) HostSyscalls() []platform.HostSyscall {
 		{Nr: unix.SYS_TGKILL, Args: []platform.ArgRule{{Index: 2, Value: 0}}},
 		{Nr: unix.SYS_KILL, Args: []platform.ArgRule{{Index: 1, Value: uint64(unix.SIGKILL)}}},
 		{Nr: unix.SYS_WAIT4, Args: []platform.ArgRule{{Index: 2, Value: unix.WCLONE}}},
+		{Nr: unix.SYS_POLL, Args: []platform.ArgRule{{Index: 1, Value: 1}}},
+		{Nr: unix.SYS_CLOCK_GETTIME},
 		{Nr: unix.SYS_FALLOCATE, Args: []platform.ArgRule{{Index: 0, Value: uint64(p.areas.fd)}, {Index: 1, Value: unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE}}},
 	}
 }
@@ -83,7 +86,7 @@ func (p *Platform) dismiss() {
 			t.calls[i].nr = unix.SYS_GETPID
 		}
 		t.area.putCalls(t.calls)
-		t.command(phaseCalls, cmdCalls|maxCalls<<cmdCountShift)
+		t.answer(phaseCalls, cmdCalls|maxCalls<<cmdCountShift, 0)
 		select {
 		case <-p.stopped:
 			return
@@ -95,11 +98,15 @@ func (p *Platform) dismiss() {
 // Close implements platform.Platform.
 func (p *Platform) Close() error {
 	if p.zygote != nil {
+		p.spinner.close()
+		p.watch.close()
 		p.spares.close()
 		p.closing.Store(true)
 		p.dismiss()
 	}
-	reaper.killAll(p)
+	for _, proc := range reaper.all(p) {
+		proc.kill()
+	}
 	p.procs.Wait()
 	if p.listener >= 0 {
 		unix.Close(p.listener)

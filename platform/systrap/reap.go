@@ -40,15 +40,17 @@ func (r *reaping) add(proc *process) {
 	}
 }
 
-// killAll kills the processes of p.
-func (r *reaping) killAll(p *Platform) {
+// all returns the processes of p.
+func (r *reaping) all(p *Platform) []*process {
 	r.Lock()
 	defer r.Unlock()
+	var procs []*process
 	for _, proc := range r.procs {
 		if proc.p == p {
-			proc.kill()
+			procs = append(procs, proc)
 		}
 	}
+	return procs
 }
 
 func (r *reaping) loop() {

@@ -237,6 +237,7 @@ again:
 	LOCK
 	CMPXCHGL R11, AREA_REQUEST(GS)
 	JNE sleep
+	MOVL $0, AREA_POLL(GS)
 	MOVL AREA_NR(GS), AX
 	JMP slow
 sleep:
@@ -245,7 +246,7 @@ sleep:
 	MOVL NR_HANDOFF, AX
 	JMP fastsleep
 
-	// Offset 0x800: wait for the answer without spinning.
+	// Offset 0x840: wait for the answer without spinning.
 	PCALIGN $64
 fastsleep:
 	SYSCALL
@@ -260,14 +261,14 @@ answered:
 	MOVQ (AREA_ARGS+24)(GS), R10
 	JMP return
 
-	// Offset 0x840: back, the result in AX.
+	// Offset 0x880: back, the result in AX.
 	PCALIGN $32
 return:
 	BYTE $0x9d // POPFQ
 	MOVQ AREA_SP(GS), SP
 	JMP CX
 
-	// Offset 0x860: back to the site's own SYSCALL.
+	// Offset 0x8a0: back to the site's own SYSCALL.
 	PCALIGN $32
 slow:
 	BYTE $0x9d // POPFQ
@@ -275,7 +276,7 @@ slow:
 	LEAQ -2(CX), R11
 	JMP R11
 
-	// Offset 0x880: the end, and what lies behind it.
+	// Offset 0x8c0: the end, and what lies behind it.
 	PCALIGN $32
 	UD2
 	RET

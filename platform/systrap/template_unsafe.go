@@ -77,6 +77,7 @@ func Open(options platform.Options) (platform.Platform, error) {
 	p.births.m = make(map[uint64]*birth)
 	p.marks.Store(1)
 	p.spinner.init()
+	p.watch.init()
 	for _, nr := range options.FullStateSyscalls {
 		p.full[nr&(fullNumbers-1)] = true
 	}
@@ -181,6 +182,7 @@ func (p *Platform) open() (err error) {
 		return fmt.Errorf("the template: %w", r.errno)
 	}
 	p.zygote = t
+	go p.watchAll()
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"fmt"
+
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
@@ -32,7 +34,9 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	families.Register(s.kernel)
+	if err := families.Register(s.kernel, nil); err != nil {
+		return fmt.Errorf("making the network: %w", err)
+	}
 	devfs.Register(s.vfs)
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
 	poller, err := hostfd.NewPoller()

@@ -117,6 +117,11 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	} else {
 		n.fs.FS = fs.FS.Fork()
 	}
+	if f&unix.CLONE_NEWNS != 0 {
+		n.fs.MountNS = fs.MountNS.Clone(c.UserNS, n.fs.FS)
+	} else {
+		n.fs.MountNS.IncRef()
+	}
 	fds := t.fds.Load()
 	if f&unix.CLONE_FILES != 0 {
 		fds.IncRef()
@@ -127,6 +132,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	fail := func(err error) (uint64, error) {
 		fds.DecRef(n.fs, tg)
 		n.fs.FS.DecRef()
+		n.fs.MountNS.DecRef()
 		m.DecUsers()
 		n.exe.DecRef()
 		n.ctx.Release()
@@ -338,8 +344,8 @@ func (t *Task) cloneNamespaces(f uint64, c *cred.Credentials) (*Namespaces, *cre
 	if !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return nil, nil, unix.EPERM
 	}
-	if rest&(unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNS) != 0 {
-		// A new network stack, cgroup root or mount tree is not to be had yet.
+	if rest&(unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP) != 0 {
+		// A new network stack or cgroup root is not to be had yet.
 		return nil, nil, unix.EINVAL
 	}
 	n := *ns

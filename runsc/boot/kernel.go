@@ -55,5 +55,6 @@ func (s *sandbox) procOptions() procfs.Options {
 		CPUInfo:     s.host.cpuInfo,
 		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
 		CommandLine: "quiet\n",
+		Net:         families.ProcNet(s.kernel),
 	}
 }

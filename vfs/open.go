@@ -310,6 +310,10 @@ func (in *Inode) getWriter() bool {
 
 func (in *Inode) putWriter() { in.writeCount.Add(-1) }
 
+// BeingWritten reports whether the file may change because somebody has it open for
+// writing.
+func (f *File) BeingWritten() bool { return f.mode&modeWrite != 0 || f.inode.writeCount.Load() > 0 }
+
 // DenyWrite keeps in from being opened for writing, while it is a program that
 // is executed; ETXTBSY if somebody has it open for writing.
 func (in *Inode) DenyWrite() error {

@@ -265,6 +265,9 @@ func (n *Task) start() error {
 	n.cpu.mark.Store(clock.Monotonic())
 	n.cpu.inUser.Store(true)
 	n.started.Store(true)
+	if n.tg.limits.Get(unix.RLIMIT_CPU).Cur != unix.RLIM_INFINITY {
+		n.tg.CPULimitChanged()
+	}
 	if err := n.ctx.Start(n.MM().AddressSpace()); err != nil {
 		n.started.Store(false)
 		return err

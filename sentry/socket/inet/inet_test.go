@@ -249,8 +249,9 @@ func TestTransferDoesNotAllocate(t *testing.T) {
 	c, s := w.connected(unix.AF_INET, "127.0.0.1:0")
 	w.want("no delay", socket.Set(w.ctx, c, unix.IPPROTO_TCP, unix.TCP_NODELAY, socket.Int32(1)), nil)
 	p := make([]byte, 512)
+	var src, dst usermem.Seq // the system calls have theirs in the Context
 	n := testing.AllocsPerRun(1000, func() {
-		src, dst := usermem.Kernel(p), usermem.Kernel(p)
+		src, dst = usermem.Kernel(p), usermem.Kernel(p)
 		if n, err := c.Write(w.ctx, nil, &src, 0, 0); n != len(p) || err != nil {
 			t.Fatal(n, err)
 		}
@@ -261,7 +262,7 @@ func TestTransferDoesNotAllocate(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	})
-	if n >= 1 {
+	if n >= 1 && !raceEnabled {
 		t.Errorf("%v allocations for a write and a read", n)
 	}
 }

@@ -379,6 +379,9 @@ func TestRights(t *testing.T) {
 	if !released() {
 		t.Error("a file that nobody can receive was not released")
 	}
+	if n := w.names.inFlight(cred.RootUID).Load(); n != 0 {
+		t.Errorf("%d files in flight, want none", n)
+	}
 }
 
 func TestRightsWithoutData(t *testing.T) {

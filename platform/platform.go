@@ -61,7 +61,8 @@ type Fault struct {
 	// Addr is the address of the access, or of the instruction.
 	Addr uint64
 	// Write and Exec say what kind of access failed, where known; else it was a
-	// read.
+	// read, or a write to where the host has nothing mapped: that faults once more
+	// if what the sentry maps cannot be written, and is then known.
 	Write, Exec bool
 	// Access is true when the fault was a page fault, which the sentry may
 	// resolve by mapping; false for general protection and all other faults.
@@ -149,8 +150,10 @@ type AddressSpace interface {
 	// after the return. An error means that the address space is dead
 	// (its process was killed, or the host refused: ENOMEM).
 	Apply(c Context, ops []Op) error
-	// Fork returns a new address space with the same mappings. c is as in Apply.
-	Fork(c Context) (AddressSpace, error)
+	// Fork returns a new address space with the same mappings. c is as in Apply,
+	// text as in NewAddressSpace, for the new one: what Text has hidden and
+	// patched in this one must be in the new one too.
+	Fork(c Context, text Text) (AddressSpace, error)
 	// Release gives up the address space: nothing runs in it any more, and
 	// when Release returns nothing can access its memory any more.
 	Release()

@@ -11,7 +11,8 @@ type Mappable interface {
 	Translate(off, length uint64, write bool) (Backing, error)
 	// AddMapping and RemoveMapping tell the file of an address range that maps
 	// it, so that a truncation or a copy-up can invalidate it. They must not
-	// block on anything but the file's own locks.
+	// block on anything but the file's own locks. RemoveMapping may be called for
+	// a part of what was added, and for adjacent ones together.
 	AddMapping(m MappingSpace, addr, length, off uint64, writable bool) error
 	RemoveMapping(m MappingSpace, addr, length, off uint64, writable bool)
 }
@@ -25,9 +26,17 @@ type Backing struct {
 }
 
 // A MappingSpace is an address space that maps files: the memory manager.
+//
+// A file that takes bytes away (truncation) or gives them another place (copy-up)
+// first changes what Translate answers, then collects its mappings under its own
+// lock, and calls InvalidateMapping for each without that lock, since a
+// MappingSpace calls the file with locks of its own held. It does so again until
+// no mapping has been added since it collected: fork and mremap add mappings that
+// take over translations. Only then may it give the bytes away.
 type MappingSpace interface {
-	// InvalidateMapping drops the host's translations of [addr, addr+length),
-	// which maps a file at off, so that the next access asks Translate again.
+	// InvalidateMapping drops the host's translations of what of
+	// [addr, addr+length) maps f at off onwards (other mappings that have come
+	// there meanwhile stay), so that the next access asks Translate again.
 	// Private copies of pages stay unless dropPrivate (truncation does that).
-	InvalidateMapping(addr, length uint64, dropPrivate bool)
+	InvalidateMapping(f Mappable, addr, length, off uint64, dropPrivate bool)
 }

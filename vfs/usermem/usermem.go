@@ -113,6 +113,23 @@ func (s *Seq) consume(n int) {
 	r.Length -= uint64(n)
 }
 
+// Skip consumes n bytes, or all that is left, without touching them.
+func (s *Seq) Skip(n uint64) {
+	n = min(n, s.left)
+	if s.mem == nil {
+		s.kernel = s.kernel[n:]
+		s.done += n
+		s.left -= n
+		return
+	}
+	for n > 0 {
+		r := s.head()
+		k := min(n, r.Length)
+		s.consume(int(k))
+		n -= k
+	}
+}
+
 // CopyOut copies src to the front of s, as much as fits. It returns the number of
 // bytes copied; EFAULT if that is fewer than fit.
 func (s *Seq) CopyOut(src []byte) (int, error) {

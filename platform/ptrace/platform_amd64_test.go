@@ -1,0 +1,9 @@
+package ptrace
+
+import (
+	"testing"
+
+	"casemate/platform/platformtest"
+)
+
+func TestPlatform(t *testing.T) { platformtest.Run(t, Open) }

@@ -1,0 +1,303 @@
+//go:build amd64
+
+package systrap
+
+import (
+	"sync/atomic"
+
+	"casemate/platform"
+	"casemate/platform/arch"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a context is doing.
+const (
+	runNone   = iota // not started, or has exited
+	runApp           // application code
+	runUpcall        // in the sentry
+	runDead
+)
+
+// syscallLength is the length of the instruction.
+const syscallLength = 2
+
+// A context implements platform.Context.
+type context struct {
+	p     *Platform
+	h     platform.Handler
+	state platform.State
+
+	run atomic.Uint32
+	// intr says that HandleInterrupt is due.
+	intr atomic.Bool
+
+	// worker is the goroutine of the upcall.
+	worker atomic.Pointer[worker]
+
+	space *space
+	t     atomic.Pointer[thread]
+	// next is the address space that SetAddressSpace has set.
+	next *space
+}
+
+// NewContext implements platform.Platform.
+func (p *Platform) NewContext(h platform.Handler) platform.Context {
+	return &context{p: p, h: h, state: platform.State{FP: arch.NewFPState(), Full: true}}
+}
+
+// State implements platform.Context.
+func (c *context) State() *platform.State { return &c.state }
+
+// Blocking implements platform.Context.
+func (c *context) Blocking() {
+	w := c.worker.Load()
+	if w != nil && c.p.role.Load() == &w.busy {
+		c.p.passRole(w)
+	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+		c.p.cool(c.t.Load())
+	}
+}
+
+// Interrupt implements platform.Context.
+func (c *context) Interrupt() {
+	c.intr.Store(true)
+	if c.run.Load() == runApp {
+		if t := c.t.Load(); t != nil {
+			t.kick()
+			c.p.watch.expect()
+		}
+	}
+}
+
+// Release implements platform.Context.
+func (c *context) Release() {}
+
+// event serves an event of t, c's thread: sig is 0 for a plain system call.
+func (c *context) event(t *thread, n *notification, sig int) {
+	if !c.run.CompareAndSwap(runApp, runUpcall) {
+		return // it has died meanwhile
+	}
+	c.p.spinner.running.Add(-1)
+	if sig == 0 {
+		c.intr.Store(false)
+		r := &c.state.Regs
+		r.Orig_rax = uint64(uint32(n.nr))
+		r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9 = n.args[0], n.args[1], n.args[2], n.args[3], n.args[4], n.args[5]
+		r.Rip = n.ip
+		r.Rax = errNoSys
+		c.state.Full = false
+		d := c.h.HandleSyscall(c)
+		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr))) {
+			c.p.heat(t)
+		}
+		c.finish(d)
+		return
+	}
+	if t.area.inFast(t.frame) {
+		c.lock(t) // whoever answers a request has done so
+		t.area.leaveFast(t.frame, false)
+		t.mu.Unlock()
+	}
+	if !t.area.readFrame(t.frame, t.base, &c.state) {
+		t.proc.breach("no frame", n)
+		c.lost(t)
+		return
+	}
+	d := platform.Resume
+	switch info := &t.area.frame(t.frame).info; unix.Signal(sig) {
+	case interruptSignal:
+		if c.intr.Swap(false) {
+			d = c.h.HandleInterrupt(c)
+		}
+	case unix.SIGSYS:
+		nr, audit := info.syscall, info.arch
+		if audit != unix.AUDIT_ARCH_X86_64 {
+			c.state.Regs.Rax = errNoSys
+			break
+		}
+		c.intr.Store(false)
+		c.state.Regs.Orig_rax = uint64(uint32(nr))
+		c.state.Regs.Rax = errNoSys
+		d = c.h.HandleSyscall(c)
+	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
+		c.intr.Store(false)
+		u := t.area.frame(t.frame)
+		if pt := c.space.patcher; pt != nil {
+			if ip, ok := pt.site(c.state.Regs.Rip); ok && (c.state.Regs.Rip-checkOffset)%trampolineSize == 0 {
+				// The trampoline is not for those who use GS.
+				c.state.Regs.Rip = ip - syscallLength
+				break
+			}
+		}
+		f := platform.Fault{
+			Signal:    sig,
+			Code:      int(info.code),
+			Addr:      info.addr,
+			TrapNo:    u.trapno,
+			ErrorCode: u.err,
+		}
+		if f.TrapNo == trapPageFault {
+			f.Addr = u.cr2
+			f.Access = true
+			f.Write = f.ErrorCode&pageFaultWrite != 0
+			f.Exec = f.ErrorCode&pageFaultExec != 0
+		}
+		d = c.h.HandleFault(c, f)
+	default:
+		t.proc.breach("unexpected signal", n)
+		c.lost(t)
+		return
+	}
+	c.finish(d)
+}
+
+// errNoSys is -ENOSYS, what a system call returns if nobody sets a result.
+const errNoSys = ^uint64(unix.ENOSYS) + 1
+
+// The processor's page fault exception (Intel SDM volume 3, 4.7).
+const (
+	trapPageFault  = 14
+	pageFaultWrite = 1 << 1
+	pageFaultExec  = 1 << 4
+)
+
+// finish does what the Handler has answered.
+func (c *context) finish(d platform.Disposition) {
+	for {
+		t := c.t.Load()
+		switch {
+		case d == platform.Exit:
+			c.exit()
+			return
+		case c.next != nil:
+			t = c.move()
+			if t == nil {
+				c.die(runUpcall)
+				return
+			}
+		}
+		c.lock(t)
+		if d == platform.ResumeFull || c.intr.Load() {
+			if t.phase.Load() != phasePlain {
+				ok := c.complete(t)
+				t.mu.Unlock()
+				if !ok {
+					c.lost(t)
+					return
+				}
+				c.intr.Store(false)
+				d = c.h.HandleInterrupt(c)
+				continue
+			}
+			c.intr.Store(true)
+		}
+		if c.lost(t) {
+			t.mu.Unlock()
+			return
+		}
+		if c.intr.Load() {
+			t.kick()
+		}
+		c.resume(t)
+		return
+	}
+}
+
+// complete makes the state full, the result of the system call included, when t
+// is in the sentry other than by a plain call. It returns false if t is no more.
+// t.mu is held.
+func (c *context) complete(t *thread) bool {
+	if t.ready() != 0 {
+		return false
+	}
+	if !t.upgraded {
+		return true
+	}
+	t.area.finishCall(t.frame, c.state.Regs.Rax)
+	t.upgraded = false
+	if !t.area.readFrame(t.frame, t.base, &c.state) {
+		t.proc.kill()
+		return false
+	}
+	return true
+}
+
+// resume lets t go on in the application, and releases t.mu.
+func (c *context) resume(t *thread) {
+	result := c.state.Regs.Rax // no more c's when t goes on
+	for {
+		switch t.phase.Load() {
+		case phasePlain:
+			t.goOn(phaseApp, int64(result))
+			return
+		case phaseFast:
+			if t.phase.CompareAndSwap(phaseFast, phaseApp) {
+				t.area.reply(result)
+				t.mu.Unlock()
+				return
+			}
+			continue
+		case phaseFastSleep:
+			t.area.reply(result)
+			t.goOn(phaseApp, 0)
+			return
+		}
+		t.ready()
+		if t.upgraded {
+			t.area.finishCall(t.frame, result)
+		} else {
+			t.frame = frameOffset()
+			t.area.writeFrame(t.frame, t.base, &c.state)
+		}
+		if c.intr.Load() {
+			t.kick() // the last kick may be why it is here
+		}
+		c.space.resume(t)
+		return
+	}
+}
+
+// lock takes t.mu. Who holds it may need the listener.
+func (c *context) lock(t *thread) {
+	if !t.mu.TryLock() {
+		c.Blocking()
+		t.mu.Lock()
+	}
+}
+
+// lost leaves c to the reaper if its process has died or has been killed. It
+// returns true if the Handler knows of the death already.
+func (c *context) lost(t *thread) bool {
+	c.p.spinner.running.Add(1)
+	c.run.Store(runApp)
+	if !t.proc.dead.Load() {
+		return false
+	}
+	c.die(runApp)
+	return true
+}
+
+// die tells the Handler that c has died, if nobody else does; was is what c was
+// doing.
+func (c *context) die(was uint32) {
+	if c.run.CompareAndSwap(was, runDead) {
+		if was == runApp {
+			c.p.spinner.running.Add(-1)
+		}
+		c.space.left(c)
+		c.h.HandleDeath(c)
+	}
+}
+
+// exit lets go of c's thread.
+func (c *context) exit() {
+	t := c.t.Load()
+	c.lock(t)
+	t.ctx.Store(nil)
+	c.run.Store(runNone)
+	t.mu.Unlock()
+	c.space.left(c)
+	c.space.park(t)
+	c.space.recycle()
+}

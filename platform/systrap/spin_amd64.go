@@ -1,0 +1,292 @@
+package systrap
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// rdtsc reads the processor's time-stamp counter.
+func rdtsc() uint64
+
+// pause tells the processor that the caller spins.
+func pause()
+
+const (
+	// A thread is hot, and its requests are polled, after hotCalls system calls
+	// of patched sites none of which came later than spinPolicy.hotGap after the
+	// last.
+	hotCalls = 16
+	// The spinner rests for restMin to restMax, doubled each time that it has not
+	// gone well for long.
+	restMin = 2 * time.Millisecond
+	restMax = time.Second
+	// aliveTime is how long after a look the spinner counts as alive.
+	aliveTime = 10 * time.Microsecond
+)
+
+// A spinPolicy says when to spin.
+type spinPolicy struct {
+	cpus   int // processors that there are
+	hotGap time.Duration
+	// The spinner stops when there was no request for idle.
+	idle time.Duration
+	// It rests when there were fewer calls than few before it stopped, and when
+	// the time between two looks was longer than gap: somebody else had the
+	// processor, so there is none to spare.
+	few int
+	gap time.Duration
+	// looks is how often a stub looks for an answer before it sleeps.
+	looks uint32
+}
+
+func defaultPolicy() spinPolicy {
+	return spinPolicy{
+		cpus:   min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
+		hotGap: 40 * time.Microsecond,
+		idle:   100 * time.Microsecond,
+		few:    32,
+		gap:    50 * time.Microsecond,
+		looks:  500,
+	}
+}
+
+// A spinner polls the areas of hot threads for requests, while a processor is
+// idle. At most one worker does so at a time.
+type spinner struct {
+	policy  spinPolicy
+	running atomic.Int32 // contexts that run application code
+
+	owner atomic.Pointer[worker]
+	hot   atomic.Pointer[[]*thread]
+
+	looked atomic.Uint64 // when the spinner has last looked, by the counter
+
+	mu   sync.Mutex // held to change hot, and threads' flag of that name
+	rest time.Duration
+	// workers counts the goroutines in spin.
+	workers sync.WaitGroup
+	closed  bool
+	// until is when spinning may begin again, by the counter.
+	until atomic.Uint64
+
+	// What the counter said at a time of the clock: its frequency is found when
+	// it is first needed.
+	once  sync.Once
+	tsc0  uint64
+	time0 time.Time
+	perUs uint64
+}
+
+func (sp *spinner) init() {
+	sp.policy = defaultPolicy()
+	sp.tsc0, sp.time0 = rdtsc(), time.Now()
+	sp.hot.Store(new([]*thread))
+	sp.rest = restMin
+}
+
+// ticks converts d to the counter's unit.
+func (sp *spinner) ticks(d time.Duration) uint64 {
+	sp.once.Do(func() {
+		for time.Since(sp.time0) < time.Millisecond {
+			pause()
+		}
+		sp.perUs = max((rdtsc()-sp.tsc0)*1000/uint64(time.Since(sp.time0)), 1)
+	})
+	return uint64(d) * sp.perUs / 1000
+}
+
+// heat notes that a patched site of t has made a system call by notification. The
+// caller is the listener.
+func (p *Platform) heat(t *thread) {
+	sp := &p.spinner
+	if sp.policy.cpus < 2 {
+		return
+	}
+	now := rdtsc()
+	if t.hot.Load() && now-sp.looked.Load() < sp.ticks(aliveTime) {
+		t.setPoll(true) // the stub has given up too early
+		return
+	}
+	if now-t.lastCall > sp.ticks(sp.policy.hotGap) {
+		t.heat = 0
+	}
+	t.lastCall = now
+	if t.heat++; t.heat < hotCalls {
+		return
+	}
+	t.heat = 0
+	// One for t, one for the spinner.
+	if now < sp.until.Load() || int(sp.running.Load()) > sp.policy.cpus-2 {
+		return
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	hot := *sp.hot.Load()
+	if t.hot.Load() {
+		return
+	}
+	t.hot.Store(true)
+	hot = append(hot[:len(hot):len(hot)], t)
+	sp.hot.Store(&hot)
+	if sp.owner.Load() != nil {
+		t.setPoll(true)
+	} else {
+		p.respin()
+	}
+}
+
+// respin starts a worker that polls if there is none and something to poll.
+// sp.mu is held.
+func (p *Platform) respin() {
+	sp := &p.spinner
+	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
+		return
+	}
+	w := p.newWorker()
+	if sp.owner.CompareAndSwap(nil, w) {
+		sp.workers.Add(1)
+		go w.spin()
+	}
+}
+
+// close ends the spinner. No context runs.
+func (sp *spinner) close() {
+	sp.mu.Lock()
+	sp.closed = true
+	sp.mu.Unlock()
+	sp.owner.Store(nil)
+	sp.workers.Wait()
+}
+
+// cool makes t's requests go by notification again. The spinner was in an upcall
+// of t's context that blocks: another one takes over.
+func (p *Platform) cool(t *thread) {
+	sp := &p.spinner
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	var hot []*thread
+	for _, other := range *sp.hot.Load() {
+		if other != t {
+			hot = append(hot, other)
+		}
+	}
+	sp.hot.Store(&hot)
+	t.hot.Store(false)
+	t.setPoll(false)
+	p.respin()
+}
+
+// setPoll tells the stub whether to post requests.
+func (t *thread) setPoll(on bool) {
+	t.mu.Lock()
+	if !t.proc.dead.Load() {
+		t.area.setPoll(on, t.proc.p.spinner.policy.looks)
+	}
+	t.mu.Unlock()
+}
+
+// spin polls while w owns the spinner.
+func (w *worker) spin() {
+	p := w.p
+	sp := &p.spinner
+	defer sp.workers.Done()
+	calls := 0
+	idle, gap := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.gap)
+	started := rdtsc()
+	last, looked := started, started
+	for _, t := range *sp.hot.Load() {
+		t.setPoll(true) // not before somebody looks
+	}
+	for sp.owner.Load() == w {
+		served := false
+		for _, t := range *sp.hot.Load() {
+			if t.area.posted() {
+				w.fast(t)
+				served = true
+			}
+		}
+		now := rdtsc()
+		switch {
+		case served:
+			last = now
+			calls++
+		case now-looked > gap:
+			sp.stop(w, true, started)
+			return
+		case now-last > idle || int(sp.running.Load()) >= sp.policy.cpus:
+			sp.stop(w, calls < sp.policy.few, started)
+			return
+		}
+		looked = now
+		sp.looked.Store(now)
+		pause()
+	}
+}
+
+// stop ends w's polling; tired says that a rest is due.
+func (sp *spinner) stop(w *worker, tired bool, started uint64) {
+	if !sp.owner.CompareAndSwap(w, nil) {
+		return
+	}
+	sp.mu.Lock()
+	hot := *sp.hot.Load()
+	sp.hot.Store(new([]*thread))
+	if tired {
+		// The longer it went well, the shorter the rest.
+		if now := rdtsc(); now-started > 4*sp.ticks(sp.rest) {
+			sp.rest = max(sp.rest/2, restMin)
+		} else {
+			sp.rest = min(2*sp.rest, restMax)
+		}
+		sp.until.Store(rdtsc() + sp.ticks(sp.rest))
+	}
+	defer sp.mu.Unlock()
+	for _, t := range hot {
+		t.hot.Store(false)
+		t.setPoll(false)
+	}
+}
+
+// fast serves the request that t has posted.
+func (w *worker) fast(t *thread) {
+	if !t.mu.TryLock() {
+		return
+	}
+	if t.proc.dead.Load() || !t.area.take() || !t.phase.CompareAndSwap(phaseApp, phaseFast) {
+		// If t has come up otherwise meanwhile, the call is made again.
+		t.mu.Unlock()
+		return
+	}
+	t.upgraded = false
+	c := t.ctx.Load()
+	if c == nil || !c.run.CompareAndSwap(runApp, runUpcall) {
+		t.mu.Unlock()
+		return
+	}
+	t.area.readRequest(&c.state)
+	t.mu.Unlock()
+	c.worker.Store(w)
+	c.fastCall(t)
+}
+
+// fastCall serves the system call of a patched site, which c.state has.
+func (c *context) fastCall(t *thread) {
+	c.p.spinner.running.Add(-1)
+	c.intr.Store(false)
+	if c.p.full[c.state.Regs.Orig_rax&(fullNumbers-1)] {
+		// A site that makes calls of many kinds, and this is one that needs it all.
+		nr := c.state.Regs.Orig_rax
+		c.lock(t)
+		ok := c.complete(t)
+		t.mu.Unlock()
+		if !ok {
+			c.lost(t)
+			return
+		}
+		c.state.Regs.Orig_rax = nr
+		c.state.Regs.Rax = errNoSys
+	}
+	c.finish(c.h.HandleSyscall(c))
+}

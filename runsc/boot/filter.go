@@ -1,0 +1,30 @@
+package boot
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/runsc/seccomp"
+)
+
+// rules are the system calls that the sentry makes once it runs: nothing that opens a
+// path, makes a process, or reaches the network.
+func (s *sandbox) rules() []seccomp.Rule {
+	rules := seccomp.GoRuntime()
+	// The memory file and files that the gofer has donated, the container's standard
+	// descriptors, the control socket.
+	rules = append(rules, seccomp.Allow(
+		unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV, unix.SYS_READV, unix.SYS_WRITEV,
+		unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_FALLOCATE, unix.SYS_FTRUNCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC,
+		unix.SYS_RECVMSG, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_SENDTO, unix.SYS_SHUTDOWN,
+		unix.SYS_POLL, unix.SYS_PPOLL, unix.SYS_PIPE2, unix.SYS_MSYNC, unix.SYS_CLOCK_GETRES, unix.SYS_GETCPU,
+		unix.SYS_GETRUSAGE, unix.SYS_SYSINFO,
+	)...)
+	for _, call := range s.platform.HostSyscalls() {
+		rule := seccomp.Rule{Nr: call.Nr}
+		for _, a := range call.Args {
+			rule.Args = append(rule.Args, seccomp.Arg{Index: a.Index, Value: a.Value, Mask: a.Mask})
+		}
+		rules = append(rules, rule)
+	}
+	return rules
+}

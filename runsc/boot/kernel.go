@@ -1,0 +1,60 @@
+package boot
+
+import (
+	"fmt"
+
+	"casemate/sentry/hostfd"
+	"casemate/sentry/kernel"
+	"casemate/sentry/procfs"
+	"casemate/sentry/socket/families"
+	"casemate/sentry/syscalls"
+	"casemate/vfs"
+	"casemate/vfs/cred"
+	"casemate/vfs/devfs"
+	"casemate/vfs/overlay"
+	"casemate/vfs/tmpfs"
+)
+
+// makeKernel makes the kernel and what belongs to it, without any mount.
+func (s *sandbox) makeKernel() error {
+	s.userNS = cred.NewRootUserNamespace()
+	s.vfs = vfs.New(s.userNS)
+	s.kernel = kernel.New(kernel.Options{
+		Platform:    s.platform,
+		Memory:      s.memory,
+		Table:       syscalls.Table(),
+		VFS:         s.vfs,
+		MapVDSO:     s.vdso.Map,
+		Clock:       s.vdso.Now,
+		UserNS:      s.userNS,
+		Hostname:    s.Spec.Hostname,
+		CPUs:        s.host.cpus,
+		TotalMemory: s.host.memory,
+		Log:         s.logf,
+	})
+	if s.Config.Strace {
+		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
+	}
+	if err := families.Register(s.kernel, nil); err != nil {
+		return fmt.Errorf("making the network: %w", err)
+	}
+	devfs.Register(s.vfs)
+	s.vfs.RegisterType(overlay.Type{})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
+	poller, err := hostfd.NewPoller()
+	if err != nil {
+		return err
+	}
+	s.hostFDs = hostfd.New(s.vfs, poller)
+	return nil
+}
+
+// procOptions are what /proc shows that the kernel does not know.
+func (s *sandbox) procOptions() procfs.Options {
+	return procfs.Options{
+		CPUInfo:     s.host.cpuInfo,
+		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
+		CommandLine: "quiet\n",
+		Net:         families.ProcNet(s.kernel),
+	}
+}

@@ -1,0 +1,324 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"casemate/runsc/bundle"
+	"casemate/sentry/procfs"
+	"casemate/sentry/tty"
+	"casemate/vfs"
+	"casemate/vfs/cred"
+	"casemate/vfs/goferfs"
+	"casemate/vfs/overlay"
+	"casemate/vfs/tmpfs"
+)
+
+// maxOpen is how many host files of one tree are kept open that nobody uses.
+const maxOpen = 512
+
+// assemble mounts everything that the spec asks for, in its order.
+func (s *sandbox) assemble() error {
+	root, err := s.rootSuperblock()
+	if err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
+	s.mounts = s.vfs.NewNamespace(s.userNS, root, unix.MS_RELATIME)
+	s.ctx = vfs.NewContext(cred.NewRoot(s.userNS), s.mounts)
+	for i := range s.Spec.Mounts {
+		m := &s.Spec.Mounts[i]
+		if err := s.mount(i, m); err != nil {
+			return fmt.Errorf("mounting %q to %q: %w", m.Source, m.Destination, err)
+		}
+	}
+	if err := s.makeDevices(); err != nil {
+		return fmt.Errorf("making the devices: %w", err)
+	}
+	if s.Spec.Root.Readonly {
+		p := s.mounts.Root()
+		p.Mount.SetOptions(vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME}, false)
+		p.DecRef()
+	}
+	return s.hidePaths()
+}
+
+// rootSuperblock is the root file system: the gofer's first tree, below an overlay
+// if there is to be one.
+func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
+	tree, err := s.tree(0, "overlay", "overlay")
+	if err != nil {
+		return nil, err
+	}
+	if s.Config.Overlay2 == "none" {
+		return tree, nil
+	}
+	return s.overlay(tree, "overlay")
+}
+
+// tree mounts a tree of the gofer.
+func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
+	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
+		Type: typ, Source: source, Shared: s.Shared[i], MaxOpen: maxOpen,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &fs.Superblock, nil
+}
+
+// overlay puts a layer in memory over lower.
+func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+	root := lower.Root().Inode()
+	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
+	}).Superblock())
+	fs, err := overlay.New(s.vfs, overlay.Options{
+		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fs.Superblock(), nil
+}
+
+// mountFlags are the options that stand for flags, and those that clear them
+// (mount(8), runtime-spec config.md "Mounts").
+var mountFlags = map[string]struct {
+	flag  uint32
+	clear bool
+}{
+	"ro": {unix.MS_RDONLY, false}, "rw": {unix.MS_RDONLY, true},
+	"nosuid": {unix.MS_NOSUID, false}, "suid": {unix.MS_NOSUID, true},
+	"nodev": {unix.MS_NODEV, false}, "dev": {unix.MS_NODEV, true},
+	"noexec": {unix.MS_NOEXEC, false}, "exec": {unix.MS_NOEXEC, true},
+	"noatime": {unix.MS_NOATIME, false}, "atime": {unix.MS_NOATIME, true},
+	"nodiratime": {unix.MS_NODIRATIME, false}, "diratime": {unix.MS_NODIRATIME, true},
+	"relatime": {unix.MS_RELATIME, false}, "norelatime": {unix.MS_RELATIME, true},
+	"strictatime": {unix.MS_STRICTATIME, false}, "nostrictatime": {unix.MS_STRICTATIME, true},
+	"sync": {unix.MS_SYNCHRONOUS, false}, "async": {unix.MS_SYNCHRONOUS, true},
+	"dirsync": {unix.MS_DIRSYNC, false}, "mand": {unix.MS_MANDLOCK, false}, "nomand": {unix.MS_MANDLOCK, true},
+	"nosymfollow": {unix.MS_NOSYMFOLLOW, false}, "symfollow": {unix.MS_NOSYMFOLLOW, true},
+	"silent": {unix.MS_SILENT, false}, "loud": {unix.MS_SILENT, true},
+	"iversion": {unix.MS_I_VERSION, false}, "noiversion": {unix.MS_I_VERSION, true},
+	"defaults": {}, "bind": {}, "rbind": {}, "acl": {unix.MS_POSIXACL, false}, "noacl": {unix.MS_POSIXACL, true},
+}
+
+// propagations are the options that stand for propagation types.
+var propagations = map[string]uint32{
+	"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
+	"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
+	"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
+	"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+}
+
+// A mountRequest is a mount's options, sorted.
+type mountRequest struct {
+	flags       uint32
+	recursive   bool // rro and the like
+	propagation []uint32
+	data        []string // the file system's own
+}
+
+func parseMountOptions(options []string) (r mountRequest) {
+	for _, o := range options {
+		if f, ok := mountFlags[o]; ok {
+			if f.clear {
+				r.flags &^= f.flag
+			} else {
+				r.flags |= f.flag
+			}
+			continue
+		}
+		if p, ok := propagations[o]; ok {
+			r.propagation = append(r.propagation, p)
+			continue
+		}
+		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok && strings.HasPrefix(o, "r") && !f.clear {
+			r.flags |= f.flag
+			r.recursive = true
+			continue
+		}
+		r.data = append(r.data, o)
+	}
+	if r.flags&(unix.MS_NOATIME|unix.MS_STRICTATIME) == 0 {
+		r.flags |= unix.MS_RELATIME
+	}
+	return r
+}
+
+// mount makes one mount of the spec.
+func (s *sandbox) mount(i int, m *specs.Mount) error {
+	r := parseMountOptions(m.Options)
+	sb, err := s.superblock(i, m, &r)
+	if err != nil {
+		return err
+	}
+	dst, err := s.mountPoint(m.Destination, sb.Root().Inode().IsDir())
+	if err != nil {
+		return err
+	}
+	defer dst.DecRef()
+	mount, err := s.vfs.Attach(sb, dst, vfs.MountOptions{Flags: r.flags})
+	if err != nil {
+		return err
+	}
+	for _, p := range r.propagation {
+		mount.SetPropagation(p&^unix.MS_REC, p&unix.MS_REC != 0)
+	}
+	return nil
+}
+
+// superblock is the file system that m asks for.
+func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
+	if bundle.IsBind(m) {
+		sb, err := s.tree(s.BindTrees[i], "bind", m.Source)
+		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
+			return s.overlay(sb, m.Source)
+		}
+		return sb, err
+	}
+	switch m.Type {
+	case "proc":
+		fs := procfs.New(s.vfs, s.kernel, s.kernel.RootNamespaces().PIDForChildren, m.Source, s.procOptions())
+		return &fs.Superblock, nil
+	case "devpts":
+		o, err := parseDevptsOptions(r.data)
+		if err != nil {
+			return nil, err
+		}
+		fs := tty.New(s.vfs, s.kernel, m.Source, o)
+		if s.devpts == nil {
+			s.devpts = fs
+			fs.Register(s.vfs)
+		}
+		return &fs.Superblock, nil
+	case "sysfs":
+		return s.sysfs(m.Source)
+	case "tmpfs", "mqueue", "cgroup", "cgroup2":
+		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192}
+		data := strings.Join(r.data, ",")
+		if m.Type != "tmpfs" {
+			data = "mode=755"
+		}
+		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
+	}
+	return nil, fmt.Errorf("file system type %q is not supported", m.Type)
+}
+
+func parseDevptsOptions(data []string) (o tty.Options, err error) {
+	o = tty.Options{Mode: 0o600, PtmxMode: 0}
+	for _, d := range data {
+		key, value, _ := strings.Cut(d, "=")
+		var n uint64
+		switch key {
+		case "uid", "gid":
+			n, err = strconv.ParseUint(value, 10, 32)
+		case "mode", "ptmxmode":
+			n, err = strconv.ParseUint(value, 8, 16)
+		case "newinstance", "max":
+			continue
+		default:
+			err = errors.New("unknown")
+		}
+		if err != nil {
+			return o, fmt.Errorf("option %q of devpts: %w", d, err)
+		}
+		switch key {
+		case "uid":
+			o.UID = cred.UID(n)
+		case "gid":
+			o.GID, o.SetGID = cred.GID(n), true
+		case "mode":
+			o.Mode = uint32(n)
+		case "ptmxmode":
+			o.PtmxMode = uint32(n)
+		}
+	}
+	return o, nil
+}
+
+// mountPoint returns the place of name, which it makes if it is not there: the
+// directories on the way, and a directory or a file to mount on.
+func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
+	name = path.Clean("/" + name)
+	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
+	if err != unix.ENOENT {
+		return p, err
+	}
+	at := ""
+	parts := strings.Split(strings.Trim(name, "/"), "/")
+	for i, part := range parts {
+		at += "/" + part
+		if i == len(parts)-1 && !dir {
+			f, err := s.ctx.Open(vfs.Start{}, at, unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW, 0o755)
+			if err != nil {
+				return vfs.Path{}, err
+			}
+			f.DecRef()
+			break
+		}
+		if err := s.ctx.Mkdir(vfs.Start{}, at, 0o755); err != nil && err != unix.EEXIST {
+			return vfs.Path{}, err
+		}
+	}
+	return s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
+}
+
+// hidePaths makes the spec's masked paths empty and its read-only paths read-only.
+func (s *sandbox) hidePaths() error {
+	l := s.Spec.Linux
+	if l == nil {
+		return nil
+	}
+	for _, name := range l.ReadonlyPaths {
+		p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read-only path %s: %w", name, err)
+		}
+		flags := p.Mount.Flags() | unix.MS_RDONLY
+		_, err = s.vfs.Bind(p, p, true, &vfs.MountOptions{Flags: flags})
+		p.DecRef()
+		if err != nil {
+			return fmt.Errorf("read-only path %s: %w", name, err)
+		}
+	}
+	for _, name := range l.MaskedPaths {
+		if err := s.mask(name); err != nil {
+			return fmt.Errorf("masked path %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// mask hides a directory below an empty one, and anything else below /dev/null.
+func (s *sandbox) mask(name string) error {
+	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.DecRef()
+	if p.Inode().IsDir() {
+		empty := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o755, Size: 4096, ReadOnly: true})
+		_, err = s.vfs.Attach(empty.Superblock(), p, vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME})
+		return err
+	}
+	null, err := s.ctx.Walk(vfs.Start{}, "/dev/null", vfs.WalkFollow)
+	if err != nil {
+		return err
+	}
+	defer null.DecRef()
+	_, err = s.vfs.Bind(null, p, false, nil)
+	return err
+}

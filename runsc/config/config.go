@@ -1,0 +1,96 @@
+// Package config holds the global options of runsc: what the flags before the
+// subcommand say.
+package config
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Config is what the global flags say. It is handed to the sandbox as JSON.
+type Config struct {
+	Root          string // directory of container state
+	Log           string // file for errors and warnings, as engines read it; "" is stderr
+	LogFormat     string // text or json
+	Debug         bool   // more lines in the debug log
+	DebugLog      string // file, or directory if it ends in a slash; see DebugLogPath
+	Platform      string // auto, systrap or ptrace
+	Network       string // sandbox, none or host
+	Overlay2      string // none, root:memory, root:self, all:memory, all:self
+	FileAccess    string // exclusive or shared, for the root file system
+	Strace        bool   // log each system call to the debug log
+	IgnoreCgroups bool
+	Rootless      bool
+}
+
+// SetFlags registers the global flags in f.
+func (c *Config) SetFlags(f *flag.FlagSet) {
+	f.StringVar(&c.Root, "root", "", "`directory` for container state (default /run/runsc, or $XDG_RUNTIME_DIR/runsc for an ordinary user)")
+	f.StringVar(&c.Log, "log", "", "`file` for errors and warnings (default standard error)")
+	f.StringVar(&c.LogFormat, "log-format", "text", "`format` of --log: text or json")
+	f.BoolVar(&c.Debug, "debug", false, "log debug messages")
+	f.StringVar(&c.DebugLog, "debug-log", "", "`file` for the sandbox's debug log, or a directory if it ends in /; %ID%, %COMMAND% and %TIMESTAMP% are replaced")
+	f.StringVar(&c.Platform, "platform", "auto", "what runs application code: auto, systrap or ptrace")
+	f.StringVar(&c.Network, "network", "sandbox", "network: sandbox, none or host")
+	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self}")
+	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
+	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")
+	f.BoolVar(&c.IgnoreCgroups, "ignore-cgroups", false, "do not set up cgroups")
+	f.BoolVar(&c.Rootless, "rootless", os.Geteuid() != 0, "run as an ordinary user, in a user namespace")
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("invalid value %q for --%s: it must be one of %s", value, flag, strings.Join(allowed, ", "))
+}
+
+// Check validates the options and fills in defaults that depend on the user.
+func (c *Config) Check() error {
+	if c.Root == "" {
+		c.Root = "/run/runsc"
+		if os.Geteuid() != 0 {
+			dir := os.Getenv("XDG_RUNTIME_DIR")
+			if dir == "" {
+				dir = filepath.Join(os.TempDir(), fmt.Sprintf("runsc-%d", os.Geteuid()))
+			}
+			c.Root = filepath.Join(dir, "runsc")
+		}
+	}
+	root, err := filepath.Abs(c.Root)
+	if err != nil {
+		return fmt.Errorf("--root %q: %w", c.Root, err)
+	}
+	c.Root = root
+	for _, err := range []error{
+		oneOf("log-format", c.LogFormat, "text", "json"),
+		oneOf("platform", c.Platform, "auto", "systrap", "ptrace"),
+		oneOf("network", c.Network, "sandbox", "none", "host"),
+		oneOf("overlay2", c.Overlay2, "none", "root:memory", "root:self", "all:memory", "all:self"),
+		oneOf("file-access", c.FileAccess, "exclusive", "shared"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DebugLogPath returns the file that --debug-log names for a command and a
+// container, or "" if there is none.
+func (c *Config) DebugLogPath(command, id, timestamp string) string {
+	if c.DebugLog == "" {
+		return ""
+	}
+	path := c.DebugLog
+	if strings.HasSuffix(path, "/") {
+		path += "runsc.log.%TIMESTAMP%.%COMMAND%.txt"
+	}
+	return strings.NewReplacer("%ID%", id, "%COMMAND%", command, "%TIMESTAMP%", timestamp).Replace(path)
+}

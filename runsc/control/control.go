@@ -1,0 +1,126 @@
+// Package control is what runsc and the sandbox say to each other over their
+// socket: one JSON object a message, in both directions.
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"casemate/runsc/config"
+)
+
+// Descriptors that a sandbox process (runsc boot) finds open at its start. Its
+// standard error is a pipe to runsc for what the Go runtime prints when it dies.
+const (
+	FDControl  = 3 + iota // socket to runsc
+	FDGofer               // socket to the gofer
+	FDDebugLog            // the debug log, or /dev/null
+	FDStdin               // the container's standard input, or the terminal
+	FDStdout
+	FDStderr
+)
+
+// Descriptors that a gofer process (runsc gofer) finds open at its start.
+const (
+	FDGoferServer = 3 + iota // socket to the sandbox
+	FDGoferConfig            // pipe with the GoferConfig
+)
+
+// A Tree is a directory or file of the host that the gofer serves: the root file
+// system, which is the first, or the source of a bind mount.
+type Tree struct {
+	Source    string
+	ReadOnly  bool
+	Recursive bool // with what is mounted below
+	Shared    bool // the host may change it while the sandbox runs
+}
+
+// GoferConfig is what a gofer process reads first.
+type GoferConfig struct {
+	Trees   []Tree
+	ID      string
+	Scratch string // a directory that the gofer mounts over, in its own namespace
+}
+
+// Boot is the first message to a sandbox: all that it needs to start.
+type Boot struct {
+	ID      string
+	Version string
+	Config  config.Config
+	Spec    *specs.Spec
+	// BindTrees gives for each index in Spec.Mounts that is a bind mount the tree that
+	// it comes from.
+	BindTrees map[int]int
+	Shared    map[int]bool // trees that the host may change
+	HostRoot  bool         // the root is the host's own file system (runsc do)
+	Terminal  bool         // FDStdin is a terminal in raw mode
+	Size      WindowSize   // its size at the start
+}
+
+// WindowSize is a terminal's size in characters and pixels.
+type WindowSize struct {
+	Rows, Cols, X, Y uint16
+}
+
+// A Request is any later message to a sandbox.
+type Request struct {
+	Signal int         `json:",omitempty"` // send it to the container's init process
+	Resize *WindowSize `json:",omitempty"`
+}
+
+// A Reply is a message from a sandbox. The last one is Exited or Failed.
+type Reply struct {
+	Started bool   `json:",omitempty"` // the container's process runs
+	Failed  string `json:",omitempty"` // the sandbox cannot start or go on
+	Code    int    `json:",omitempty"` // with Failed: the exit code that runsc ends with
+	Exited  *Exit  `json:",omitempty"`
+}
+
+// Exit tells how the container's init process ended.
+type Exit struct {
+	Code   int // exit code; 0 if it was killed
+	Signal int // signal that killed it, or 0
+}
+
+// Status is the exit code by which a shell and engines know the end: the code, or
+// 128 plus the signal's number.
+func (e *Exit) Status() int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+// A Conn is one end of the control socket. Send may be called concurrently, and
+// concurrently with one Receive.
+type Conn struct {
+	f   *os.File
+	dec *json.Decoder
+	mu  sync.Mutex
+	enc *json.Encoder
+}
+
+// NewConn returns the Conn over a connected stream socket.
+func NewConn(f *os.File) *Conn {
+	return &Conn{f: f, dec: json.NewDecoder(f), enc: json.NewEncoder(f)}
+}
+
+// Send sends one message.
+func (c *Conn) Send(message any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.enc.Encode(message); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// Receive waits for a message. It fails with io.EOF when the other end is closed.
+func (c *Conn) Receive(message any) error { return c.dec.Decode(message) }
+
+// Close closes the socket.
+func (c *Conn) Close() error { return c.f.Close() }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/google/subcommands"
+	"golang.org/x/sys/unix"
+
+	"casemate/gofer"
+	"casemate/runsc/bundle"
+	"casemate/runsc/confine"
+	"casemate/runsc/control"
+	"casemate/runsc/seccomp"
+)
+
+// goferCommand is the gofer process. It is started by runsc with the descriptors
+// that package control lists.
+type goferCommand struct{}
+
+func (*goferCommand) Name() string           { return "gofer" }
+func (*goferCommand) Synopsis() string       { return "serve a container's files to its sandbox" }
+func (*goferCommand) Usage() string          { return "gofer\n\nStarted by runsc itself.\n" }
+func (*goferCommand) SetFlags(*flag.FlagSet) {}
+
+func (*goferCommand) Execute(context.Context, *flag.FlagSet, ...any) subcommands.ExitStatus {
+	if err := serveFiles(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitFailure
+	}
+	return subcommands.ExitSuccess
+}
+
+func serveFiles() error {
+	var conf control.GoferConfig
+	pipe := os.NewFile(control.FDGoferConfig, "configuration")
+	if err := json.NewDecoder(pipe).Decode(&conf); err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	pipe.Close()
+	trees, err := assembleRoot(&conf)
+	if err != nil {
+		return err
+	}
+	server, err := gofer.NewServer(control.FDGoferServer, trees)
+	if err != nil {
+		return err
+	}
+	for _, t := range trees {
+		unix.Close(t.FD)
+	}
+	// /proc was there for NewServer alone.
+	if err := confine.EnterRoot(conf.Scratch); err != nil {
+		return err
+	}
+	keep, err := bundle.CapabilitySet(goferCapabilities)
+	if err != nil {
+		return err
+	}
+	if err := confine.Capabilities(keep); err != nil {
+		return err
+	}
+	if err := seccomp.Install(goferRules(trees)); err != nil {
+		return err
+	}
+	return server.Serve()
+}
+
+// goferCapabilities are what the gofer needs to own, read and change files as the
+// container's users do.
+var goferCapabilities = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP",
+}
+
+// goferRules are the system calls that the gofer makes while it serves.
+func goferRules(trees []gofer.Tree) []seccomp.Rule {
+	rules := seccomp.GoRuntime()
+	for _, call := range gofer.SyscallsNeeded(trees) {
+		rule := seccomp.Rule{Nr: call.Nr}
+		for _, a := range call.Args {
+			rule.Args = append(rule.Args, seccomp.Arg{Index: a.Arg, Value: uint64(a.Value), Mask: uint64(a.Mask)})
+		}
+		rules = append(rules, rule)
+	}
+	return rules
+}
+
+// assembleRoot makes a new root that holds nothing but the trees, as mounts named
+// by their numbers, and opens them.
+func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
+	if err := confine.EmptyRoot(conf.Scratch); err != nil {
+		return nil, err
+	}
+	trees := make([]gofer.Tree, len(conf.Trees))
+	for i, t := range conf.Trees {
+		target := filepath.Join(conf.Scratch, strconv.Itoa(i))
+		info, err := os.Stat(t.Source)
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			err = os.Mkdir(target, 0o755)
+		} else {
+			err = os.WriteFile(target, nil, 0o644)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := bind(t.Source, target, t.Recursive); err != nil {
+			return nil, fmt.Errorf("binding %s: %w", t.Source, err)
+		}
+		if trees[i].FD, err = unix.Open(target, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil {
+			return nil, fmt.Errorf("opening %s: %w", t.Source, err)
+		}
+		trees[i].ReadOnly, trees[i].Shared = t.ReadOnly, t.Shared
+	}
+	return trees, nil
+}
+
+// bind binds source to target. In a user namespace mounts that it did not make can
+// only be bound with all that is mounted below them.
+func bind(source, target string, recursive bool) error {
+	if !recursive {
+		err := unix.Mount(source, target, "", unix.MS_BIND, "")
+		if err != unix.EINVAL {
+			return err
+		}
+	}
+	return unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
+}

@@ -1,0 +1,90 @@
+// Command runsc is Casemate's OCI runtime: it runs containers in a sandbox with a
+// kernel of its own.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/google/subcommands"
+
+	"casemate/runsc/config"
+)
+
+// version is set by the build, from git.
+var version = "unknown"
+
+// An app is what every subcommand gets.
+type app struct {
+	conf *config.Config
+	log  *slog.Logger
+}
+
+// fail reports an error to the person and to the log, and returns the exit code
+// that OCI engines expect of a runtime that failed.
+func (a *app) fail(err error) subcommands.ExitStatus {
+	a.log.Error(err.Error())
+	fmt.Fprintln(os.Stderr, "runsc:", err)
+	return exitFailure
+}
+
+const (
+	exitFailure subcommands.ExitStatus = 1
+	// exitDied is how run and do end when the sandbox was killed.
+	exitDied subcommands.ExitStatus = 128 + 9
+)
+
+func main() {
+	// Children are to die with this process, and the host ties them to the thread
+	// that has started them.
+	runtime.LockOSThread()
+	os.Exit(int(run(os.Args[1:])))
+}
+
+func run(args []string) subcommands.ExitStatus {
+	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
+	conf := new(config.Config)
+	conf.SetFlags(flags)
+	showVersion := flags.Bool("version", false, "show the version")
+
+	commander := subcommands.NewCommander(flags, "runsc")
+	commander.Register(commander.HelpCommand(), "")
+	commander.Register(commander.FlagsCommand(), "")
+	commander.Register(&runCommand{}, "")
+	commander.Register(&doCommand{}, "")
+	commander.Register(&specCommand{}, "")
+	commander.Register(&syscallsCommand{}, "")
+	commander.Register(&versionCommand{}, "")
+	const internal = "internal use only"
+	commander.Register(&bootCommand{}, internal)
+	commander.Register(&goferCommand{}, internal)
+
+	flags.Usage = func() { commander.Explain(flags.Output()) }
+	if err := flags.Parse(args); err != nil {
+		if err == flag.ErrHelp {
+			return subcommands.ExitSuccess
+		}
+		return subcommands.ExitUsageError
+	}
+	if *showVersion {
+		return (&versionCommand{}).Execute(context.Background(), flags)
+	}
+	if err := conf.Check(); err != nil {
+		fmt.Fprintln(os.Stderr, "runsc:", err)
+		return subcommands.ExitUsageError
+	}
+	log, closer, err := conf.OpenLog()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "runsc:", err)
+		return exitFailure
+	}
+	defer closer.Close()
+	return commander.Execute(context.Background(), &app{conf: conf, log: log})
+}
+
+// theApp returns the app that main has given to subcommands.
+func theApp(args []any) *app { return args[0].(*app) }

@@ -1,0 +1,129 @@
+// Package families knows all families of sockets, and what a network namespace has of
+// each.
+//
+// Register must have been called for a kernel before its first process runs.
+package families
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/netstack"
+	"casemate/netstack/ip"
+	"casemate/sentry/kernel"
+	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/netlink"
+	"casemate/sentry/socket/unixsocket"
+	"casemate/vfs"
+)
+
+// A Network is what a network namespace has. It is what NetNamespace.Stack holds.
+type Network struct {
+	// FS is sockfs, the same for all namespaces.
+	FS *socket.FS
+	// Unix are the abstract names of AF_UNIX.
+	Unix *unixsocket.Names
+	// IP is the stack of AF_INET and AF_INET6.
+	IP *netstack.Stack
+	// Inet are the sockets of AF_INET and AF_INET6.
+	Inet *inet.Sockets
+	// Netlink are the netlink sockets.
+	Netlink *netlink.Ports
+}
+
+// Register prepares k for sockets: it makes sockfs and the network of k's root
+// namespace. stack is that one's IP; nil for one with nothing but a loopback interface
+// that is up.
+func Register(k *kernel.Kernel, stack *netstack.Stack) error {
+	if stack == nil {
+		stack = netstack.New(ip.Options{})
+		if err := stack.UpLoopback(); err != nil {
+			return err
+		}
+	}
+	k.RootNamespaces().Net.Stack.Store(newNetwork(socket.NewFS(k.VFS()), stack))
+	return nil
+}
+
+func newNetwork(fs *socket.FS, stack *netstack.Stack) *Network {
+	return &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack), Netlink: netlink.NewPorts(stack)}
+}
+
+// Of returns the network of ns, which it makes if ns is new.
+func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
+	if n, ok := ns.Stack.Load().(*Network); ok {
+		return n
+	}
+	n := newNetwork(k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
+	if !ns.Stack.CompareAndSwap(nil, n) {
+		n.IP.Close()
+		n = ns.Stack.Load().(*Network)
+	}
+	return n
+}
+
+func network(t *kernel.Task) *Network { return Of(t.Kernel(), t.Namespaces().Net) }
+
+// maxFamily is AF_MAX, maxType SOCK_MAX.
+const (
+	maxFamily = 46
+	maxType   = 11
+)
+
+// New makes a socket as socket(2) does; typ is without flags. EAFNOSUPPORT, EINVAL,
+// ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM.
+func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
+	if family < 0 || family >= maxFamily {
+		return nil, unix.EAFNOSUPPORT
+	}
+	if typ < 0 || typ >= maxType {
+		return nil, unix.EINVAL
+	}
+	n := network(t)
+	switch family {
+	case unix.AF_UNIX:
+		if protocol != 0 && protocol != unix.AF_UNIX {
+			return nil, unix.EPROTONOSUPPORT
+		}
+		s, err := unixsocket.New(n.Unix, typ)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_INET, unix.AF_INET6:
+		s, err := inet.New(t.FSContext(), n.Inet, family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_NETLINK:
+		s, err := netlink.New(n.Netlink, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return nil, unix.EAFNOSUPPORT
+}
+
+// Pair makes two connected sockets as socketpair(2) does: also EOPNOTSUPP.
+func Pair(t *kernel.Task, family, typ, protocol int) (a, b socket.Socket, err error) {
+	s, err := New(t, family, typ, protocol)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Release(nil)
+	if family != unix.AF_UNIX {
+		return nil, nil, unix.EOPNOTSUPP
+	}
+	x, y, err := unixsocket.Pair(t.FSContext(), network(t).Unix, typ)
+	if err != nil {
+		return nil, nil, err
+	}
+	return x, y, nil
+}
+
+// NewFile makes the file of a socket. flags are of O_NONBLOCK.
+func NewFile(t *kernel.Task, s socket.Socket, flags uint32) *vfs.File {
+	return network(t).FS.NewFile(t.FSContext(), s, flags)
+}

@@ -1,0 +1,4 @@
+package syscalls
+
+// epollEventSize is sizeof(struct epoll_event).
+const epollEventSize = 16

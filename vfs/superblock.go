@@ -1,0 +1,136 @@
+package vfs
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"casemate/vfs/cred"
+
+	"golang.org/x/sys/unix"
+)
+
+// SuperblockOps is what an instance of a file system does as a whole.
+type SuperblockOps interface {
+	// Statfs fills st; the core fills in f_flags.
+	Statfs(ctx *Context, st *unix.Statfs_t) error
+	// Sync writes back everything: sync(2), syncfs(2).
+	Sync(ctx *Context) error
+	// Remount changes the instance's own options, data as mount(2) has it, and
+	// its read-only state, which the core keeps. EINVAL for what it does not know.
+	Remount(ctx *Context, flags uint32, data string) error
+	// Release is called when the last mount has gone.
+	Release()
+}
+
+// A Revalidator is a SuperblockOps whose names can change from outside: a cached
+// name is shown to it at each use.
+type Revalidator interface {
+	// Revalidate reports whether name in dir still is child (nil: nothing has
+	// that name), and refreshes child's attributes. It may block on a gofer. No
+	// lock is held.
+	Revalidate(ctx *Context, dir *Inode, name string, child *Inode) bool
+}
+
+// Flags of a Superblock.
+const (
+	// SBNoCache drops dentries as soon as nobody uses them (procfs).
+	SBNoCache = 1 << iota
+	// SBNoDev and SBNoExec: no mount of it allows devices, programs (SB_I_NODEV,
+	// SB_I_NOEXEC).
+	SBNoDev
+	SBNoExec
+	// SBKernel: no mount of it can be made by applications (pipefs, sockfs).
+	SBKernel
+	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
+	SBUserMount
+)
+
+// A Superblock is one instance of a file system. The exported fields are set by
+// the file system before anybody else sees it.
+type Superblock struct {
+	// Type is the name in /proc/filesystems, Magic is statfs(2)'s f_type.
+	Type  string
+	Magic int64
+	// Source is what mountinfo shows as the mount source.
+	Source string
+	// ShowOptions returns the instance's options as mountinfo ends with, such as
+	// "size=64k,mode=755"; nil for none.
+	ShowOptions func() string
+	Dev         Dev
+	BlockSize   uint32
+	// MaxSize is the largest size of a file.
+	MaxSize int64
+	Flags   uint32
+	UserNS  *cred.UserNamespace
+	// DentryLimit is how many unused dentries are kept.
+	DentryLimit int
+
+	vfs      *VFS
+	ops      SuperblockOps
+	reval    Revalidator
+	root     *Dentry
+	readOnly atomic.Bool
+	active   atomic.Int64 // mounts
+	writers  atomic.Int64 // files open for writing
+
+	// renameMu serialises renames between directories.
+	renameMu sync.Mutex
+	// renameSeq counts completed renames of directories, for walks by "..".
+	renameSeq atomic.Uint64
+
+	lru dentryLRU
+}
+
+// Init sets up sb; ops may also be a Revalidator. A zero Dev is replaced by a
+// fresh anonymous one.
+func (sb *Superblock) Init(v *VFS, ops SuperblockOps) {
+	sb.vfs = v
+	sb.ops = ops
+	sb.reval, _ = ops.(Revalidator)
+	if sb.Dev == 0 {
+		sb.Dev = v.anonymousDev()
+	}
+	if sb.BlockSize == 0 {
+		sb.BlockSize = 4096
+	}
+	if sb.MaxSize == 0 {
+		sb.MaxSize = 1<<63 - 1
+	}
+	if sb.DentryLimit == 0 {
+		sb.DentryLimit = 1 << 16
+	}
+	if sb.UserNS == nil {
+		sb.UserNS = v.UserNS
+	}
+}
+
+// SetRoot makes root the root directory; it takes over the reference.
+func (sb *Superblock) SetRoot(root *Inode) {
+	d := &Dentry{sb: sb}
+	d.at.Store(&dentryAt{name: "/"})
+	d.inode.Store(root)
+	d.refs.Store(1)
+	sb.root = d
+}
+
+// VFS is the system that sb belongs to.
+func (sb *Superblock) VFS() *VFS { return sb.vfs }
+
+// Ops is the file system's side of sb.
+func (sb *Superblock) Ops() SuperblockOps { return sb.ops }
+
+// Root is the root directory.
+func (sb *Superblock) Root() *Dentry { return sb.root }
+
+// ReadOnly reports whether the whole instance is read-only.
+func (sb *Superblock) ReadOnly() bool { return sb.readOnly.Load() }
+
+// SetReadOnly sets ReadOnly.
+func (sb *Superblock) SetReadOnly(ro bool) { sb.readOnly.Store(ro) }
+
+// deactivate drops the last mount's hold.
+func (sb *Superblock) deactivate() {
+	sb.lru.shrink(sb, 0)
+	sb.root.DecRef()
+	sb.ops.Release()
+}

@@ -92,7 +92,6 @@ type Endpoint struct {
 	cc     congestion
 	timers timers
 	lq     *listenQueue // while listening
-	parent *Endpoint    // listener whose queue the connection is in
 
 	// Negotiated.
 	tsOK, sackOK, wscaleOK, ecnOK bool

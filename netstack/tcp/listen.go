@@ -152,7 +152,6 @@ func (e *Endpoint) AcceptTCP() (*Endpoint, sock.Addr, error) {
 	q.mu.Unlock()
 	c.lock()
 	a := sock.Addr{Addr: sock.Mapped(c.family, c.raddr), Port: c.rport, Scope: c.scope(c.raddr)}
-	c.parent = nil
 	c.unlock()
 	return c, a, nil
 }
@@ -482,7 +481,6 @@ func (r *request) child(g *segment, rtt time.Duration) *Endpoint {
 	e.opts.Init(p.ip.Limits, p.Params.Rmem.At(1), p.Params.Wmem.At(1))
 	e.opts.Inherit(&l.opts)
 	e.timers.t.Init(p.ip.Wheel, e.timer)
-	e.parent = l
 	e.id, e.route, e.v4 = r.id, r.route, r.v4
 	e.laddr, e.raddr, e.lport, e.rport = g.p.Dst, g.p.Src, r.id.lport, r.id.rport
 	e.hash = wire.FlowHash(e.laddr, e.raddr, e.lport, e.rport)

@@ -251,7 +251,7 @@ func (e *Endpoint) input(g *segment) {
 			if e.shut&shutRecv != 0 && e.dead && g.len > 0 && after(g.seq+g.len, r.nxt) {
 				// Nobody will ever read it (RFC 9293 section 3.6.1).
 				c.TCPAbortOnData.Inc()
-				e.sendRST()
+				e.proto.reset(g)
 				e.terminate()
 				return
 			}

@@ -278,20 +278,9 @@ func (e *Endpoint) output(push bool) {
 			break
 		}
 		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
-		partial := n < s.mss
-		switch {
-		case n > s.mss && n < avail:
-			n -= n % s.mss
-		case n == avail:
-			if tail := n % s.mss; tail != 0 && e.holdBack(push) {
-				if n -= tail; n == 0 {
-					goto done
-				}
-			}
-		case partial && n < avail:
-			// The window is too small for a full segment (RFC 9293 section 3.8.6.2.1).
-			if uint32(n) < s.maxWnd/2 && e.rec.sent.len() > 0 {
-				goto done
+		if tail := n % s.mss; tail != 0 && e.holdBack(push) {
+			if n -= tail; n == 0 {
+				break
 			}
 		}
 		fl := uint8(wire.ACK)
@@ -315,7 +304,6 @@ func (e *Endpoint) output(push bool) {
 		s.lastSend = now
 		sentAny = true
 	}
-done:
 	if sentAny {
 		if !e.timers.on(timerRetransmit) || e.rec.sent.len() == 1 {
 			e.rearm(now)

@@ -28,11 +28,11 @@ type receiver struct {
 	wscale uint8
 	mss    int // estimate of the peer's segment size, for delayed ACKs
 
-	ooo     []oooSegment // sorted, disjoint
-	oooCost int
-	recent  wire.SACKBlock // latest out-of-order block, reported first
-	dsack   wire.SACKBlock
-	hasDS   bool
+	ooo      []oooSegment // sorted, disjoint
+	oooCost  int
+	oooStamp uint64 // counts changes of ooo
+	dsack    wire.SACKBlock
+	hasDS    bool
 
 	urg     uint8
 	urgSeq  uint32 // of the urgent byte
@@ -62,6 +62,16 @@ type oooSegment struct {
 	seq, end uint32
 	q        dataQueue
 	fin      bool
+	stamp    uint64 // when it last changed; SACK reports the most recent first
+}
+
+// block is the SACK block for o; a FIN counts.
+func (o *oooSegment) block() wire.SACKBlock {
+	b := wire.SACKBlock{Start: o.seq, End: o.end}
+	if o.fin {
+		b.End++
+	}
+	return b
 }
 
 func (r *receiver) dropOOO() {
@@ -206,23 +216,21 @@ func (r *receiver) putSACK(b []byte) int {
 		blocks[n] = r.dsack
 		n++
 	}
-	if len(r.ooo) > 0 {
-		first := -1
+	below := r.oooStamp + 1
+	for n < room {
+		// The one that changed last of those not yet taken.
+		var next *oooSegment
 		for i := range r.ooo {
-			if o := &r.ooo[i]; !before(r.recent.Start, o.seq) && !after(r.recent.End, o.end) {
-				first = i
-				if n < room {
-					blocks[n] = wire.SACKBlock{Start: o.seq, End: o.end}
-					n++
-				}
+			if o := &r.ooo[i]; o.stamp < below && (next == nil || o.stamp > next.stamp) {
+				next = o
 			}
 		}
-		for i := range r.ooo {
-			if i != first && n < room {
-				blocks[n] = wire.SACKBlock{Start: r.ooo[i].seq, End: r.ooo[i].end}
-				n++
-			}
+		if next == nil {
+			break
 		}
+		below = next.stamp
+		blocks[n] = next.block()
+		n++
 	}
 	if n == 0 {
 		return 0
@@ -578,7 +586,8 @@ func (e *Endpoint) outOfOrder(g *segment, seq, end uint32, fin bool) {
 					e.dsack(seq, end)
 				}
 				o.fin = o.fin || fin && end == o.end
-				r.recent = wire.SACKBlock{Start: o.seq, End: o.end}
+				r.oooStamp++
+				o.stamp = r.oooStamp
 				return
 			}
 			if o.fin {
@@ -630,14 +639,19 @@ func (e *Endpoint) growOOO(i int, g *segment, end uint32, fin bool) {
 		r.ooo = append(r.ooo[:i+1], r.ooo[i+2:]...)
 		o = &r.ooo[i]
 	}
-	r.recent = wire.SACKBlock{Start: o.seq, End: o.end}
+	r.oooStamp++
+	o.stamp = r.oooStamp
 }
 
 // drainOOO moves what has become in order to the receive queue.
 func (e *Endpoint) drainOOO() {
 	r := &e.rcv
+	high := r.nxt
 	for len(r.ooo) > 0 && !after(r.ooo[0].seq, r.nxt) {
 		o := &r.ooo[0]
+		if before(o.seq, high) {
+			e.dsack(o.seq, minSeq(o.end, high))
+		}
 		was := r.q.cost + r.oooCost
 		r.oooCost -= o.q.cost
 		fin := o.fin

@@ -95,7 +95,7 @@ func BenchmarkFork(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{})
+	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
@@ -113,6 +113,7 @@ func BenchmarkFork(b *testing.B) {
 		child.onExit = func() {
 			as.Release()
 			done <- struct{}{}
+			platform.NoteWake()
 		}
 		child.start(as)
 		tk.Blocking()
@@ -132,7 +133,7 @@ func BenchmarkThread(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{})
+	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
@@ -142,7 +143,10 @@ func BenchmarkThread(b *testing.B) {
 		child := g.newTask()
 		child.State().Regs = tk.State().Regs
 		child.State().SetReturn(0)
-		child.onExit = func() { done <- struct{}{} }
+		child.onExit = func() {
+			done <- struct{}{}
+			platform.NoteWake()
+		}
 		child.start(g.as)
 		tk.Blocking()
 		<-done
@@ -182,4 +186,54 @@ func BenchmarkExec(b *testing.B) {
 	}
 	b.ResetTimer()
 	tk.start(g.as).wait()
+}
+
+// Two processes that wake each other in turn: two calls, of which one blocks, and
+// a write, each.
+func BenchmarkPingPong(b *testing.B) {
+	p := open(b)
+	text := new(code).mov(ax, unix.SYS_WRITE).syscall().mov(ax, unix.SYS_READ).syscall()
+	text.jmp(0)
+	tokens := [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 2)}
+	stop := make(chan struct{})
+	var tasks [2]*task
+	for i := range tasks {
+		g := newGuest(b, p, text)
+		tk := g.newTask()
+		n := 0
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			if nr == unix.SYS_WRITE {
+				if n++; n > b.N {
+					if i == 0 {
+						close(stop)
+					}
+					close(tk.ended)
+					return platform.Exit
+				}
+				tokens[1-i] <- struct{}{}
+				platform.NoteWake()
+				return platform.Resume
+			}
+			select {
+			case <-tokens[i]:
+				return platform.Resume
+			default:
+			}
+			tk.Blocking()
+			select {
+			case <-tokens[i]:
+			case <-stop:
+				close(tk.ended)
+				return platform.Exit
+			}
+			return platform.Resume
+		}
+		tasks[i] = tk
+	}
+	b.ResetTimer()
+	for _, tk := range tasks {
+		tk.start(tk.g.as)
+	}
+	tasks[0].wait()
+	tasks[1].wait()
 }

@@ -78,7 +78,7 @@ func healthy(t *testing.T, p *Platform) {
 
 var stubCalls = map[string]uint64{
 	"handoff": offHandoff, "sigreturn": offSigreturn, "call": offCall,
-	"clone": offClone, "newprocess": offNewProcess, "newthread": offNewThread,
+	"death signal": offDeathSig, "parent": offParent, "clone": offClone, "newprocess": offNewProcess, "newthread": offNewThread,
 }
 
 // jump goes to the stub's code at off with the arguments and rax given.

@@ -62,6 +62,8 @@ const (
 	offClone      = 0x400
 	offNewProcess = 0x500
 	offNewThread  = 0x600
+	offDeathSig   = 0x640 + 15 // prctl(PR_SET_PDEATHSIG), after three moves
+	offParent     = 0x640 + 22 // getppid
 
 	// The path of patched sites, and the points in it that matter when a signal
 	// comes.
@@ -80,6 +82,8 @@ const (
 	ipClone      = stubText + offClone + 2
 	ipNewProcess = stubText + offNewProcess + 2
 	ipNewThread  = stubText + offNewThread + 2
+	ipDeathSig   = stubText + offDeathSig + 2
+	ipParent     = stubText + offParent + 2
 	ipFastSleep  = stubText + offFastSleep + 2
 )
 

@@ -3,8 +3,11 @@
 package systrap
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"casemate/platform"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,8 +68,16 @@ func (w *worker) listen() {
 		if !w.receive() {
 			continue
 		}
-		if t := w.take(); t != nil && !w.serve(t, t.signal) {
+		t := w.take()
+		if t == nil {
+			continue
+		}
+		wakes := platform.Wakes()
+		if !w.serve(t, t.signal) {
 			return
+		}
+		if platform.Wakes() != wakes {
+			runtime.Gosched()
 		}
 	}
 }

@@ -18,7 +18,9 @@ type Platform struct {
 	text     int // file of the stub's code
 	areas    *areas
 	low      uint64
-	init     bool // this is the init process of a PID namespace: stubs die with it
+	// parent is this process's ID, for stubs to see that it lives; 0 if it is the
+	// init process of its PID namespace, with which they die anyway.
+	parent uint64
 
 	zygote *thread // of the process that all others are clones of
 

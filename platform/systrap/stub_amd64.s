@@ -158,9 +158,13 @@ clone:
 	JNZ done
 	TESTL $0x100, DI // CLONE_VM
 	JNZ thread
-	// A new process. BX is an area of the parent's, which it shares: put a new
-	// piece of the area file in its place before anything else.
-	// R8 area file, R9 offset.
+	// A new process. DX is the sentry's process ID, if the stub is to see to it
+	// that it dies with the sentry.
+	TESTQ DX, DX
+	JNZ orphan
+parented:
+	// BX is an area of the parent's, which it shares: put a new piece of the area
+	// file in its place before anything else. R8 area file, R9 offset.
 	MOVQ BX, DI
 	ANDQ CHUNK_MASK, DI
 	MOVL CHUNK_SIZE, SI
@@ -193,6 +197,20 @@ newthread:
 	JCC die
 	XORL AX, AX
 	JMP done
+
+	// Offset 0x640: prctl(PR_SET_PDEATHSIG, SIGKILL), and getppid, to see that it
+	// did not come too late. The filter allows just these, just here.
+	PCALIGN $64
+orphan:
+	MOVL $157, AX
+	MOVL $1, DI
+	MOVL $9, SI
+	SYSCALL
+	MOVL $110, AX
+	SYSCALL
+	CMPQ AX, DX
+	JNE die
+	JMP parented
 
 	// Offset 0x700: a system call of a patched site. CX is the address after its
 	// SYSCALL, R11 is free, GS is the area; all else is the application's and

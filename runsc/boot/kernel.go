@@ -11,6 +11,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/devfs"
+	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
 )
 
@@ -38,7 +39,8 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
+	s.vfs.RegisterType(overlay.Type{})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
 	poller, err := hostfd.NewPoller()
 	if err != nil {
 		return err
@@ -53,5 +55,6 @@ func (s *sandbox) procOptions() procfs.Options {
 		CPUInfo:     s.host.cpuInfo,
 		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
 		CommandLine: "quiet\n",
+		Net:         families.ProcNet(s.kernel),
 	}
 }

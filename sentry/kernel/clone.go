@@ -88,7 +88,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		}
 		tg = k.newThreadGroup(handlers, t.tg.limits.Fork())
 		tg.oomScoreAdj.Store(t.tg.oomScoreAdj.Load())
-		tg.dumpable = t.tg.dumpable
+		tg.dumpable = t.tg.Dumpable()
 	}
 	n := k.newTask(tg)
 	n.copyFrom(t)
@@ -225,11 +225,8 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 	if dying || t.work.Load()&workAny != 0 {
 		return 0, ErrRestartNoIntr
 	}
-	for i := range a.SetTID {
-		_ = i
-		if !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
-			return 0, unix.EPERM
-		}
+	if len(a.SetTID) > 0 && !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
+		return 0, unix.EPERM
 	}
 	p, err := k.allocPID(ns.PIDForChildren, a.SetTID)
 	if err != nil {
@@ -268,6 +265,9 @@ func (n *Task) start() error {
 	n.cpu.mark.Store(clock.Monotonic())
 	n.cpu.inUser.Store(true)
 	n.started.Store(true)
+	if n.tg.limits.Get(unix.RLIMIT_CPU).Cur != unix.RLIM_INFINITY {
+		n.tg.CPULimitChanged()
+	}
 	if err := n.ctx.Start(n.MM().AddressSpace()); err != nil {
 		n.started.Store(false)
 		return err

@@ -12,6 +12,7 @@ import (
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/netlink"
 	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 )
@@ -24,6 +25,10 @@ type Network struct {
 	Unix *unixsocket.Names
 	// IP is the stack of AF_INET and AF_INET6.
 	IP *netstack.Stack
+	// Inet are the sockets of AF_INET and AF_INET6.
+	Inet *inet.Sockets
+	// Netlink are the netlink sockets.
+	Netlink *netlink.Ports
 }
 
 // Register prepares k for sockets: it makes sockfs and the network of k's root
@@ -41,7 +46,7 @@ func Register(k *kernel.Kernel, stack *netstack.Stack) error {
 }
 
 func newNetwork(fs *socket.FS, stack *netstack.Stack) *Network {
-	return &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack}
+	return &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack), Netlink: netlink.NewPorts(stack)}
 }
 
 // Of returns the network of ns, which it makes if ns is new.
@@ -86,7 +91,13 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		}
 		return s, nil
 	case unix.AF_INET, unix.AF_INET6:
-		s, err := inet.New(t.FSContext(), n.IP, family, typ, protocol)
+		s, err := inet.New(t.FSContext(), n.Inet, family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_NETLINK:
+		s, err := netlink.New(n.Netlink, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

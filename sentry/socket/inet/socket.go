@@ -3,6 +3,7 @@
 package inet
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +20,24 @@ import (
 	"casemate/vfs/wait"
 )
 
+// Sockets are the open sockets of a network namespace.
+type Sockets struct {
+	Stack *netstack.Stack
+
+	mu   sync.Mutex
+	open map[*Socket]struct{}
+}
+
+// NewSockets returns an empty set for a namespace with that stack.
+func NewSockets(stack *netstack.Stack) *Sockets {
+	return &Sockets{Stack: stack, open: map[*Socket]struct{}{}}
+}
+
 // A Socket is a socket of AF_INET or AF_INET6.
 type Socket struct {
 	vfs.FileDefaults
 	common socket.Common
+	all    *Sockets
 	stack  *netstack.Stack
 	queue  wait.Queue
 
@@ -36,26 +51,26 @@ type Socket struct {
 	timestamps atomic.Uint32 // which of SO_TIMESTAMP* (timestamp*)
 }
 
-// New makes a socket on stack as socket(2) does. EAFNOSUPPORT, EINVAL,
+// New makes a socket as socket(2) does. EAFNOSUPPORT, EINVAL,
 // ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM for raw sockets without CAP_NET_RAW, EACCES
 // for ping sockets outside of net.ipv4.ping_group_range.
-func New(ctx *vfs.Context, stack *netstack.Stack, family, typ, protocol int) (*Socket, error) {
+func New(ctx *vfs.Context, all *Sockets, family, typ, protocol int) (*Socket, error) {
 	if typ == unix.SOCK_RAW && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
 		if protocol == 0 {
 			return nil, unix.EPROTONOSUPPORT
 		}
 		return nil, unix.EPERM
 	}
-	ep, err := stack.Socket(family, typ, protocol)
+	ep, err := all.Stack.Socket(family, typ, protocol)
 	if err != nil {
 		return nil, err
 	}
-	if typ == unix.SOCK_DGRAM && (protocol == unix.IPPROTO_ICMP || protocol == unix.IPPROTO_ICMPV6) && !mayPing(ctx, stack) {
+	if typ == unix.SOCK_DGRAM && (protocol == unix.IPPROTO_ICMP || protocol == unix.IPPROTO_ICMPV6) && !mayPing(ctx, all.Stack) {
 		ep.Close()
 		return nil, unix.EACCES
 	}
 	ep.Options().UID.Store(uint32(ctx.Cred.EUID))
-	return wrap(stack, ep), nil
+	return wrap(all, ep), nil
 }
 
 // mayPing reports whether the caller may have ping sockets (icmp(7)).
@@ -74,8 +89,8 @@ func mayPing(ctx *vfs.Context, stack *netstack.Stack) bool {
 }
 
 // wrap makes the socket of an endpoint.
-func wrap(stack *netstack.Stack, ep sock.Endpoint) *Socket {
-	s := &Socket{stack: stack, ep: ep}
+func wrap(all *Sockets, ep sock.Endpoint) *Socket {
+	s := &Socket{all: all, stack: all.Stack, ep: ep}
 	s.common.Family, s.common.Type, s.common.Protocol = ep.Family(), ep.Type(), ep.Protocol()
 	switch e := ep.(type) {
 	case *tcp.Endpoint:
@@ -86,6 +101,9 @@ func wrap(stack *netstack.Stack, ep sock.Endpoint) *Socket {
 		s.raw = e
 	}
 	ep.SetNotify(func(events uint32) { s.queue.Notify(wait.Events(events)) })
+	all.mu.Lock()
+	all.open[s] = struct{}{}
+	all.mu.Unlock()
 	return s
 }
 
@@ -157,7 +175,7 @@ func (s *Socket) Accept(*vfs.Context) (socket.Socket, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := wrap(s.stack, ep)
+	c := wrap(s.all, ep)
 	c.common.ReceiveTimeout.Store(s.common.ReceiveTimeout.Load())
 	c.common.SendTimeout.Store(s.common.SendTimeout.Load())
 	c.timestamps.Store(s.timestamps.Load())
@@ -219,7 +237,12 @@ func (s *Socket) Register(e *wait.Entry, mask wait.Events) { s.queue.Register(e,
 func (s *Socket) Unregister(e *wait.Entry) { s.queue.Unregister(e) }
 
 // Release implements vfs.FileOps.
-func (s *Socket) Release(*vfs.File) { s.ep.Close() }
+func (s *Socket) Release(*vfs.File) {
+	s.all.mu.Lock()
+	delete(s.all.open, s)
+	s.all.mu.Unlock()
+	s.ep.Close()
+}
 
 // Ioctl implements vfs.FileOps.
 func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (uint64, error) {

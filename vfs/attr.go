@@ -51,7 +51,24 @@ func (ctx *Context) Setattr(p Path, a *SetAttr) error {
 		}
 	}
 	a.Ctime = in.sb.vfs.Now()
-	return in.ops.Setattr(ctx, a)
+	if err := in.ops.Setattr(ctx, a); err != nil {
+		return err
+	}
+	if in.sb.vfs.watched() {
+		p.Dentry.notify(in, attrEvents(a.Mask))
+	}
+	return nil
+}
+
+// attrEvents is what a change of attributes is to those who watch.
+func attrEvents(mask uint32) uint32 {
+	switch {
+	case mask&(AttrMode|AttrUID|AttrGID) != 0, mask&(AttrAtime|AttrMtime) == AttrAtime|AttrMtime:
+		return unix.IN_ATTRIB
+	case mask&AttrAtime != 0:
+		return unix.IN_ACCESS
+	}
+	return unix.IN_MODIFY
 }
 
 // Access checks that ctx, with its file system ids, may access p by mask, mounts
@@ -93,7 +110,11 @@ func (ctx *Context) Truncate(p Path, size int64) error {
 		return unix.ETXTBSY
 	}
 	defer in.putWriter()
-	return ctx.truncate(in, size)
+	err := ctx.truncate(in, size)
+	if err == nil && in.sb.vfs.watched() {
+		p.Dentry.notify(in, unix.IN_MODIFY)
+	}
+	return err
 }
 
 // Truncate sets the size of f: ftruncate(2).
@@ -101,7 +122,11 @@ func (f *File) Truncate(ctx *Context, size int64) error {
 	if !f.inode.IsRegular() || f.mode&modeWrite == 0 {
 		return unix.EINVAL
 	}
-	return ctx.truncate(f.inode, size)
+	err := ctx.truncate(f.inode, size)
+	if err == nil {
+		f.notify(unix.IN_MODIFY)
+	}
+	return err
 }
 
 func (ctx *Context) truncate(in *Inode, size int64) error {

@@ -113,6 +113,9 @@ func (d *Dentry) kill() *Dentry {
 		parent.removeChild(d)
 	}
 	if in := d.inode.Load(); in != nil {
+		if in.nlink.Load() == 0 && in.sb.vfs.watched() {
+			in.notifyGone()
+		}
 		in.DecRef()
 	}
 	return parent

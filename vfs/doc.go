@@ -23,17 +23,19 @@
 //	memory manager's lock
 //	  VFS.mountMu
 //	    Superblock.renameMu
-//	      Inode.mu of directories: ancestor before descendant, else by address of creation (Inode.seq)
-//	        Inode.mu of other objects, by seq
+//	      Inode.mu of directories: ancestor before descendant, else in order of creation
+//	        Inode.mu of other objects
 //	          locks of file systems
-//	            Dentry.mu, parent before child
-//	              Superblock.lru
+//	            Dentry.mu, one at a time
+//	              Superblock.lru, watches of inotify, record locks
 //	                wait queues
 //
-// File.posMu comes before Inode.mu and is not held while application memory is
-// locked. FSState.mu and FDTable.mu are leaves but for Dentry and File references,
-// which are never dropped with them held.
+// A file system that is made of others takes their Inode.mu after its own.
+// File.posMu comes before Inode.mu. FSState.mu, FDTable.mu and the list of all
+// FSStates (before FSState.mu) are leaves: references are dropped after them.
+// Mount.DecRef takes mountMu, so no Path is let go of with that held.
 //
-// Application memory is copied with no lock of the core held but File.posMu; file
-// systems whose pages can be mapped hold none of the locks that Translate takes.
+// Application memory is copied with File.posMu, Inode.mu or a pipe's lock held at
+// most; none of them is taken by a page fault. What a fault takes (Mappable) is a
+// file system's own lock, under which nothing of the application is touched.
 package vfs

@@ -252,6 +252,11 @@ func (f *File) release() {
 		if f.inode.locked() {
 			f.inode.releaseLocks(f, f)
 		}
+		if f.mode&modeWrite != 0 {
+			f.notify(unix.IN_CLOSE_WRITE)
+		} else {
+			f.notify(unix.IN_CLOSE_NOWRITE)
+		}
 		f.ops.Release(f)
 		if f.mode&modeWriter != 0 {
 			f.inode.putWriter()
@@ -323,13 +328,19 @@ func (f *File) Read(ctx *Context, dst *usermem.Seq, flags uint32) (int, error) {
 	if f.mode&(modeRead|modePath) != modeRead {
 		return 0, unix.EBADF
 	}
+	var n int
+	var err error
 	if f.mode&modeStream != 0 {
-		return f.ops.Read(ctx, f, dst, 0, flags)
+		n, err = f.ops.Read(ctx, f, dst, 0, flags)
+	} else {
+		f.posMu.Lock()
+		n, err = f.ops.Read(ctx, f, dst, f.pos, flags)
+		f.pos += int64(n)
+		f.posMu.Unlock()
 	}
-	f.posMu.Lock()
-	n, err := f.ops.Read(ctx, f, dst, f.pos, flags)
-	f.pos += int64(n)
-	f.posMu.Unlock()
+	if n > 0 {
+		f.notify(unix.IN_ACCESS)
+	}
 	return n, err
 }
 
@@ -347,7 +358,11 @@ func (f *File) Pread(ctx *Context, dst *usermem.Seq, off int64, flags uint32) (i
 	if f.mode&modeRead == 0 {
 		return 0, unix.EBADF
 	}
-	return f.ops.Read(ctx, f, dst, off, flags)
+	n, err := f.ops.Read(ctx, f, dst, off, flags)
+	if n > 0 {
+		f.notify(unix.IN_ACCESS)
+	}
+	return n, err
 }
 
 // Write writes at the position, or at the end (O_APPEND), and advances it.
@@ -356,7 +371,11 @@ func (f *File) Write(ctx *Context, src *usermem.Seq, flags uint32) (int, error) 
 		return 0, unix.EBADF
 	}
 	if f.mode&modeStream != 0 {
-		return f.ops.Write(ctx, f, src, 0, flags)
+		n, err := f.ops.Write(ctx, f, src, 0, flags)
+		if n > 0 {
+			f.notify(unix.IN_MODIFY)
+		}
+		return n, err
 	}
 	f.posMu.Lock()
 	defer f.posMu.Unlock()
@@ -412,6 +431,9 @@ func (f *File) write(ctx *Context, src *usermem.Seq, off int64, flags uint32) (n
 		}
 	}
 	n, err = f.ops.Write(ctx, f, src, off, flags)
+	if n > 0 {
+		f.notify(unix.IN_MODIFY)
+	}
 	if n > 0 && (status&unix.O_DSYNC != 0 || flags&(unix.RWF_SYNC|unix.RWF_DSYNC) != 0) {
 		if e := f.ops.Fsync(ctx, f, status&unix.O_SYNC != unix.O_SYNC && flags&unix.RWF_SYNC == 0); e != nil && e != unix.EINVAL {
 			return 0, app, e
@@ -494,6 +516,7 @@ func (f *File) ReadDir(ctx *Context, e *DirEmitter) error {
 	err := f.ops.ReadDir(ctx, f, e)
 	f.pos = e.Pos
 	f.Accessed()
+	f.notify(unix.IN_ACCESS)
 	return err
 }
 
@@ -552,5 +575,9 @@ func (f *File) Fallocate(ctx *Context, mode uint32, off, length int64) error {
 	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 && uint64(off+length) > ctx.FileSizeLimit && off+length > f.inode.Size() {
 		return EFSIZE
 	}
-	return f.ops.Fallocate(ctx, f, mode, off, length)
+	err := f.ops.Fallocate(ctx, f, mode, off, length)
+	if err == nil {
+		f.notify(unix.IN_MODIFY)
+	}
+	return err
 }

@@ -172,6 +172,7 @@ type Inode struct {
 // inodeExtra is made on demand.
 type inodeExtra struct {
 	locks  inodeLocks
+	watch  watchList
 	mu     sync.Mutex
 	fifo   any
 	socket any

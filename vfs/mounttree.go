@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxMounts is /proc/sys/fs/mount-max: how many mounts a namespace can have.
+const maxMounts = 100000
+
 // setMounts changes the table of what is mounted where. mountMu is held.
 func (v *VFS) setMounts(change func(m map[mountAt]*Mount)) {
 	n := maps.Clone(*v.mounts.Load())
@@ -151,6 +154,11 @@ func (v *VFS) graft(m *Mount, dst Path) error {
 	}
 	if dst.Mount.ns == nil {
 		return unix.EINVAL
+	}
+	n := dst.Mount.ns.count
+	m.each(func(*Mount) { n++ })
+	if n > maxMounts {
+		return unix.ENOSPC
 	}
 	v.propagateMount(m, dst)
 	m.attach(dst.Mount, dst.Dentry)

@@ -88,7 +88,12 @@ func (ctx *Context) done(p Path, d *Dentry) {
 
 // instantiate turns a negative dentry, whose directory is locked, into one of in;
 // it takes over the reference.
-func (d *Dentry) instantiate(in *Inode) { d.inode.Store(in) }
+func (d *Dentry) instantiate(in *Inode) {
+	d.inode.Store(in)
+	if d.sb.vfs.watched() {
+		d.Parent().Inode().notify(unix.IN_CREATE, in, 0, d.Name())
+	}
+}
 
 // Mkdir makes a directory: mkdirat(2). mode is without umask.
 func (ctx *Context) Mkdir(at Start, path string, mode uint32) error {
@@ -198,6 +203,9 @@ func (ctx *Context) Link(old Path, at Start, path string) error {
 	}
 	in.linkable.Store(false)
 	in.IncRef()
+	if in.sb.vfs.watched() {
+		in.notify(unix.IN_ATTRIB, in, 0, "")
+	}
 	d.instantiate(in)
 	return nil
 }
@@ -283,6 +291,15 @@ func (ctx *Context) removeLocked(in *Inode, d *Dentry, dir, slash bool) error {
 	d.unhash()
 	if d.mounted.Load() > 0 {
 		in.sb.vfs.detachAll(d)
+	}
+	if in.sb.vfs.watched() {
+		if !dir {
+			child.notify(unix.IN_ATTRIB, child, 0, "")
+		}
+		if child.Nlink() == 0 && d.refs.Load() == 1 {
+			child.notifyGone() // the caller is the last to use it
+		}
+		in.notify(unix.IN_DELETE, child, 0, d.Name())
 	}
 	return nil
 }

@@ -194,7 +194,8 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 		p.DecRef()
 		return nil, err
 	}
-	f.init(flags &^ (unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | unix.O_TRUNC | unix.O_CLOEXEC))
+	// O_NOCTTY is for the driver that opens f; the file does not keep it.
+	f.init(flags &^ (unix.O_CREAT | unix.O_EXCL | unix.O_TRUNC | unix.O_CLOEXEC))
 	typ := in.Type()
 	if f.mode&modeWrite != 0 || flags&unix.O_TRUNC != 0 && typ == unix.S_IFREG {
 		if typ == unix.S_IFREG {
@@ -233,6 +234,7 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 		p.DecRef()
 		return nil, err
 	}
+	f.flags.And(^uint32(unix.O_NOCTTY))
 	if flags&unix.O_TRUNC != 0 && typ == unix.S_IFREG && !created {
 		if err := ctx.truncate(in, 0); err != nil {
 			f.DecRef()
@@ -244,6 +246,10 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 		in.putWriter()
 		p.Mount.putWrite()
 		f.mode &^= modeWriter
+	}
+	f.notify(unix.IN_OPEN)
+	if flags&unix.O_TRUNC != 0 && !created {
+		f.notify(unix.IN_MODIFY)
 	}
 	return f, nil
 }
@@ -303,6 +309,10 @@ func (in *Inode) getWriter() bool {
 }
 
 func (in *Inode) putWriter() { in.writeCount.Add(-1) }
+
+// BeingWritten reports whether the file may change because somebody has it open for
+// writing.
+func (f *File) BeingWritten() bool { return f.mode&modeWrite != 0 || f.inode.writeCount.Load() > 0 }
 
 // DenyWrite keeps in from being opened for writing, while it is a program that
 // is executed; ETXTBSY if somebody has it open for writing.

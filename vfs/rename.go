@@ -190,6 +190,10 @@ func (ctx *Context) renameLocked(from, to, above *Dentry, src, dst renameEnd, fl
 		return err
 	}
 	if exchange {
+		if v := oldDir.sb.vfs; v.watched() {
+			v.notifyMove(oldDir, newDir, child, src.name, dst.name)
+			v.notifyMove(newDir, oldDir, replaced, dst.name, src.name)
+		}
 		src.d.swap(dst.d)
 		return nil
 	}
@@ -199,6 +203,12 @@ func (ctx *Context) renameLocked(from, to, above *Dentry, src, dst renameEnd, fl
 	at := dst.d.at.Load()
 	dst.d.unhash()
 	src.d.move(to, at.name, at.hash)
+	if v := oldDir.sb.vfs; v.watched() {
+		v.notifyMove(oldDir, newDir, child, src.name, dst.name)
+		if replaced != nil {
+			replaced.notify(unix.IN_ATTRIB, replaced, 0, "")
+		}
+	}
 	if dst.d.mounted.Load() > 0 {
 		oldDir.sb.vfs.detachAll(dst.d)
 	}

@@ -33,6 +33,10 @@ type VFS struct {
 	states  fsStates
 	// lockWaits is who waits for whose record lock.
 	lockWaits lockWaits
+	// watches is how many Watches there are, so that nobody looks for them if
+	// there are none; moves numbers renames for them.
+	watches atomic.Int64
+	moves   atomic.Uint32
 
 	// openFIFO is the pipe package's.
 	openFIFO func(ctx *Context, f *File) (FileOps, error)

@@ -67,7 +67,11 @@ func (ctx *Context) Setxattr(p Path, name string, value []byte, flags int) error
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.ops.Setxattr(ctx, name, value, flags)
+	err := in.ops.Setxattr(ctx, name, value, flags)
+	if err == nil && in.sb.vfs.watched() {
+		p.Dentry.notify(in, unix.IN_ATTRIB)
+	}
+	return err
 }
 
 // Listxattr returns the names of p's extended attributes that ctx may see:
@@ -102,7 +106,11 @@ func (ctx *Context) Removexattr(p Path, name string) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.ops.Removexattr(ctx, name)
+	err := in.ops.Removexattr(ctx, name)
+	if err == nil && in.sb.vfs.watched() {
+		p.Dentry.notify(in, unix.IN_ATTRIB)
+	}
+	return err
 }
 
 // Statfs fills st: statfs(2).

@@ -36,14 +36,19 @@ type queue struct {
 	head    *pkt.Packet
 	tail    *pkt.Packet
 	n       int
-	running bool
-	_       [16]byte
+	waiting int    // goroutines in Flush
+	put     uint32 // packets queued so far
+	done    uint32 // packets delivered so far
+	running atomic.Bool
+	passed  sync.Cond // done has grown; with mu
 }
+
+func slot(hash uint32) uint32 { return (hash * 0x9E3779B1) >> 26 }
 
 // Put queues p for its Rx. Whoever calls it must call Run afterwards, when it
 // holds no lock that a Receiver takes. A packet for a full queue is dropped.
 func (s *Set) Put(p *pkt.Packet) {
-	i := (p.Hash * 0x9E3779B1) >> 26
+	i := slot(p.Hash)
 	q := &s.q[i]
 	q.mu.Lock()
 	if q.n >= limit {
@@ -60,7 +65,8 @@ func (s *Set) Put(p *pkt.Packet) {
 	}
 	q.tail = p
 	q.n++
-	if !q.running && q.n == 1 {
+	q.put++
+	if !q.running.Load() && q.n == 1 {
 		s.pending.Or(1 << i)
 	}
 	q.mu.Unlock()
@@ -84,13 +90,13 @@ func (s *Set) drain(i int) {
 	q := &s.q[i]
 	q.mu.Lock()
 	s.pending.And(^(uint64(1) << i))
-	if q.running {
+	if q.running.Load() {
 		q.mu.Unlock()
 		return
 	}
-	q.running = true
+	q.running.Store(true)
 	for q.head != nil {
-		p := q.head
+		p, n := q.head, q.n
 		q.head, q.tail, q.n = nil, nil, 0
 		q.mu.Unlock()
 		for p != nil {
@@ -100,8 +106,31 @@ func (s *Set) drain(i int) {
 			p = next
 		}
 		q.mu.Lock()
+		q.done += uint32(n)
+		if q.waiting > 0 {
+			q.passed.Broadcast()
+		}
 	}
-	q.running = false
+	q.running.Store(false)
+	q.mu.Unlock()
+}
+
+// Flush is Run that returns only when the packets of the flow with the given
+// hash that were queued before have been delivered, even if another goroutine
+// is at it. The caller holds no lock that a Receiver takes.
+func (s *Set) Flush(hash uint32) {
+	s.Run()
+	q := &s.q[slot(hash)]
+	if !q.running.Load() {
+		return
+	}
+	q.mu.Lock()
+	q.passed.L = &q.mu
+	q.waiting++
+	for last := q.put; int32(q.done-last) < 0; {
+		q.passed.Wait()
+	}
+	q.waiting--
 	q.mu.Unlock()
 }
 

@@ -132,6 +132,10 @@ func (s *Stack) Register(proto uint8, t Transport) { s.proto[proto] = t }
 // when it holds no lock.
 func (s *Stack) Run() { s.Backlog.Run() }
 
+// Flush is Run that waits for the packets of one flow; see backlog.Set.Flush. A
+// program that sends to itself and then reads must find what it has sent.
+func (s *Stack) Flush(hash uint32) { s.Backlog.Flush(hash) }
+
 // PortRange is ip_local_port_range.
 func (s *Stack) PortRange() (lo, hi int) {
 	lo, hi = s.Params.PortRange.At(0), s.Params.PortRange.At(1)

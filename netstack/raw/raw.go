@@ -606,6 +606,29 @@ func (e *Endpoint) TakeError() unix.Errno {
 	return err
 }
 
+// Sockets are all raw sockets, or all ping sockets.
+func (p *Protocol) Sockets(ping bool) []sock.Info {
+	p.mu.RLock()
+	l := p.raw
+	if ping {
+		l = p.ping
+	}
+	p.mu.RUnlock()
+	var list []sock.Info
+	for _, e := range l {
+		local := e.LocalAddr()
+		e.mu.Lock()
+		i := sock.Info{Family: e.family, Protocol: int(e.protocol), State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
+			RecvQueue: e.queue.Charged(), UID: e.opts.UID.Load(), Inode: e.opts.Inode.Load(), Drops: e.queue.Drops(), Dev: e.opts.BoundDev.Load()}
+		if e.raddr.IsValid() {
+			i.State = 1
+		}
+		e.mu.Unlock()
+		list = append(list, i)
+	}
+	return list
+}
+
 // SetHeaderIncluded is IP_HDRINCL.
 func (e *Endpoint) SetHeaderIncluded(on bool) {
 	e.mu.Lock()

@@ -84,6 +84,7 @@ type Options struct {
 	MulticastIf6   atomic.Int32 // IPV6_MULTICAST_IF
 	DontFrag6      atomic.Bool  // IPV6_DONTFRAG
 	UID            atomic.Uint32
+	Inode          atomic.Uint64 // of the socket's file, for listings
 
 	limits *Limits
 	rcvBuf atomic.Int64

@@ -59,11 +59,12 @@ func (b *Binding) overlaps(c *Binding) bool {
 	}
 }
 
+// conflicts reports whether c, which is there, keeps b from being bound or listening.
 func (b *Binding) conflicts(c *Binding) bool {
 	if !b.overlaps(c) {
 		return false
 	}
-	if b.ReuseAddr && c.ReuseAddr && !b.Listening && !c.Listening {
+	if b.ReuseAddr && c.ReuseAddr && !c.Listening {
 		return false
 	}
 	return !(b.ReusePort && c.ReusePort && b.UID == c.UID)

@@ -54,6 +54,9 @@ func (q *Queue) Take(peek bool) *pkt.Packet {
 // First is the first packet, still in the queue, or nil.
 func (q *Queue) First() *pkt.Packet { return q.head }
 
+// Charged is the memory that the queue is charged for, in bytes.
+func (q *Queue) Charged() int { return q.cost }
+
 // Drops counts the packets for which there was no room.
 func (q *Queue) Drops() uint32 { return q.drops }
 

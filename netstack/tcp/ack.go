@@ -37,7 +37,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 
 	// The send window (SND.WL1, SND.WL2).
 	wndChanged := false
-	if wnd := g.wnd << s.wscale; after(ack, s.una) || after(g.seq, s.wl1) || g.seq == s.wl1 && wnd > s.wnd {
+	if wnd := g.wnd << s.wscale; after(ack, s.una) || after(g.seq, s.wl1) || g.seq == s.wl1 && (wnd > s.wnd || wnd == 0) {
 		s.wl1, s.wl2 = g.seq, ack
 		wndChanged = wnd != s.wnd
 		s.wnd = wnd

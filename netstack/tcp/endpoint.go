@@ -321,7 +321,7 @@ func (e *Endpoint) takeErr() error {
 // the attempt has failed.
 func (e *Endpoint) Connect(a sock.Addr) error {
 	err := e.connect(a)
-	e.proto.ip.Run()
+	e.proto.ip.Flush(e.hash)
 	if err != nil {
 		return err
 	}
@@ -435,6 +435,7 @@ func (e *Endpoint) connect(a sock.Addr) error {
 		iss, e.snd.reuse = e.snd.reuse, 0
 	}
 	e.snd.init(iss)
+	e.rec.fack = iss
 	e.setState(SynSent)
 	p.ip.Counters.TCP.ActiveOpens.Inc()
 	e.sendSYN()
@@ -557,7 +558,7 @@ func (e *Endpoint) Shutdown(how int) error {
 	if listening {
 		e.stopListening()
 	}
-	e.proto.ip.Run()
+	e.proto.ip.Flush(e.hash)
 	return err
 }
 
@@ -637,7 +638,7 @@ func (e *Endpoint) Close() {
 		e.finished()
 		e.unlock()
 	}
-	e.proto.ip.Run()
+	e.proto.ip.Flush(e.hash)
 }
 
 // Lingering reports whether a closed endpoint still has data or a FIN of its

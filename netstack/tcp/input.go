@@ -118,6 +118,16 @@ func (e *Endpoint) negotiate(g *segment) {
 func (e *Endpoint) established(now time.Duration) {
 	e.setState(Established)
 	e.syncMSS()
+	if e.rec.ca != caOpen {
+		// A lost SYN says little of the path, unless it was lost again (RFC 5681 section 3.1).
+		again := e.info.totalRetrans > 1
+		e.rec = recovery{sent: e.rec.sent, packetsOut: e.rec.packetsOut, sackedOut: e.rec.sackedOut, lostOut: e.rec.lostOut,
+			retransOut: e.rec.retransOut, reoSteps: 1, fack: e.snd.una}
+		e.cc = newCC(e.ccName)
+		if again {
+			e.cc.cwnd = 1
+		}
+	}
 	if e.route.Type == unix.RTN_LOCAL {
 		// No path is shorter: start with a buffer that does not hold up large segments.
 		e.opts.TuneRcvBuf(min(max(e.opts.RcvBuf(), localRcvBuf), e.proto.Params.Rmem.At(2)))
@@ -241,7 +251,7 @@ func (e *Endpoint) input(g *segment) {
 			if e.shut&shutRecv != 0 && e.dead && g.len > 0 && after(g.seq+g.len, r.nxt) {
 				// Nobody will ever read it (RFC 9293 section 3.6.1).
 				c.TCPAbortOnData.Inc()
-				e.sendRST()
+				e.proto.reset(g)
 				e.terminate()
 				return
 			}

@@ -496,6 +496,7 @@ func (r *request) child(g *segment, rtt time.Duration) *Endpoint {
 	e.initConnection()
 	e.tsOff = r.tsOff
 	e.snd.init(r.iss)
+	e.rec.fack = r.iss
 	e.snd.nxt = r.iss + 1
 	e.snd.wnd, e.snd.wl1 = r.wnd, r.irs
 	syn := segment{opt: r.opt, seq: r.irs}

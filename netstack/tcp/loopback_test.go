@@ -322,3 +322,34 @@ func BenchmarkStream(b *testing.B) {
 	c.Shutdown(unix.SHUT_WR)
 	<-done
 }
+
+func TestSockets(t *testing.T) {
+	_, p := newLoopback(t)
+	l, a := listen(t, p, unix.AF_INET6, "::")
+	c := p.NewEndpoint(unix.AF_INET)
+	c.Options().Inode.Store(77)
+	if err := c.Connect(sock.Addr{Addr: netip.MustParseAddr("127.0.0.1"), Port: a.Port}); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[uint8]int{}
+	for _, i := range p.Sockets() {
+		states[i.State]++
+		if i.Inode == 77 && (i.Local != c.LocalAddr() || i.Remote.Port != a.Port) {
+			t.Errorf("%+v", i)
+		}
+	}
+	if states[uint8(Listen)] != 1 || states[uint8(Established)] != 2 {
+		t.Error(states)
+	}
+	c.Close()
+	s.Close()
+	for _, i := range p.Sockets() {
+		if State(i.State) != Listen && State(i.State) != TimeWait {
+			t.Errorf("%+v", i)
+		}
+	}
+}

@@ -222,8 +222,7 @@ func (e *Endpoint) sendSYN() {
 		s.nxt = s.iss + 1
 		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
 	} else if e.rec.sent.len() > 0 {
-		f := e.rec.sent.at(0)
-		f.xmit, f.flags = now, f.flags|sentRetrans
+		e.rec.sent.at(0).flags |= sentEver
 	}
 	e.build(s.iss, 0, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {
@@ -271,28 +270,17 @@ func (e *Endpoint) output(push bool) {
 			e.restartIdle(now)
 		}
 		room := int(int32(s.una + s.wnd - s.nxt))
-		if room <= 0 && avail > 0 {
+		if room <= 0 {
 			break
 		}
 		quota := e.rec.quota(&e.cc)
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := min(avail, room, quota*s.mss, e.maxBurst())
-		partial := n < s.mss
-		switch {
-		case n > s.mss && n < avail:
-			n -= n % s.mss
-		case n == avail:
-			if tail := n % s.mss; tail != 0 && e.holdBack(push) {
-				if n -= tail; n == 0 {
-					goto done
-				}
-			}
-		case partial && n < avail:
-			// The window is too small for a full segment (RFC 9293 section 3.8.6.2.1).
-			if uint32(n) < s.maxWnd/2 && e.rec.sent.len() > 0 {
-				goto done
+		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
+		if tail := n % s.mss; tail != 0 && e.holdBack(push) {
+			if n -= tail; n == 0 {
+				break
 			}
 		}
 		fl := uint8(wire.ACK)
@@ -316,7 +304,6 @@ func (e *Endpoint) output(push bool) {
 		s.lastSend = now
 		sentAny = true
 	}
-done:
 	if sentAny {
 		if !e.timers.on(timerRetransmit) || e.rec.sent.len() == 1 {
 			e.rearm(now)

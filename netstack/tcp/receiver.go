@@ -28,11 +28,11 @@ type receiver struct {
 	wscale uint8
 	mss    int // estimate of the peer's segment size, for delayed ACKs
 
-	ooo     []oooSegment // sorted, disjoint
-	oooCost int
-	recent  wire.SACKBlock // latest out-of-order block, reported first
-	dsack   wire.SACKBlock
-	hasDS   bool
+	ooo      []oooSegment // sorted, disjoint
+	oooCost  int
+	oooStamp uint64 // counts changes of ooo
+	dsack    wire.SACKBlock
+	hasDS    bool
 
 	urg     uint8
 	urgSeq  uint32 // of the urgent byte
@@ -62,6 +62,16 @@ type oooSegment struct {
 	seq, end uint32
 	q        dataQueue
 	fin      bool
+	stamp    uint64 // when it last changed; SACK reports the most recent first
+}
+
+// block is the SACK block for o; a FIN counts.
+func (o *oooSegment) block() wire.SACKBlock {
+	b := wire.SACKBlock{Start: o.seq, End: o.end}
+	if o.fin {
+		b.End++
+	}
+	return b
 }
 
 func (r *receiver) dropOOO() {
@@ -206,23 +216,21 @@ func (r *receiver) putSACK(b []byte) int {
 		blocks[n] = r.dsack
 		n++
 	}
-	if len(r.ooo) > 0 {
-		first := -1
+	below := r.oooStamp + 1
+	for n < room {
+		// The one that changed last of those not yet taken.
+		var next *oooSegment
 		for i := range r.ooo {
-			if o := &r.ooo[i]; !before(r.recent.Start, o.seq) && !after(r.recent.End, o.end) {
-				first = i
-				if n < room {
-					blocks[n] = wire.SACKBlock{Start: o.seq, End: o.end}
-					n++
-				}
+			if o := &r.ooo[i]; o.stamp < below && (next == nil || o.stamp > next.stamp) {
+				next = o
 			}
 		}
-		for i := range r.ooo {
-			if i != first && n < room {
-				blocks[n] = wire.SACKBlock{Start: r.ooo[i].seq, End: r.ooo[i].end}
-				n++
-			}
+		if next == nil {
+			break
 		}
+		below = next.stamp
+		blocks[n] = next.block()
+		n++
 	}
 	if n == 0 {
 		return 0
@@ -399,8 +407,8 @@ func (e *Endpoint) acceptData(g *segment, now time.Duration) {
 		}
 		return
 	}
-	if e.tooFull() && (seq != r.nxt || r.q.size > 0) {
-		if e.collapse(); e.tooFull() {
+	if e.tooFull(1) && (seq != r.nxt || r.q.size > 0) {
+		if e.collapse(); e.tooFull(2) {
 			e.proto.ip.Counters.TCP.TCPRcvQDrop.Inc()
 			e.quickMode(2)
 			r.ackNow = true
@@ -469,17 +477,18 @@ func takeFrags(q *dataQueue, p *pkt.Packet) {
 // recvWindow is what is left of the advertised window.
 func (e *Endpoint) recvWindow() int { return int(int32(e.rcv.adv - e.rcv.nxt)) }
 
-// tooFull reports whether the queues hold more memory than the buffer allows
-// even for what was promised.
-func (e *Endpoint) tooFull() bool {
+// tooFull reports whether the queues hold more than n times the memory of the
+// buffer. A window that was promised may need twice as much, since the promise
+// was made before it was known how much memory the segments would waste.
+func (e *Endpoint) tooFull(times int) bool {
 	n := e.rcv.q.cost + e.rcv.oooCost
-	return n > e.opts.RcvBuf() || n > 65536 && e.proto.tooMuchMemory()
+	return n > times*e.opts.RcvBuf() || n > 65536 && e.proto.tooMuchMemory()
 }
 
 // collapse copies the data of queues that waste memory into fewer Bufs.
 func (e *Endpoint) collapse() {
 	r := &e.rcv
-	if r.q.cost > 4*r.q.size+pkt.SmallSize && e.mayCollapse() {
+	if r.q.cost > 3*r.q.size+pkt.LargeSize && e.mayCollapse() {
 		e.proto.ip.Counters.TCP.TCPRcvCollapsed.Inc()
 		e.charge(-r.q.cost)
 		r.q.compact()
@@ -487,7 +496,7 @@ func (e *Endpoint) collapse() {
 	}
 	for i := range r.ooo {
 		o := &r.ooo[i]
-		if o.q.cost > 4*o.q.size+pkt.SmallSize {
+		if o.q.cost > 3*o.q.size+pkt.SmallSize {
 			r.oooCost -= o.q.cost
 			e.charge(-o.q.cost)
 			o.q.compact()
@@ -496,7 +505,7 @@ func (e *Endpoint) collapse() {
 		}
 	}
 	// Out-of-order data may be dropped though it has been SACKed (RFC 2018 section 8).
-	for e.tooFull() && len(r.ooo) > 0 {
+	for e.tooFull(2) && len(r.ooo) > 0 {
 		o := &r.ooo[len(r.ooo)-1]
 		r.oooCost -= o.q.cost
 		e.charge(-o.q.cost)
@@ -577,7 +586,8 @@ func (e *Endpoint) outOfOrder(g *segment, seq, end uint32, fin bool) {
 					e.dsack(seq, end)
 				}
 				o.fin = o.fin || fin && end == o.end
-				r.recent = wire.SACKBlock{Start: o.seq, End: o.end}
+				r.oooStamp++
+				o.stamp = r.oooStamp
 				return
 			}
 			if o.fin {
@@ -629,14 +639,19 @@ func (e *Endpoint) growOOO(i int, g *segment, end uint32, fin bool) {
 		r.ooo = append(r.ooo[:i+1], r.ooo[i+2:]...)
 		o = &r.ooo[i]
 	}
-	r.recent = wire.SACKBlock{Start: o.seq, End: o.end}
+	r.oooStamp++
+	o.stamp = r.oooStamp
 }
 
 // drainOOO moves what has become in order to the receive queue.
 func (e *Endpoint) drainOOO() {
 	r := &e.rcv
+	high := r.nxt
 	for len(r.ooo) > 0 && !after(r.ooo[0].seq, r.nxt) {
 		o := &r.ooo[0]
+		if before(o.seq, high) {
+			e.dsack(o.seq, minSeq(o.end, high))
+		}
 		was := r.q.cost + r.oooCost
 		r.oooCost -= o.q.cost
 		fin := o.fin

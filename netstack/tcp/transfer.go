@@ -256,7 +256,7 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 			e.output(false)
 		}
 		e.unlock()
-		e.proto.ip.Run()
+		e.proto.ip.Flush(e.hash)
 		return sent, nil
 	}
 	e.unlock()

@@ -43,13 +43,14 @@ func (e *Endpoint) Send(r io.Reader, n int, m *sock.Msg) (int, error) {
 		return 0, err
 	}
 	e.mu.Lock()
+	hash := wire.FlowHash(rt.Src, d.addr, e.bind.Port, d.port)
 	if more := m.Flags&unix.MSG_MORE != 0 || e.corked; more || e.cork != nil {
 		err = e.append(p, d, more)
 	} else {
 		err = e.transmit(p, &d, &rt, gso, m)
 	}
 	e.mu.Unlock()
-	e.proto.ip.Run()
+	e.proto.ip.Flush(hash)
 	if err != nil {
 		return 0, err
 	}

@@ -614,6 +614,48 @@ func (e *Endpoint) Available() (int, error) {
 // Unsent implements sock.Endpoint: datagrams are never kept.
 func (e *Endpoint) Unsent() (int, error) { return 0, nil }
 
+// BindToDevice is SO_BINDTODEVICE by interface index, 0 for any: ENODEV.
+func (e *Endpoint) BindToDevice(index int32) error {
+	if index != 0 && e.proto.ip.Interface(index) == nil {
+		return unix.ENODEV
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opts.BoundDev.Store(index)
+	if e.bound {
+		e.proto.ports.Update(&e.bind, func() { e.bind.Dev = index })
+	}
+	e.route = ip.Route{}
+	e.publish()
+	return nil
+}
+
+// Sockets are all endpoints that have a port.
+func (p *Protocol) Sockets() []sock.Info {
+	p.mu.RLock()
+	var all []*Endpoint
+	for _, l := range p.table {
+		all = append(all, l...)
+	}
+	p.mu.RUnlock()
+	var list []sock.Info
+	for _, e := range all {
+		local := e.LocalAddr()
+		e.mu.Lock()
+		i := sock.Info{Family: e.family, Protocol: unix.IPPROTO_UDP, State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
+			RecvQueue: e.queue.Charged(), UID: e.opts.UID.Load(), Inode: e.opts.Inode.Load(), Drops: e.queue.Drops(), Dev: e.opts.BoundDev.Load()}
+		if e.conn {
+			i.State, i.Remote.Port = 1, e.rport
+		}
+		open := !e.closed
+		e.mu.Unlock()
+		if open {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
 // enqueue takes a datagram for the endpoint; b starts with its network header.
 func (e *Endpoint) enqueue(b *pkt.Packet, sport uint16) {
 	c := e.proto.counters(b.Src.Is4())

@@ -394,3 +394,24 @@ func TestDeath(t *testing.T) {
 		t.Error("Fork of a dead address space")
 	}
 }
+
+// An upcall that takes long without saying so does not keep others waiting for
+// ever.
+func TestLongUpcall(t *testing.T) {
+	p := open(t)
+	text := new(code).call(unix.SYS_READ).exit(ax)
+	g := newGuest(t, p, text)
+	release, blocked := make(chan struct{}), make(chan struct{})
+	a := g.newTask()
+	a.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+		close(blocked)
+		<-release
+		return platform.Resume
+	}
+	a.start(g.as)
+	<-blocked
+	b := newGuest(t, p, text).newTask()
+	b.start(b.g.as).wait()
+	close(release)
+	a.wait()
+}

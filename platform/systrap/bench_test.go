@@ -3,8 +3,6 @@
 package systrap
 
 import (
-"fmt"
-"time"
 	"testing"
 
 	"casemate/platform"
@@ -42,7 +40,7 @@ func BenchmarkSyscall(b *testing.B) {
 
 // The same at a site that can be patched, with the spinner.
 func BenchmarkPatched(b *testing.B) {
-	text := new(code).movl(ax, unix.SYS_GETPPID).syscall()
+	text := new(code).raw(0x90).movl(ax, unix.SYS_GETPPID).syscall()
 	text.jmp(0)
 	benchLoop(b, open(b), text, unix.SYS_GETPPID, nil)
 }
@@ -97,38 +95,29 @@ func BenchmarkFork(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{})
+	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
 			close(tk.ended)
 			return platform.Exit
 		}
-		t0 := time.Now()
 		as, err := g.as.Fork(tk.Context, nil)
 		if err != nil {
 			b.Error(err)
 			return platform.Exit
 		}
-		t1 := time.Now()
 		child := g.newTask()
 		child.State().Regs = tk.State().Regs
 		child.State().SetReturn(0)
-		var t2, t3, t4, t5 time.Time
 		child.onExit = func() {
-			t3 = time.Now()
 			as.Release()
-			t4 = time.Now()
 			done <- struct{}{}
+			platform.NoteWake()
 		}
 		child.start(as)
-		t2 = time.Now()
 		tk.Blocking()
 		<-done
-		t5 = time.Now()
-		if n%1000 == 0 {
-			fmt.Println(t1.Sub(t0), t2.Sub(t1), t3.Sub(t2), t4.Sub(t3), t5.Sub(t4))
-		}
 		tk.State().SetReturn(1)
 		return platform.Resume
 	}
@@ -144,7 +133,7 @@ func BenchmarkThread(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{})
+	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
@@ -154,7 +143,10 @@ func BenchmarkThread(b *testing.B) {
 		child := g.newTask()
 		child.State().Regs = tk.State().Regs
 		child.State().SetReturn(0)
-		child.onExit = func() { done <- struct{}{} }
+		child.onExit = func() {
+			done <- struct{}{}
+			platform.NoteWake()
+		}
 		child.start(g.as)
 		tk.Blocking()
 		<-done
@@ -194,4 +186,54 @@ func BenchmarkExec(b *testing.B) {
 	}
 	b.ResetTimer()
 	tk.start(g.as).wait()
+}
+
+// Two processes that wake each other in turn: two calls, of which one blocks, and
+// a write, each.
+func BenchmarkPingPong(b *testing.B) {
+	p := open(b)
+	text := new(code).mov(ax, unix.SYS_WRITE).syscall().mov(ax, unix.SYS_READ).syscall()
+	text.jmp(0)
+	tokens := [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 2)}
+	stop := make(chan struct{})
+	var tasks [2]*task
+	for i := range tasks {
+		g := newGuest(b, p, text)
+		tk := g.newTask()
+		n := 0
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			if nr == unix.SYS_WRITE {
+				if n++; n > b.N {
+					if i == 0 {
+						close(stop)
+					}
+					close(tk.ended)
+					return platform.Exit
+				}
+				tokens[1-i] <- struct{}{}
+				platform.NoteWake()
+				return platform.Resume
+			}
+			select {
+			case <-tokens[i]:
+				return platform.Resume
+			default:
+			}
+			tk.Blocking()
+			select {
+			case <-tokens[i]:
+			case <-stop:
+				close(tk.ended)
+				return platform.Exit
+			}
+			return platform.Resume
+		}
+		tasks[i] = tk
+	}
+	b.ResetTimer()
+	for _, tk := range tasks {
+		tk.start(tk.g.as)
+	}
+	tasks[0].wait()
+	tasks[1].wait()
 }

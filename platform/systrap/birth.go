@@ -133,7 +133,7 @@ func (p *Platform) fork(t *thread) (*thread, unix.Errno) {
 	b.chunks[n] = offset
 	p.expect(offset, b)
 	_, e = t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
-		unix.CLONE_PARENT | unix.CLONE_FILES, 0, 0, 0, uint64(p.areas.fd), offset}}})
+		unix.CLONE_PARENT | unix.CLONE_FILES, 0, p.parent, 0, uint64(p.areas.fd), offset}}})
 	if e != 0 {
 		p.unexpect(offset)
 		p.areas.release(offset)
@@ -154,9 +154,6 @@ func (p *Platform) fork(t *thread) (*thread, unix.Errno) {
 	}
 	if rest := count - n - 1; rest > 0 {
 		calls = append(calls, call{unix.SYS_MUNMAP, [6]uint64{areaAddr((n + 1) * chunkSlots), uint64(rest) * chunkSize}})
-	}
-	if !p.init {
-		calls = append(calls, call{unix.SYS_PRCTL, [6]uint64{unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)}})
 	}
 	if len(calls) > 0 {
 		child.mu.Lock()

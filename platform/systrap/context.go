@@ -55,8 +55,7 @@ func (c *context) Blocking() {
 	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
 	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
-		c.p.spinner.cool(c.t.Load())
-		c.p.respin()
+		c.p.cool(c.t.Load())
 	}
 }
 
@@ -66,6 +65,7 @@ func (c *context) Interrupt() {
 	if c.run.Load() == runApp {
 		if t := c.t.Load(); t != nil {
 			t.kick()
+			c.p.watch.expect()
 		}
 	}
 }
@@ -200,7 +200,6 @@ func (c *context) finish(d platform.Disposition) {
 			t.kick()
 		}
 		c.resume(t)
-		t.mu.Unlock()
 		return
 	}
 }
@@ -224,23 +223,24 @@ func (c *context) complete(t *thread) bool {
 	return true
 }
 
-// resume lets t go on in the application. t.mu is held.
+// resume lets t go on in the application, and releases t.mu.
 func (c *context) resume(t *thread) {
 	result := c.state.Regs.Rax // no more c's when t goes on
 	for {
 		switch t.phase.Load() {
 		case phasePlain:
-			t.answer(phaseApp, int64(result), 0)
+			t.goOn(phaseApp, int64(result))
 			return
 		case phaseFast:
 			if t.phase.CompareAndSwap(phaseFast, phaseApp) {
 				t.area.reply(result)
+				t.mu.Unlock()
 				return
 			}
 			continue
 		case phaseFastSleep:
 			t.area.reply(result)
-			t.answer(phaseApp, 0, 0)
+			t.goOn(phaseApp, 0)
 			return
 		}
 		t.ready()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"casemate/platform"
 	"casemate/platform/arch"
@@ -77,7 +78,7 @@ func healthy(t *testing.T, p *Platform) {
 
 var stubCalls = map[string]uint64{
 	"handoff": offHandoff, "sigreturn": offSigreturn, "call": offCall,
-	"clone": offClone, "newprocess": offNewProcess, "newthread": offNewThread,
+	"death signal": offDeathSig, "parent": offParent, "clone": offClone, "newprocess": offNewProcess, "newthread": offNewThread,
 }
 
 // jump goes to the stub's code at off with the arguments and rax given.
@@ -314,6 +315,7 @@ func TestHostileSigreturn(t *testing.T) {
 // kinds. Whatever becomes of them, the sentry goes on.
 func TestHostileScribble(t *testing.T) {
 	p := open(t)
+	eager(p)
 	w := newWitness(t)
 	const scratch = 0x10000000
 	for seed := range uint64(40) {
@@ -322,6 +324,9 @@ func TestHostileScribble(t *testing.T) {
 		for range 3 {
 			text.call(unix.SYS_READ, dataAddr).call(unix.SYS_MUNMAP).mov(bx, scratch).load(ax, bx, 0)
 			text.call(unix.SYS_FORK)
+			for range 5 {
+				text.mov(di, dataAddr).movl(ax, unix.SYS_WRITE).syscall() // to be patched
+			}
 		}
 		text.jmp(0)
 		scribble := text.here()
@@ -337,13 +342,13 @@ func TestHostileScribble(t *testing.T) {
 		}
 		text.store(cx, 0, ax).jmp(loop)
 
-		g := newGuest(t, p, text)
+		g := newPatchedGuest(t, p, text)
 		copy(g.mem[guestSize:], w.canary+"\x00")
 		a, b := g.newTask(), g.newTask()
 		n := 0
 		done := false
 		a.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
-			if n++; n > 200 || done {
+			if n++; n > 1000 || done {
 				close(tk.ended)
 				return platform.Exit
 			}
@@ -352,7 +357,7 @@ func TestHostileScribble(t *testing.T) {
 					as.Release()
 				}
 			}
-			if n%3 == 0 {
+			if n%9 == 0 {
 				err := g.as.Apply(tk.Context, []platform.Op{
 					{Kind: platform.Unmap, Addr: scratch, Length: 0x10000}})
 				done = err != nil
@@ -360,7 +365,7 @@ func TestHostileScribble(t *testing.T) {
 			return platform.Resume
 		}
 		a.fault = func(tk *task, f platform.Fault) platform.Disposition {
-			if n++; n > 200 || f.Addr != scratch {
+			if n++; n > 1000 || f.Addr != scratch {
 				close(tk.ended)
 				return platform.Exit
 			}
@@ -425,6 +430,47 @@ func TestVsyscall(t *testing.T) {
 	}
 	if tk.start(tk.g.as).wait(); asked != unix.SYS_TIME || tk.code != 4711 {
 		t.Errorf("asked for %d, got %d, faults %+v", asked, tk.code, tk.faults)
+	}
+	healthy(t, p)
+}
+
+// An application that blocks all signals by a forged frame cannot be interrupted:
+// it is killed when it has been due for long. An Apply that waits for it fails.
+func TestHostileBlockedSignals(t *testing.T) {
+	p := open(t)
+	p.watch.patience = 200 * time.Millisecond
+	text := new(code).mov(sp, dataAddr+0x1000).jump(offSigreturn, unix.SYS_RT_SIGRETURN)
+	for text.here() < 0x100 {
+		text.raw(0xcc)
+	}
+	loop := text.mov(bx, dataAddr+0x8000).inc(ax).here()
+	text.store(bx, 0, ax).jmp(loop)
+	start := func() (*guest, *task) {
+		g := newGuest(t, p, text)
+		tk := g.newTask()
+		a := area{(*[areaSize]byte)(g.mem[guestSize:])}
+		s := *tk.State()
+		s.Regs.Rip = textAddr + 0x100
+		s.Regs.Rax = 1
+		a.writeFrame(0x1000, dataAddr, &s)
+		a.frame(0x1000).sigmask = ^uint64(0)
+		tk.start(g.as)
+		for g.data(0x8000) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		return g, tk
+	}
+	_, tk := start()
+	tk.Interrupt()
+	if tk.wait(); !tk.died {
+		t.Error("interrupted")
+	}
+	g, tk := start()
+	if err := g.as.Apply(nil, []platform.Op{{Kind: platform.Unmap, Addr: textAddr, Length: 0x1000}}); err == nil {
+		t.Error("Apply has succeeded")
+	}
+	if tk.wait(); !tk.died {
+		t.Error("survived")
 	}
 	healthy(t, p)
 }

@@ -51,7 +51,7 @@ const (
 // Offsets in the stub, and what seccomp and signals report as the instruction
 // pointer of its system calls (2 is the instruction's length).
 const (
-	stubSize     = 0x880
+	stubSize     = 0x8c0
 	stubTextSize = 0x1000
 
 	offHandler    = 0x000
@@ -62,15 +62,17 @@ const (
 	offClone      = 0x400
 	offNewProcess = 0x500
 	offNewThread  = 0x600
+	offDeathSig   = 0x640 + 15 // prctl(PR_SET_PDEATHSIG), after three moves
+	offParent     = 0x640 + 22 // getppid
 
 	// The path of patched sites, and the points in it that matter when a signal
 	// comes.
 	offFast      = 0x700
 	offPush      = 0x720 // PUSHFQ; SP is the area's
 	offPost      = 0x7a0 // the instruction that posts the request
-	offFastSleep = 0x800
-	offReturn    = 0x840 // POPFQ; then SP is restored, then it jumps to CX
-	offSlow      = 0x860 // POPFQ; then SP is restored, then it jumps to CX-2
+	offFastSleep = 0x840
+	offReturn    = 0x880 // POPFQ; then SP is restored, then it jumps to CX
+	offSlow      = 0x8a0 // POPFQ; then SP is restored, then it jumps to CX-2
 	popLength    = 1
 	spLength     = 9 // of the instruction that restores SP
 
@@ -80,6 +82,8 @@ const (
 	ipClone      = stubText + offClone + 2
 	ipNewProcess = stubText + offNewProcess + 2
 	ipNewThread  = stubText + offNewThread + 2
+	ipDeathSig   = stubText + offDeathSig + 2
+	ipParent     = stubText + offParent + 2
 	ipFastSleep  = stubText + offFastSleep + 2
 )
 

@@ -3,8 +3,11 @@
 package systrap
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"casemate/platform"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +25,8 @@ type worker struct {
 	// left says that the worker has ended for want of the role. Who changes it
 	// back sees to the role.
 	left atomic.Bool
+	// upcalls counts the upcalls that w has made.
+	upcalls atomic.Uint64
 }
 
 type role struct {
@@ -63,8 +68,16 @@ func (w *worker) listen() {
 		if !w.receive() {
 			continue
 		}
-		if t := w.take(); t != nil && !w.serve(t, t.signal) {
+		t := w.take()
+		if t == nil {
+			continue
+		}
+		wakes := platform.Wakes()
+		if !w.serve(t, t.signal) {
 			return
+		}
+		if platform.Wakes() != wakes {
+			runtime.Gosched()
 		}
 	}
 }
@@ -78,6 +91,8 @@ func (p *Platform) leave() {
 
 // enter is called before an upcall.
 func (w *worker) enter() {
+	w.upcalls.Store(w.upcalls.Load() + 1)
+	w.p.watch.rouse()
 	if w.p.role.CompareAndSwap(&w.listening, &w.busy) && w.p.waiters.Load() != 0 {
 		w.p.passRole(w)
 	}

@@ -14,8 +14,7 @@ import (
 
 // eager makes the spinner spin whatever the machine's load.
 func eager(p *Platform) {
-	p.spinner.cpus = 1 << 20
-	p.spinner.gap = time.Hour
+	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, gap: time.Hour, looks: 1 << 15}
 }
 
 // A patched site: all registers are as after a system call, in both of the ways
@@ -23,7 +22,7 @@ func eager(p *Platform) {
 func TestPatch(t *testing.T) {
 	p := open(t)
 	eager(p)
-	const count = 20000
+	const count, wanted, enough = 5000, 50, 500000 // calls, fast ones at least, and at most so many
 	for name, insn := range map[string]*code{
 		"mov eax": new(code).movl(ax, unix.SYS_READ),
 		"mov r9":  new(code).mov(ax, unix.SYS_READ).raw(movR9...),
@@ -51,7 +50,7 @@ func TestPatch(t *testing.T) {
 				sum(r)
 			}
 			text.inc(r15).mov(bx, dataAddr).store(bx, 0, ax).store(bx, 8, sp)
-			text.cmp(r15, count).jne(loop).exit(r15)
+			text.jmp(loop)
 			var want uint64
 			for _, r := range append(preserved, r9) {
 				v := 0x0101010101010101 * uint64(r+1)
@@ -68,7 +67,10 @@ func TestPatch(t *testing.T) {
 				if n > 0 && g.data(0) != want+n || n > 0 && g.data(8) != dataAddr+0x8000 {
 					t.Errorf("call %d: registers %#x, want %#x; sp %#x", n, g.data(0), want+n, g.data(8))
 				}
-				n++
+				if n++; n >= count && fast >= wanted || n == enough {
+					close(tk.ended)
+					return platform.Exit
+				}
 				if nr != unix.SYS_READ || args != [6]uint64{0x0808080808080808, 0x0707070707070707, 0x0303030303030303,
 					0x0b0b0b0b0b0b0b0b, 0x0909090909090909, 0x0909090909090909} {
 					t.Errorf("call %d %x", nr, args)
@@ -120,11 +122,10 @@ func TestPatch(t *testing.T) {
 			}()
 			tk.wait()
 			close(stop)
-			if tk.code != count || tk.died || len(tk.faults) > 0 {
-				t.Errorf("code %d, died %v, faults %+v", tk.code, tk.died, tk.faults)
+			if tk.died || len(tk.faults) > 0 {
+				t.Errorf("died %v, faults %+v", tk.died, tk.faults)
 			}
-			t.Logf("%d patches, %d calls, %d fast, %d interrupts", g.patches, n, fast, tk.ints.Load())
-			if g.patches != 1 || fast == 0 || n != count {
+			if g.patches != 1 || fast < wanted {
 				t.Errorf("%d patches, %d calls, %d of them fast", g.patches, n, fast)
 			}
 		})

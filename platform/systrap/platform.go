@@ -18,7 +18,9 @@ type Platform struct {
 	text     int // file of the stub's code
 	areas    *areas
 	low      uint64
-	init     bool // this is the init process of a PID namespace: stubs die with it
+	// parent is this process's ID, for stubs to see that it lives; 0 if it is the
+	// init process of its PID namespace, with which they die anyway.
+	parent uint64
 
 	zygote *thread // of the process that all others are clones of
 
@@ -32,6 +34,7 @@ type Platform struct {
 	role    atomic.Pointer[role]
 	waiters atomic.Int32 // goroutines that wait for stubs
 
+	watch   watch
 	spares  spares
 	spinner spinner
 	full    [fullNumbers]bool // the numbers in FullStateSyscalls
@@ -67,6 +70,8 @@ func (p *Platform) HostSyscalls() []platform.HostSyscall {
 		{Nr: unix.SYS_TGKILL, Args: []platform.ArgRule{{Index: 2, Value: 0}}},
 		{Nr: unix.SYS_KILL, Args: []platform.ArgRule{{Index: 1, Value: uint64(unix.SIGKILL)}}},
 		{Nr: unix.SYS_WAIT4, Args: []platform.ArgRule{{Index: 2, Value: unix.WCLONE}}},
+		{Nr: unix.SYS_POLL, Args: []platform.ArgRule{{Index: 1, Value: 1}}},
+		{Nr: unix.SYS_CLOCK_GETTIME},
 		{Nr: unix.SYS_FALLOCATE, Args: []platform.ArgRule{{Index: 0, Value: uint64(p.areas.fd)}, {Index: 1, Value: unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE}}},
 	}
 }
@@ -83,7 +88,7 @@ func (p *Platform) dismiss() {
 			t.calls[i].nr = unix.SYS_GETPID
 		}
 		t.area.putCalls(t.calls)
-		t.command(phaseCalls, cmdCalls|maxCalls<<cmdCountShift)
+		t.answer(phaseCalls, cmdCalls|maxCalls<<cmdCountShift, 0)
 		select {
 		case <-p.stopped:
 			return
@@ -95,11 +100,15 @@ func (p *Platform) dismiss() {
 // Close implements platform.Platform.
 func (p *Platform) Close() error {
 	if p.zygote != nil {
+		p.spinner.close()
+		p.watch.close()
 		p.spares.close()
 		p.closing.Store(true)
 		p.dismiss()
 	}
-	reaper.killAll(p)
+	for _, proc := range reaper.all(p) {
+		proc.kill()
+	}
 	p.procs.Wait()
 	if p.listener >= 0 {
 		unix.Close(p.listener)

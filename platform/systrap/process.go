@@ -5,6 +5,7 @@ package systrap
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -103,9 +104,15 @@ type thread struct {
 	// the listener's.
 	signal int
 
+	// Since when it is due, and how much processor time the process had used
+	// then: for the watch.
+	dueSince time.Time
+	dueUsed  time.Duration
+
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
 	heat     int
+	hot      atomic.Bool // it is one of spinner.hot
 	lastCall uint64
 }
 
@@ -134,8 +141,14 @@ func (t *thread) answer(phase uint32, val int64, errno int32) {
 	respond(t.proc.p.listener, &r)
 }
 
-// command lets a thread in phaseStub carry out cmd.
-func (t *thread) command(phase uint32, cmd uint64) { t.answer(phase, int64(cmd), 0) }
+// goOn is answer for good: it releases t.mu, before the thread goes on, since the
+// kernel may well run the thread at once on this very processor.
+func (t *thread) goOn(phase uint32, val int64) {
+	r := response{id: t.notif, val: val}
+	t.phase.Store(phase)
+	t.mu.Unlock()
+	respond(t.proc.p.listener, &r)
+}
 
 // run has a thread in phaseStub make calls, at most maxCalls, and waits until it
 // has. It returns the result of the last. t.mu is held.
@@ -145,7 +158,7 @@ func (t *thread) run(kind uint64, calls []call) (uint64, unix.Errno) {
 	}
 	t.calls, t.next, t.ride = calls, 0, false
 	t.area.putCalls(calls)
-	t.command(phaseCalls, kind|uint64(len(calls))<<cmdCountShift)
+	t.answer(phaseCalls, int64(kind|uint64(len(calls))<<cmdCountShift), 0)
 	r := t.await(t.done)
 	return r.val, r.errno
 }
@@ -218,6 +231,9 @@ func (t *thread) ready() unix.Errno {
 			t.phase.Store(phaseStub)
 			return 0
 		default:
+			if t.stuck() {
+				return unix.ESRCH
+			}
 			panic("systrap: the thread is not in the sentry")
 		}
 	}
@@ -226,6 +242,7 @@ func (t *thread) ready() unix.Errno {
 // upgrade waits until the listener has seen the thread go from phaseUpgrade to
 // phaseStub.
 func (t *thread) upgrade(fast bool) unix.Errno {
+	t.proc.p.watch.expect()
 	if r := t.await(t.done); r.errno != 0 {
 		return r.errno
 	}

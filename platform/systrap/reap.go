@@ -16,7 +16,6 @@ var reaper reaping
 type reaping struct {
 	sync.Mutex
 	procs   map[int]*process
-	early   map[int]bool // dead before they were added
 	running bool
 }
 
@@ -24,14 +23,12 @@ type reaping struct {
 func (r *reaping) add(proc *process) {
 	r.Lock()
 	defer r.Unlock()
-	if r.early[proc.pid] {
-		delete(r.early, proc.pid)
-		go proc.died()
+	if unix.Tgkill(proc.pid, proc.pid, 0) == unix.ESRCH {
+		go proc.died() // and waited for, as nobody's
 		return
 	}
 	if r.procs == nil {
 		r.procs = make(map[int]*process)
-		r.early = make(map[int]bool)
 	}
 	r.procs[proc.pid] = proc
 	if !r.running {
@@ -40,15 +37,17 @@ func (r *reaping) add(proc *process) {
 	}
 }
 
-// killAll kills the processes of p.
-func (r *reaping) killAll(p *Platform) {
+// all returns the processes of p.
+func (r *reaping) all(p *Platform) []*process {
 	r.Lock()
 	defer r.Unlock()
+	var procs []*process
 	for _, proc := range r.procs {
 		if proc.p == p {
-			proc.kill()
+			procs = append(procs, proc)
 		}
 	}
+	return procs
 }
 
 func (r *reaping) loop() {
@@ -72,8 +71,6 @@ func (r *reaping) loop() {
 			if proc := r.procs[pid]; proc != nil {
 				delete(r.procs, pid)
 				go proc.died()
-			} else {
-				r.early[pid] = true
 			}
 		}
 		r.Unlock()

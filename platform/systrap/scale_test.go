@@ -187,3 +187,58 @@ func TestParentDies(t *testing.T) {
 		}
 	}
 }
+
+// Fork by a thread whose area is not in the first chunk, with others that run or
+// are in upcalls; and forks of the child.
+func TestForkThreads(t *testing.T) {
+	const count = 70
+	p := open(t)
+	text := new(code).call(unix.SYS_FORK).call(unix.SYS_MUNMAP).exit(ax)
+	other := text.here()
+	text.call(unix.SYS_READ)
+	spin := text.here()
+	text.jmp(spin)
+	g := newGuest(t, p, text)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	for i := range count {
+		tk := g.newTask()
+		tk.State().SetIP(textAddr + uint64(other))
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			if i > 0 {
+				tk.Blocking()
+				<-release
+			}
+			return platform.Resume
+		}
+		tk.start(g.as)
+	}
+	forker := func(as platform.AddressSpace, children chan platform.AddressSpace) *task {
+		tk := g.newTask()
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			if nr == unix.SYS_FORK {
+				child, err := as.Fork(tk.Context, nil)
+				if err != nil {
+					t.Error(err)
+				}
+				children <- child
+			}
+			tk.State().SetReturn(nr)
+			return platform.Resume
+		}
+		return tk.start(as)
+	}
+	as := g.as
+	for depth := range 3 {
+		children := make(chan platform.AddressSpace, 1)
+		tk := forker(as, children)
+		if slot := tk.Context.(*context).t.Load().slot; depth == 0 && slot < chunkSlots {
+			t.Errorf("slot %d", slot)
+		}
+		if tk.wait(); tk.died || tk.code != unix.SYS_MUNMAP {
+			t.Fatalf("depth %d: died %v, code %d, faults %+v", depth, tk.died, tk.code, tk.faults)
+		}
+		as = <-children
+		t.Cleanup(as.Release)
+	}
+}

@@ -148,6 +148,7 @@ func (s *space) borrow(own *context) *thread {
 		} else {
 			t.kick()
 		}
+		s.p.watch.expect()
 		granted := false
 		s.p.waitFor(func() bool {
 			select {
@@ -198,7 +199,7 @@ func (s *space) pick(own *context) *thread {
 	return found
 }
 
-// resume lets t go on with its frame, after the pending calls. t.mu is held.
+// resume lets t go on with its frame, after the pending calls, and releases t.mu.
 func (s *space) resume(t *thread) {
 	s.mu.Lock()
 	calls := s.pending
@@ -210,6 +211,7 @@ func (s *space) resume(t *thread) {
 	for len(calls) > maxCalls {
 		if _, e := t.run(cmdCalls, calls[:maxCalls]); e != 0 {
 			s.proc.kill()
+			t.mu.Unlock()
 			return
 		}
 		calls = calls[maxCalls:]
@@ -222,7 +224,7 @@ func (s *space) resume(t *thread) {
 		t.rode.Store(true)
 		phase = phaseCalls
 	}
-	t.command(phase, cmd|t.frame<<cmdFrameShift)
+	t.goOn(phase, int64(cmd|t.frame<<cmdFrameShift))
 }
 
 // Fork implements platform.AddressSpace.
@@ -263,16 +265,15 @@ func (c *context) Start(as platform.AddressSpace) error {
 // launch lets c run on t for the first time.
 func (c *context) launch(t *thread) {
 	c.lock(t)
-	defer t.mu.Unlock()
-	if t.ready() != 0 {
-		return // dead: the reaper tells c
+	e := t.ready()
+	if c.lost(t) || e != 0 {
+		t.mu.Unlock()
+		return
 	}
 	t.upgraded = false
 	t.frame = frameOffset()
 	t.area.writeFrame(t.frame, t.base, &c.state)
-	if !c.lost(t) {
-		c.space.resume(t)
-	}
+	c.space.resume(t)
 }
 
 // admit binds a thread of the process to c.

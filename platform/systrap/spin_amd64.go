@@ -15,33 +15,59 @@ func pause()
 
 const (
 	// A thread is hot, and its requests are polled, after hotCalls system calls
-	// of patched sites none of which came later than hotGap after the last.
+	// of patched sites none of which came later than spinPolicy.hotGap after the
+	// last.
 	hotCalls = 16
-	hotGap   = 40 * time.Microsecond
-	// The spinner stops when there was no request for idleTime.
-	idleTime = 100 * time.Microsecond
-	// A pause between two looks that is longer than preempted means that there
-	// is no processor to spare: no spinning for restMin to restMax, doubled each
-	// time.
-	preempted = 50 * time.Microsecond
-	restMin   = 10 * time.Millisecond
-	restMax   = time.Second
-	// spinLooks is how often a stub looks for an answer before it sleeps.
-	spinLooks = 500
+	// The spinner rests for restMin to restMax, doubled each time that it has not
+	// gone well for long.
+	restMin = 2 * time.Millisecond
+	restMax = time.Second
+	// aliveTime is how long after a look the spinner counts as alive.
+	aliveTime = 10 * time.Microsecond
 )
+
+// A spinPolicy says when to spin.
+type spinPolicy struct {
+	cpus   int // processors that there are
+	hotGap time.Duration
+	// The spinner stops when there was no request for idle.
+	idle time.Duration
+	// It rests when there were fewer calls than few before it stopped, and when
+	// the time between two looks was longer than gap: somebody else had the
+	// processor, so there is none to spare.
+	few int
+	gap time.Duration
+	// looks is how often a stub looks for an answer before it sleeps.
+	looks uint32
+}
+
+func defaultPolicy() spinPolicy {
+	return spinPolicy{
+		cpus:   min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
+		hotGap: 40 * time.Microsecond,
+		idle:   100 * time.Microsecond,
+		few:    32,
+		gap:    50 * time.Microsecond,
+		looks:  500,
+	}
+}
 
 // A spinner polls the areas of hot threads for requests, while a processor is
 // idle. At most one worker does so at a time.
 type spinner struct {
-	cpus    int
-	gap     time.Duration // preempted
-	running atomic.Int32  // contexts that run application code
+	policy  spinPolicy
+	running atomic.Int32 // contexts that run application code
 
 	owner atomic.Pointer[worker]
 	hot   atomic.Pointer[[]*thread]
 
-	mu   sync.Mutex // held to change hot
+	looked atomic.Uint64 // when the spinner has last looked, by the counter
+
+	mu   sync.Mutex // held to change hot, and threads' flag of that name
 	rest time.Duration
+	// workers counts the goroutines in spin.
+	workers sync.WaitGroup
+	closed  bool
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
 
@@ -54,10 +80,10 @@ type spinner struct {
 }
 
 func (sp *spinner) init() {
-	sp.cpus = min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
+	sp.policy = defaultPolicy()
 	sp.tsc0, sp.time0 = rdtsc(), time.Now()
 	sp.hot.Store(new([]*thread))
-	sp.rest, sp.gap = restMin, preempted
+	sp.rest = restMin
 }
 
 // ticks converts d to the counter's unit.
@@ -75,11 +101,15 @@ func (sp *spinner) ticks(d time.Duration) uint64 {
 // caller is the listener.
 func (p *Platform) heat(t *thread) {
 	sp := &p.spinner
-	if sp.cpus < 2 {
+	if sp.policy.cpus < 2 {
 		return
 	}
 	now := rdtsc()
-	if now-t.lastCall > sp.ticks(hotGap) {
+	if t.hot.Load() && now-sp.looked.Load() < sp.ticks(aliveTime) {
+		t.setPoll(true) // the stub has given up too early
+		return
+	}
+	if now-t.lastCall > sp.ticks(sp.policy.hotGap) {
 		t.heat = 0
 	}
 	t.lastCall = now
@@ -88,37 +118,52 @@ func (p *Platform) heat(t *thread) {
 	}
 	t.heat = 0
 	// One for t, one for the spinner.
-	if now < sp.until.Load() || int(sp.running.Load()) > sp.cpus-2 {
+	if now < sp.until.Load() || int(sp.running.Load()) > sp.policy.cpus-2 {
 		return
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	hot := *sp.hot.Load()
-	for _, other := range hot {
-		if other == t {
-			return
-		}
+	if t.hot.Load() {
+		return
 	}
-	if t.setPoll(true) {
-		hot = append(hot[:len(hot):len(hot)], t)
-		sp.hot.Store(&hot)
+	t.hot.Store(true)
+	hot = append(hot[:len(hot):len(hot)], t)
+	sp.hot.Store(&hot)
+	if sp.owner.Load() != nil {
+		t.setPoll(true)
+	} else {
 		p.respin()
 	}
 }
 
 // respin starts a worker that polls if there is none and something to poll.
+// sp.mu is held.
 func (p *Platform) respin() {
 	sp := &p.spinner
-	if sp.owner.Load() == nil && len(*sp.hot.Load()) > 0 {
-		w := p.newWorker()
-		if sp.owner.CompareAndSwap(nil, w) {
-			go w.spin()
-		}
+	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
+		return
+	}
+	w := p.newWorker()
+	if sp.owner.CompareAndSwap(nil, w) {
+		sp.workers.Add(1)
+		go w.spin()
 	}
 }
 
-// cool makes t's requests go by notification again.
-func (sp *spinner) cool(t *thread) {
+// close ends the spinner. No context runs.
+func (sp *spinner) close() {
+	sp.mu.Lock()
+	sp.closed = true
+	sp.mu.Unlock()
+	sp.owner.Store(nil)
+	sp.workers.Wait()
+}
+
+// cool makes t's requests go by notification again. The spinner was in an upcall
+// of t's context that blocks: another one takes over.
+func (p *Platform) cool(t *thread) {
+	sp := &p.spinner
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	var hot []*thread
@@ -128,28 +173,32 @@ func (sp *spinner) cool(t *thread) {
 		}
 	}
 	sp.hot.Store(&hot)
+	t.hot.Store(false)
 	t.setPoll(false)
+	p.respin()
 }
 
-// setPoll tells the stub whether to post requests. It returns false if t has
-// died.
-func (t *thread) setPoll(on bool) bool {
+// setPoll tells the stub whether to post requests.
+func (t *thread) setPoll(on bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.proc.dead.Load() {
-		return false
+	if !t.proc.dead.Load() {
+		t.area.setPoll(on, t.proc.p.spinner.policy.looks)
 	}
-	t.area.setPoll(on, spinLooks)
-	return true
+	t.mu.Unlock()
 }
 
 // spin polls while w owns the spinner.
 func (w *worker) spin() {
 	p := w.p
 	sp := &p.spinner
-	idle, gap := sp.ticks(idleTime), sp.ticks(sp.gap)
+	defer sp.workers.Done()
+	calls := 0
+	idle, gap := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.gap)
 	started := rdtsc()
 	last, looked := started, started
+	for _, t := range *sp.hot.Load() {
+		t.setPoll(true) // not before somebody looks
+	}
 	for sp.owner.Load() == w {
 		served := false
 		for _, t := range *sp.hot.Load() {
@@ -162,25 +211,22 @@ func (w *worker) spin() {
 		switch {
 		case served:
 			last = now
+			calls++
 		case now-looked > gap:
-			sp.stop(w, true)
+			sp.stop(w, true, started)
 			return
-		case now-last > idle || int(sp.running.Load()) >= sp.cpus:
-			if now-started > sp.ticks(restMin) {
-				sp.mu.Lock()
-				sp.rest = restMin
-				sp.mu.Unlock()
-			}
-			sp.stop(w, false)
+		case now-last > idle || int(sp.running.Load()) >= sp.policy.cpus:
+			sp.stop(w, calls < sp.policy.few, started)
 			return
 		}
 		looked = now
+		sp.looked.Store(now)
 		pause()
 	}
 }
 
 // stop ends w's polling; tired says that a rest is due.
-func (sp *spinner) stop(w *worker, tired bool) {
+func (sp *spinner) stop(w *worker, tired bool, started uint64) {
 	if !sp.owner.CompareAndSwap(w, nil) {
 		return
 	}
@@ -188,11 +234,17 @@ func (sp *spinner) stop(w *worker, tired bool) {
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
 	if tired {
+		// The longer it went well, the shorter the rest.
+		if now := rdtsc(); now-started > 4*sp.ticks(sp.rest) {
+			sp.rest = max(sp.rest/2, restMin)
+		} else {
+			sp.rest = min(2*sp.rest, restMax)
+		}
 		sp.until.Store(rdtsc() + sp.ticks(sp.rest))
-		sp.rest = min(2*sp.rest, restMax)
 	}
-	sp.mu.Unlock()
+	defer sp.mu.Unlock()
 	for _, t := range hot {
+		t.hot.Store(false)
 		t.setPoll(false)
 	}
 }

@@ -158,9 +158,13 @@ clone:
 	JNZ done
 	TESTL $0x100, DI // CLONE_VM
 	JNZ thread
-	// A new process. BX is an area of the parent's, which it shares: put a new
-	// piece of the area file in its place before anything else.
-	// R8 area file, R9 offset.
+	// A new process. DX is the sentry's process ID, if the stub is to see to it
+	// that it dies with the sentry.
+	TESTQ DX, DX
+	JNZ orphan
+parented:
+	// BX is an area of the parent's, which it shares: put a new piece of the area
+	// file in its place before anything else. R8 area file, R9 offset.
 	MOVQ BX, DI
 	ANDQ CHUNK_MASK, DI
 	MOVL CHUNK_SIZE, SI
@@ -193,6 +197,20 @@ newthread:
 	JCC die
 	XORL AX, AX
 	JMP done
+
+	// Offset 0x640: prctl(PR_SET_PDEATHSIG, SIGKILL), and getppid, to see that it
+	// did not come too late. The filter allows just these, just here.
+	PCALIGN $64
+orphan:
+	MOVL $157, AX
+	MOVL $1, DI
+	MOVL $9, SI
+	SYSCALL
+	MOVL $110, AX
+	SYSCALL
+	CMPQ AX, DX
+	JNE die
+	JMP parented
 
 	// Offset 0x700: a system call of a patched site. CX is the address after its
 	// SYSCALL, R11 is free, GS is the area; all else is the application's and
@@ -237,6 +255,7 @@ again:
 	LOCK
 	CMPXCHGL R11, AREA_REQUEST(GS)
 	JNE sleep
+	MOVL $0, AREA_POLL(GS)
 	MOVL AREA_NR(GS), AX
 	JMP slow
 sleep:
@@ -245,7 +264,7 @@ sleep:
 	MOVL NR_HANDOFF, AX
 	JMP fastsleep
 
-	// Offset 0x800: wait for the answer without spinning.
+	// Offset 0x840: wait for the answer without spinning.
 	PCALIGN $64
 fastsleep:
 	SYSCALL
@@ -260,14 +279,14 @@ answered:
 	MOVQ (AREA_ARGS+24)(GS), R10
 	JMP return
 
-	// Offset 0x840: back, the result in AX.
+	// Offset 0x880: back, the result in AX.
 	PCALIGN $32
 return:
 	BYTE $0x9d // POPFQ
 	MOVQ AREA_SP(GS), SP
 	JMP CX
 
-	// Offset 0x860: back to the site's own SYSCALL.
+	// Offset 0x8a0: back to the site's own SYSCALL.
 	PCALIGN $32
 slow:
 	BYTE $0x9d // POPFQ
@@ -275,7 +294,7 @@ slow:
 	LEAQ -2(CX), R11
 	JMP R11
 
-	// Offset 0x880: the end, and what lies behind it.
+	// Offset 0x8c0: the end, and what lies behind it.
 	PCALIGN $32
 	UD2
 	RET

@@ -70,13 +70,16 @@ func Open(options platform.Options) (platform.Platform, error) {
 		options:  options,
 		listener: -1,
 		text:     -1,
-		init:     os.Getpid() == 1,
 		stopped:  make(chan struct{}),
 		anchor:   make(chan struct{}),
+	}
+	if pid := os.Getpid(); pid != 1 {
+		p.parent = uint64(pid)
 	}
 	p.births.m = make(map[uint64]*birth)
 	p.marks.Store(1)
 	p.spinner.init()
+	p.watch.init()
 	for _, nr := range options.FullStateSyscalls {
 		p.full[nr&(fullNumbers-1)] = true
 	}
@@ -108,9 +111,10 @@ func (p *Platform) open() (err error) {
 		{},
 		{stubText + offHandler, saSiginfo | saOnStack | saRestorer | saRestart, stubText + offSigreturn, ^uint64(0)},
 	}
-	prog := filter(p.options.FullStateSyscalls)
+	prog := filter(p.options.FullStateSyscalls, p.parent != 0)
 
 	l := new(launch)
+	l.add(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	l.add(unix.SYS_MMAP, stubText, stubTextSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_FIXED, uint64(p.text), 0)
 	l.add(unix.SYS_MMAP, stubTable, uint64(tableSize), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED, uint64(p.areas.tableFD), 0)
 	l.add(unix.SYS_MMAP, stubAreas, chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED, uint64(p.areas.fd), chunk)
@@ -125,7 +129,6 @@ func (p *Platform) open() (err error) {
 		}
 		l.add(unix.SYS_RT_SIGACTION, sig, uint64(uintptr(unsafe.Pointer(act))), 0, 8)
 	}
-	l.add(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	l.add(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	l.add(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	l.add(unix.SYS_SIGALTSTACK, p.areas.stack(0), 0)
@@ -181,6 +184,7 @@ func (p *Platform) open() (err error) {
 		return fmt.Errorf("the template: %w", r.errno)
 	}
 	p.zygote = t
+	go p.watchAll()
 	return nil
 }
 
@@ -244,7 +248,7 @@ const (
 // writeText makes the file with the stub's code.
 func (p *Platform) writeText() error {
 	code := unsafe.Slice((*byte)(stubAddr()), stubSize)
-	for _, off := range []int{offHandoff, offSigreturn, offCall, offClone, offNewProcess, offNewThread, offFastSleep} {
+	for _, off := range []int{offHandoff, offSigreturn, offCall, offClone, offNewProcess, offNewThread, offDeathSig, offParent, offFastSleep} {
 		if code[off] != 0x0f || code[off+1] != 0x05 {
 			return fmt.Errorf("no SYSCALL at offset %#x", off)
 		}

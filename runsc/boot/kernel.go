@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"fmt"
+
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
@@ -9,6 +11,7 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/devfs"
+	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
 )
 
@@ -22,6 +25,7 @@ func (s *sandbox) makeKernel() error {
 		Table:       syscalls.Table(),
 		VFS:         s.vfs,
 		MapVDSO:     s.vdso.Map,
+		Clock:       s.vdso.Now,
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
@@ -31,9 +35,12 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	families.Register(s.kernel)
+	if err := families.Register(s.kernel, nil); err != nil {
+		return fmt.Errorf("making the network: %w", err)
+	}
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2})
+	s.vfs.RegisterType(overlay.Type{})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
 	poller, err := hostfd.NewPoller()
 	if err != nil {
 		return err
@@ -48,5 +55,6 @@ func (s *sandbox) procOptions() procfs.Options {
 		CPUInfo:     s.host.cpuInfo,
 		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
 		CommandLine: "quiet\n",
+		Net:         families.ProcNet(s.kernel),
 	}
 }

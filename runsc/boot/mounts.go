@@ -201,7 +201,7 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	case "sysfs":
 		return s.sysfs(m.Source)
 	case "tmpfs", "mqueue", "cgroup", "cgroup2":
-		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory}
+		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192}
 		data := strings.Join(r.data, ",")
 		if m.Type != "tmpfs" {
 			data = "mode=755"

@@ -45,7 +45,7 @@ var validID = regexp.MustCompile(`^[\w+.-]+$`)
 // fails with ErrExists if there is one already.
 func Create(root, id, bundle string) (*Container, error) {
 	if !validID.MatchString(id) || id == "." || id == ".." {
-		return nil, fmt.Errorf("invalid container id %q: it may consist of letters, digits, and _ + - .", id)
+		return nil, fmt.Errorf("invalid container id %q: only letters, digits and any of _+-. are allowed", id)
 	}
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, fmt.Errorf("creating the state directory: %w", err)

@@ -13,7 +13,7 @@ import (
 	"casemate/vfs/wait"
 )
 
-// max is the largest value that a counter can have.
+// maxCount is the largest value that a counter can have.
 const maxCount = 1<<64 - 2
 
 // A File is a counter.

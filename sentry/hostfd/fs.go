@@ -91,12 +91,7 @@ func (fs *FS) Import(ctx *vfs.Context, fd int) (*vfs.File, error) {
 	path := vfs.AnonymousPath(fs.mount, name, &in.Inode)
 	kept := uint32(flags) & (unix.O_ACCMODE | unix.O_APPEND)
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		f := vfs.NewFile(ctx.Cred, path, kept, &regular{fd: fd})
-		at, err := unix.Seek(fd, 0, unix.SEEK_CUR)
-		if err == nil {
-			f.Seek(ctx, at, unix.SEEK_SET)
-		}
-		return f, nil
+		return vfs.NewFile(ctx.Cred, path, kept, &regular{fd: fd}), nil
 	}
 	s := &stream{fd: fd, poll: fs.poller}
 	if err := fs.poller.add(fd, &s.queue); err != nil && err != unix.EPERM {

@@ -8,8 +8,9 @@ import (
 )
 
 // A regular is a host descriptor of a regular file or block device, such as
-// standard output redirected to a file. Its host position, which is shared with
-// whoever else has the description, follows the File's.
+// standard output redirected to a file. Its position is the host's, which is shared
+// with whoever else has the description: another descriptor of the container, or the
+// shell that has redirected it.
 type regular struct {
 	vfs.FileDefaults
 	fd int
@@ -17,42 +18,33 @@ type regular struct {
 
 // Read implements vfs.FileOps.
 func (r *regular) Read(_ *vfs.Context, f *vfs.File, dst *usermem.Seq, off int64, _ uint32) (int, error) {
-	at := off
-	n, err := moved(dst.Blocks(true, func(blocks [][]byte) (int, error) {
-		n, err := unix.Preadv(r.fd, blocks, at)
-		at += int64(max(n, 0))
+	sequential := off == f.Pos()
+	return moved(dst.Blocks(true, func(blocks [][]byte) (int, error) {
+		if sequential {
+			return unix.Readv(r.fd, blocks)
+		}
+		n, err := unix.Preadv(r.fd, blocks, off)
+		off += int64(max(n, 0))
 		return n, err
 	}))
-	r.follow(f, off, n)
-	return n, err
 }
 
 // Write implements vfs.FileOps. If the host's description is O_APPEND the host
 // writes at the end.
 func (r *regular) Write(_ *vfs.Context, f *vfs.File, src *usermem.Seq, off int64, _ uint32) (int, error) {
-	at := off
-	n, err := moved(src.Blocks(false, func(blocks [][]byte) (int, error) {
-		n, err := unix.Pwritev(r.fd, blocks, at)
-		at += int64(max(n, 0))
+	sequential := off == f.Pos()
+	return moved(src.Blocks(false, func(blocks [][]byte) (int, error) {
+		if sequential {
+			return unix.Writev(r.fd, blocks)
+		}
+		n, err := unix.Pwritev(r.fd, blocks, off)
+		off += int64(max(n, 0))
 		return n, err
 	}))
-	r.follow(f, off, n)
-	return n, err
-}
-
-// follow moves the host's position after n bytes have moved at off, if that was f's
-// position.
-func (r *regular) follow(f *vfs.File, off int64, n int) {
-	if n > 0 && off == f.Pos() {
-		unix.Seek(r.fd, off+int64(n), unix.SEEK_SET)
-	}
 }
 
 // Seek implements vfs.FileOps.
-func (r *regular) Seek(_ *vfs.Context, f *vfs.File, off int64, whence int) (int64, error) {
-	if whence == unix.SEEK_CUR {
-		off, whence = off+f.Pos(), unix.SEEK_SET
-	}
+func (r *regular) Seek(_ *vfs.Context, _ *vfs.File, off int64, whence int) (int64, error) {
 	return unix.Seek(r.fd, off, whence)
 }
 

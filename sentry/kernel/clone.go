@@ -88,7 +88,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		}
 		tg = k.newThreadGroup(handlers, t.tg.limits.Fork())
 		tg.oomScoreAdj.Store(t.tg.oomScoreAdj.Load())
-		tg.dumpable = t.tg.dumpable
+		tg.dumpable = t.tg.Dumpable()
 	}
 	n := k.newTask(tg)
 	n.copyFrom(t)
@@ -117,6 +117,11 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	} else {
 		n.fs.FS = fs.FS.Fork()
 	}
+	if f&unix.CLONE_NEWNS != 0 {
+		n.fs.MountNS = fs.MountNS.Clone(c.UserNS, n.fs.FS)
+	} else {
+		n.fs.MountNS.IncRef()
+	}
 	fds := t.fds.Load()
 	if f&unix.CLONE_FILES != 0 {
 		fds.IncRef()
@@ -127,6 +132,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	fail := func(err error) (uint64, error) {
 		fds.DecRef(n.fs, tg)
 		n.fs.FS.DecRef()
+		n.fs.MountNS.DecRef()
 		m.DecUsers()
 		n.exe.DecRef()
 		n.ctx.Release()
@@ -219,11 +225,8 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 	if dying || t.work.Load()&workAny != 0 {
 		return 0, ErrRestartNoIntr
 	}
-	for i := range a.SetTID {
-		_ = i
-		if !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
-			return 0, unix.EPERM
-		}
+	if len(a.SetTID) > 0 && !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
+		return 0, unix.EPERM
 	}
 	p, err := k.allocPID(ns.PIDForChildren, a.SetTID)
 	if err != nil {
@@ -262,6 +265,9 @@ func (n *Task) start() error {
 	n.cpu.mark.Store(clock.Monotonic())
 	n.cpu.inUser.Store(true)
 	n.started.Store(true)
+	if n.tg.limits.Get(unix.RLIMIT_CPU).Cur != unix.RLIM_INFINITY {
+		n.tg.CPULimitChanged()
+	}
 	if err := n.ctx.Start(n.MM().AddressSpace()); err != nil {
 		n.started.Store(false)
 		return err
@@ -338,8 +344,8 @@ func (t *Task) cloneNamespaces(f uint64, c *cred.Credentials) (*Namespaces, *cre
 	if !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return nil, nil, unix.EPERM
 	}
-	if rest&(unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNS) != 0 {
-		// A new network stack, cgroup root or mount tree is not to be had yet.
+	if rest&(unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP) != 0 {
+		// A new network stack or cgroup root is not to be had yet.
 		return nil, nil, unix.EINVAL
 	}
 	n := *ns

@@ -38,10 +38,12 @@
 //	ThreadGroup.sig  (ThreadGroup.sigMu) pending signals, masks, stops; the list
 //	                 of a group's tasks changes with both locks held and can be
 //	                 read with either
-//	SignalHandlers.mu, rlimits, timers, the locks of futex buckets
+//	SignalHandlers.mu, Limits, the timer queue
 //	locks of wait queues
 //
-// Neither a memory manager's lock nor a file system's is taken with any of
+// A futex bucket's lock comes before a memory manager's, as futex words are
+// compared with it held; none of the above is taken with it, nor it with them.
+// Otherwise neither a memory manager's lock nor a file system's is taken with any of
 // these held, nor is application memory touched. Kernel.mu is read-locked by
 // readers that must not lock it again (a waiting writer would block the second).
 package kernel

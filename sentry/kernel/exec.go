@@ -283,6 +283,7 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 		if t.fs != nil {
 			o.FDs.DecRef(t.fs, tg)
 			t.fs.FS.DecRef()
+			o.MountNS.DecRef()
 		}
 		if m := t.mm.Load(); m != nil {
 			m.DecUsers()
@@ -297,6 +298,7 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 	t.noNewPrivs.Store(o.NoNewPrivs)
 	tg.oomScoreAdj.Store(o.OOMScoreAdj)
 	t.fs = vfs.NewContext(o.Cred, o.MountNS)
+	o.MountNS.IncRef()
 	t.fs.Task = t
 	t.fds.Store(o.FDs)
 	t.fs.FS.SetUmask(o.Umask)

@@ -93,6 +93,7 @@ func (t *Task) exit() {
 		fds.DecRef(t.fs, tg)
 	}
 	t.fs.FS.DecRef()
+	t.fs.MountNS.DecRef()
 
 	if lastTask {
 		t.killNamespace()

@@ -29,6 +29,10 @@ type Options struct {
 	// MapVDSO maps the vDSO into a new address space and returns the address of its
 	// ELF header. nil: there is none.
 	MapVDSO func(m *mm.MemoryManager) (uint64, error)
+	// Clock returns what applications read from one of the system's clocks
+	// (CLOCK_REALTIME to CLOCK_TAI but for CPU and alarm clocks), in ns. nil: the
+	// host's clock.
+	Clock func(id int32) (int64, error)
 	// UserNS is the initial user namespace.
 	UserNS *cred.UserNamespace
 	// Hostname is the initial host name.
@@ -53,6 +57,7 @@ type Kernel struct {
 	futexes        futexTable
 	vfs            *vfs.VFS
 	mapVDSO        func(m *mm.MemoryManager) (uint64, error)
+	clock          func(id int32) (int64, error)
 	anon           *anonFS
 	pipes          *pipe.FS
 	shm            shm
@@ -87,6 +92,8 @@ func New(o Options) *Kernel {
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
 		vfs:      o.VFS,
+		mapVDSO:  o.MapVDSO,
+		clock:    o.Clock,
 		anon:     newAnonFS(o.VFS),
 		pipes:    pipe.NewFS(o.VFS),
 		shm:      newShm(o.VFS, o.Memory),
@@ -95,6 +102,9 @@ func New(o Options) *Kernel {
 	}
 	if k.log == nil {
 		k.log = func(string, ...any) {}
+	}
+	if k.clock == nil {
+		k.clock = clock.Host
 	}
 	k.inodes.Store(firstInode)
 	k.boot = k.Boottime()
@@ -151,9 +161,13 @@ func (k *Kernel) Forks() int64 { return k.forks.Load() }
 // NextInode returns a new inode number for a namespace and the like.
 func (k *Kernel) NextInode() uint64 { return k.inodes.Add(1) }
 
+// Clock returns what applications read from one of the system's clocks, in ns:
+// EINVAL for CPU and alarm clocks and for what does not exist.
+func (k *Kernel) Clock(id int32) (int64, error) { return k.clock(id) }
+
 // Boottime is CLOCK_BOOTTIME in ns; CLOCK_MONOTONIC if the host refuses.
 func (k *Kernel) Boottime() int64 {
-	if ns, err := clock.Host(unix.CLOCK_BOOTTIME); err == nil {
+	if ns, err := k.clock(unix.CLOCK_BOOTTIME); err == nil {
 		return ns
 	}
 	return clock.Monotonic()

@@ -70,11 +70,10 @@ func NewSeccompFilter(prog []unix.SockFilter, log bool) (*SeccompFilter, error) 
 		have &= written[i]
 		in := &prog[i]
 		jump := func(by uint32) bool {
-			to := i + 1 + by
-			if to < i || to >= n {
+			if by >= n-i-1 {
 				return false
 			}
-			written[to] &= have
+			written[i+1+by] &= have
 			return true
 		}
 		switch in.Code {

@@ -220,7 +220,7 @@ func (t *Task) lookupLocked(pid int32) (*ThreadGroup, error) {
 // has a parent in another group of the same session. k.mu is held.
 func (pg *ProcessGroup) orphaned(ignored *ThreadGroup) bool {
 	for _, tg := range pg.members {
-		if tg == ignored || tg.zombie && len(tg.tasks) == 0 || tg.parent == nil || tg.parent == tg.leader.pid.ns.init {
+		if tg == ignored || tg.zombie && len(tg.tasks) == 0 || tg.parent == nil {
 			continue
 		}
 		pp := tg.parent.pgrp

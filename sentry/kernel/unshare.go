@@ -33,6 +33,11 @@ func (t *Task) Unshare(flags uint64) error {
 		t.fs.FS = old.Fork()
 		old.DecRef()
 	}
+	if flags&unix.CLONE_NEWNS != 0 {
+		old := t.fs.MountNS
+		t.fs.MountNS = old.Clone(c.UserNS, t.fs.FS)
+		old.DecRef()
+	}
 	if flags&unix.CLONE_FILES != 0 {
 		if old := t.fds.Load(); old.Shared() {
 			t.fds.Store(old.Fork(vfs.MaxFDs))

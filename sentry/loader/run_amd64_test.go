@@ -45,6 +45,8 @@ func (f *mappedFile) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadA
 func (f *mappedFile) IncRef() {}
 func (f *mappedFile) DecRef() {}
 
+func (f *mappedFile) BeingWritten() bool { return false }
+
 func (f *mappedFile) Translate(off, length uint64, _ bool) (vfs.Backing, error) {
 	if off >= f.size {
 		return vfs.Backing{}, unix.EIO

@@ -147,6 +147,7 @@ type hostFile struct {
 	mappings map[mappingKey]int // pages, by what AddMapping said
 	asked    int
 	wrote    int
+	written  bool // what BeingWritten answers
 }
 
 type mappingKey struct {
@@ -179,6 +180,8 @@ func fileByte(i int) byte { return byte(i%100 + 100) }
 
 func (f *hostFile) IncRef() { f.refs++ }
 func (f *hostFile) DecRef() { f.refs-- }
+
+func (f *hostFile) BeingWritten() bool { return f.written }
 
 func (f *hostFile) Translate(off, length uint64, write bool) (vfs.Backing, error) {
 	f.asked++

@@ -191,11 +191,15 @@ func (m *MemoryManager) faultFile(e *rangemap.Entry[vma], page uint64, write boo
 	return nil
 }
 
-// faultCopyFile copies the page, and what lies around it, of a private mapping of
-// a file.
+// faultCopyFile copies the page, and what lies around it if the file does not
+// change, of a private mapping of a file.
 func (m *MemoryManager) faultCopyFile(e *rangemap.Entry[vma], page uint64) error {
-	lo := max(e.Start, page&^(faultAround-1))
-	hi := min(e.End, page&^(faultAround-1)+faultAround)
+	size := uint64(faultAround)
+	if e.Value.src.file.BeingWritten() {
+		size = pageSize
+	}
+	lo := max(e.Start, page&^(size-1))
+	hi := min(e.End, page&^(size-1)+size)
 	// Stay clear of private pages.
 	for c := m.backings.Seek(page).Prev(); c.Entry() != nil && c.Entry().End > lo; c = c.Prev() {
 		if c.Entry().Value.private() {

@@ -49,7 +49,7 @@ func (h *hotSet) note(start, end uint64) {
 // of the address space: if there is one, nothing else runs in it. The error is ENOMEM, or a file's or the
 // platform's. c as in Map; it is the Context that forks.
 func (m *MemoryManager) Fork(c platform.Context) (*MemoryManager, error) {
-	child := &MemoryManager{p: m.p, mf: m.mf, layout: m.layout, sources: map[File]*source{}, gen: 1}
+	child := &MemoryManager{p: m.p, mf: m.mf, layout: m.layout, sources: map[sourceKey]*source{}, gen: 1}
 	child.users.Store(1)
 	if err := m.begin(); err != nil {
 		return nil, err

@@ -14,8 +14,9 @@ const (
 	eagerLimit = 1 << 30
 	// lazyChunk is the size and alignment of those pieces.
 	lazyChunk = 64 << 20
-	// copyLimit is the size of a private writable mapping of a file up to which it
-	// is copied when it is made: a program's data, which is going to be written.
+	// copyLimit is the size of a private writable mapping of a file that nobody
+	// writes to up to which it is copied when it is made: a program's data, which is
+	// going to be written.
 	copyLimit = 64 << 10
 	// eagerPieces is how many pieces of a file are looked up when it is mapped.
 	eagerPieces = 8
@@ -94,11 +95,11 @@ func (m *MemoryManager) mapLocked(o *MapOptions) (uint64, error) {
 		}
 	}
 	m.unmapLocked(addr, end)
-	if v.src != nil && m.sources[v.src.file] != v.src {
+	if v.src != nil && m.sources[v.src.key()] != v.src {
 		// The unmapping was the last of the same file; queued is the drop of a
 		// reference.
 		v.src.file.IncRef()
-		m.sources[v.src.file] = v.src
+		m.sources[v.src.key()] = v.src
 	}
 	m.insertVMA(addr, end, v)
 	populate := o.Flags&unix.MAP_POPULATE != 0 || v.flags&(vmaLocked|vmaLockOnFault) == vmaLocked
@@ -304,7 +305,7 @@ func (m *MemoryManager) populateNew(start, end uint64, all bool) error {
 			return nil
 		}
 		err = m.fillZero(start, end)
-	case !v.has(vmaShared) && v.prot&unix.PROT_WRITE != 0 && end-start <= copyLimit:
+	case !v.has(vmaShared) && v.prot&unix.PROT_WRITE != 0 && end-start <= copyLimit && !v.src.file.BeingWritten():
 		err = m.copyFile(e.Value, e.Start, start, start, end)
 	default:
 		// A file hears of writes when they come, unless that is no news to it.

@@ -60,7 +60,7 @@ type MemoryManager struct {
 	// or written them.
 	ahead rangemap.Map[reserve]
 	// sources counts the bytes that are mapped of every file.
-	sources map[File]*source
+	sources map[sourceKey]*source
 	// gen changes with every change of a VMA or backing.
 	gen uint64
 
@@ -93,7 +93,7 @@ type usage struct {
 
 // New returns an empty address space with one user. Errors are the platform's.
 func New(p platform.Platform, mf *memfile.File, l Layout) (*MemoryManager, error) {
-	m := &MemoryManager{p: p, mf: mf, layout: l, sources: map[File]*source{}, gen: 1}
+	m := &MemoryManager{p: p, mf: mf, layout: l, sources: map[sourceKey]*source{}, gen: 1}
 	m.growth.stack, m.growth.as = ^uint64(0), ^uint64(0)
 	m.users.Store(1)
 	as, err := p.NewAddressSpace(m)
@@ -173,8 +173,8 @@ func (m *MemoryManager) DecUsers() {
 	m.windows.drop(0, ^uint64(0))
 	files := m.pending.files
 	m.pending.files = nil
-	for f := range m.sources {
-		files = append(files, f)
+	for k := range m.sources {
+		files = append(files, k.file)
 	}
 	m.sources = nil
 	m.vmas = rangemap.Map[vma]{}

@@ -362,3 +362,32 @@ func TestLayoutsAreInOrder(t *testing.T) {
 		t.Errorf("not random: %+v %+v", a, b)
 	}
 }
+
+func TestAPrivateMappingShowsWritesToTheFileUntilItsPageIsCopied(t *testing.T) {
+	mf := newMemfile(t)
+	m := newMM(t, mf, wide)
+	f := newHostFile(t, 4)
+	f.written = true
+	addr, err := m.Map(nil, MapOptions{Length: 4 * pageSize, Prot: rw, Flags: unix.MAP_PRIVATE, File: f, Mappable: f, MaxProt: rwx, Limits: NoLimits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := m.ForContext(nil)
+	if _, err := v.CopyOut(addr, []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Pwrite(f.fd, []byte{7}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Pwrite(f.fd, []byte{7}, pageSize); err != nil {
+		t.Fatal(err)
+	}
+	var p [pageSize + 1]byte
+	if _, err := v.CopyIn(p[:], addr); err != nil {
+		t.Fatal(err)
+	}
+	if p[0] != 1 || p[1] != 0 || p[pageSize] != 7 {
+		t.Errorf("the copied page has %d, %d, the other one %d", p[0], p[1], p[pageSize])
+	}
+	checkHost(t, mf, m)
+}

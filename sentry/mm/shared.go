@@ -38,6 +38,9 @@ func (s *sharedAnonymous) DecRef() {
 	}
 }
 
+// BeingWritten implements File.
+func (s *sharedAnonymous) BeingWritten() bool { return true }
+
 // Translate implements vfs.Mappable.
 func (s *sharedAnonymous) Translate(off, length uint64, write bool) (vfs.Backing, error) {
 	if off >= s.r.Len() {

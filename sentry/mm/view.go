@@ -319,6 +319,10 @@ func (v *View) Blocks(addr, length uint64, write bool, f func(blocks [][]byte) (
 		for done < length {
 			p, err := v.resolve(addr+done, length-done, a, false)
 			if err != nil {
+				if done == 0 {
+					return 0, err
+				}
+				length = done // f gets what comes before
 				break
 			}
 			blocks = append(blocks, p.mem)
@@ -328,7 +332,7 @@ func (v *View) Blocks(addr, length uint64, write bool, f func(blocks [][]byte) (
 		if m.gen != gen && try < 100 {
 			continue
 		}
-		if m.gen != gen || done == 0 && length > 0 {
+		if m.gen != gen {
 			return 0, unix.EFAULT
 		}
 		v.blocks = nil

@@ -7,12 +7,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File keeps what is mapped alive: an open file. Its identity decides which
-// mappings are of the same file. The MemoryManager has one reference as long as
-// anything of it is mapped, dropped without the manager's lock.
+// A File keeps what is mapped alive: an open file. The MemoryManager has one
+// reference as long as anything of it is mapped, dropped without the manager's lock.
 type File interface {
 	IncRef()
 	DecRef()
+	// BeingWritten reports whether the file may change because somebody has it open
+	// for writing. A private mapping of a file that nobody writes to can be copied
+	// ahead of the writes to it; else it shows changes of the pages not yet written
+	// to, as Linux's does.
+	BeingWritten() bool
+}
+
+// A sourceKey decides which mappings are of the same file. A device can give every
+// mapping memory of its own (zero(4)).
+type sourceKey struct {
+	file     File
+	mappable vfs.Mappable
 }
 
 // A source is a mapped file.
@@ -21,6 +32,8 @@ type source struct {
 	mappable vfs.Mappable
 	bytes    uint64 // mapped
 }
+
+func (s *source) key() sourceKey { return sourceKey{s.file, s.mappable} }
 
 type vmaFlags uint16
 
@@ -179,19 +192,20 @@ func (m *MemoryManager) firstHole(start, end uint64) uint64 {
 // addSource returns the source of a file, with a reference of the manager's own
 // if it is new. dropSource undoes it if nothing gets mapped.
 func (m *MemoryManager) addSource(f File, mappable vfs.Mappable) *source {
-	s := m.sources[f]
+	k := sourceKey{f, mappable}
+	s := m.sources[k]
 	if s == nil {
 		f.IncRef()
 		s = &source{file: f, mappable: mappable}
-		m.sources[f] = s
+		m.sources[k] = s
 	}
 	return s
 }
 
 // dropSource lets go of a file of which nothing is mapped any more.
 func (m *MemoryManager) dropSource(s *source) {
-	if s != nil && s.bytes == 0 && m.sources[s.file] == s {
-		delete(m.sources, s.file)
+	if s != nil && s.bytes == 0 && m.sources[s.key()] == s {
+		delete(m.sources, s.key())
 		m.pending.files = append(m.pending.files, s.file)
 	}
 }

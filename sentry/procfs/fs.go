@@ -195,7 +195,9 @@ func (o *object) make(fs *FileSystem, e *entry, ino uint64) *vfs.Inode {
 }
 
 // about makes o what e says in the directory parent.
-func (o *object) about(parent *object, e *entry) { o.task, o.group, o.entry = parent.task, parent.group, e }
+func (o *object) about(parent *object, e *entry) {
+	o.task, o.group, o.entry = parent.task, parent.group, e
+}
 
 // A dir is a directory.
 type dir struct {

@@ -57,7 +57,10 @@ type inode struct {
 // NewFile returns a file for s. flags are of O_NONBLOCK.
 func (fs *FS) NewFile(ctx *vfs.Context, s Socket, flags uint32) *vfs.File {
 	in := &inode{}
-	in.Init(&fs.sb, in, fs.ino.Add(1), unix.S_IFSOCK|0o777, ctx.Cred.FSUID, ctx.Cred.FSGID)
+	ino := fs.ino.Add(1)
+	s.Common().Inode.Store(ino)
+	s.Common().Owner.Store(uint32(ctx.Cred.FSUID))
+	in.Init(&fs.sb, in, ino, unix.S_IFSOCK|0o777, ctx.Cred.FSUID, ctx.Cred.FSGID)
 	f := vfs.NewFile(ctx.Cred, vfs.AnonymousPath(fs.mount, "socket:", &in.Inode), unix.O_RDWR|flags, s)
 	f.SetStream()
 	return f

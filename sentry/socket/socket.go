@@ -127,6 +127,11 @@ type Common struct {
 	PassCred       atomic.Bool
 	Err            atomic.Int32 // SO_ERROR: an errno that waits to be seen
 
+	// Inode and Owner are the file's inode number and owner (kernel id); 0 while it
+	// has no file.
+	Inode atomic.Uint64
+	Owner atomic.Uint32
+
 	cookie atomic.Uint64
 
 	mu     sync.Mutex

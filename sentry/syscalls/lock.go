@@ -94,9 +94,14 @@ func waitLock(t *kernel.Task, f *vfs.File, try func() error) error {
 	}
 }
 
+const lockMand = 32 // LOCK_MAND
+
 // sysFlock is flock(2).
 func sysFlock(t *kernel.Task, a kernel.Args) (uint64, error) {
 	op := int(a.Int(1))
+	if op&lockMand != 0 {
+		return 0, nil // Linux took these locks away, but not the flag
+	}
 	typ := op &^ unix.LOCK_NB
 	if typ != unix.LOCK_SH && typ != unix.LOCK_EX && typ != unix.LOCK_UN {
 		return 0, unix.EINVAL

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/sentry/kernel"
+	"casemate/vfs"
 	"casemate/vfs/tmpfs"
 )
 
@@ -40,4 +41,11 @@ func sysMemfdCreate(t *kernel.Task, a kernel.Args) (uint64, error) {
 		}
 	}
 	return addFile(t, f, flags&unix.MFD_CLOEXEC != 0)
+}
+
+// writeSealed reports whether f is a file in memory that must not be written any
+// more.
+func writeSealed(f *vfs.File) bool {
+	s, err := tmpfs.Seals(f.Inode())
+	return err == nil && s&(unix.F_SEAL_WRITE|unix.F_SEAL_FUTURE_WRITE) != 0
 }

@@ -38,7 +38,7 @@ func mmap(t *kernel.Task, addr, length uint64, prot, flags int, fd int32, off ui
 			}
 			o.MaxProt &^= unix.PROT_EXEC
 		}
-		if shared && !f.Writable() {
+		if shared && (!f.Writable() || writeSealed(f)) {
 			o.MaxProt &^= unix.PROT_WRITE
 		}
 		mappable, err := f.Ops().Mmap(t.FSContext(), f, prot, flags)

@@ -9,13 +9,21 @@ import (
 	"casemate/vfs/wait"
 )
 
-// setBuffer makes ctx.Seq the buffer of a call. EINVAL for a negative length.
+// setBuffer makes ctx.Seq the buffer of a call. EFAULT if it does not lie where
+// applications can have memory.
 func setBuffer(t *kernel.Task, addr, length uint64) error {
-	if int64(length) < 0 {
-		return unix.EINVAL
+	if !inUserRange(t, addr, length) {
+		return unix.EFAULT
 	}
 	t.FSContext().Seq = usermem.Single(t.Memory(), addr, length)
 	return nil
+}
+
+// inUserRange reports whether applications can have memory at all of [addr,
+// addr+length).
+func inUserRange(t *kernel.Task, addr, length uint64) bool {
+	_, hi := t.Kernel().Platform().UserRange()
+	return length <= hi && addr <= hi-length
 }
 
 // maxIOV is UIO_MAXIOV.
@@ -39,7 +47,6 @@ func setVector(t *kernel.Task, addr uint64, count uint64) error {
 // getVector appends count struct iovec at addr to ranges. EINVAL, EFAULT.
 func getVector(t *kernel.Task, addr uint64, count int, ranges []usermem.Range) ([]usermem.Range, error) {
 	buf := &t.FSContext().Buf
-	total := uint64(0)
 	for count > 0 {
 		n := min(count, len(buf)/16)
 		if err := copyIn(t, addr, buf[:16*n]); err != nil {
@@ -47,9 +54,11 @@ func getVector(t *kernel.Task, addr uint64, count int, ranges []usermem.Range) (
 		}
 		for i := range n {
 			r := usermem.Range{Addr: le.Uint64(buf[16*i:]), Length: le.Uint64(buf[16*i+8:])}
-			total += r.Length
-			if int64(r.Length) < 0 || int64(total) < 0 {
+			if int64(r.Length) < 0 {
 				return ranges, unix.EINVAL
+			}
+			if !inUserRange(t, r.Addr, r.Length) {
+				return ranges, unix.EFAULT
 			}
 			ranges = append(ranges, r)
 		}
@@ -139,6 +148,9 @@ func sysRead(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	defer f.DecRef()
+	if !f.Readable() {
+		return 0, unix.EBADF
+	}
 	if err := setBuffer(t, a.Ptr(1), a.Size(2)); err != nil {
 		return 0, err
 	}
@@ -152,6 +164,9 @@ func sysWrite(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	defer f.DecRef()
+	if !f.Writable() {
+		return 0, unix.EBADF
+	}
 	if err := setBuffer(t, a.Ptr(1), a.Size(2)); err != nil {
 		return 0, err
 	}
@@ -169,6 +184,9 @@ func sysPread64(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	defer f.DecRef()
+	if !f.Readable() {
+		return 0, unix.EBADF
+	}
 	if err := setBuffer(t, a.Ptr(1), a.Size(2)); err != nil {
 		return 0, err
 	}
@@ -186,6 +204,9 @@ func sysPwrite64(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	defer f.DecRef()
+	if !f.Writable() {
+		return 0, unix.EBADF
+	}
 	if err := setBuffer(t, a.Ptr(1), a.Size(2)); err != nil {
 		return 0, err
 	}

@@ -207,8 +207,17 @@ func waitConnected(t *kernel.Task, s socket.Socket, timeout int64, pending error
 			return err
 		}
 	}
-	return takeError(t, s)
+	if err := takeError(t, s); err != nil {
+		return err
+	}
+	if c, ok := s.(connectEnder); ok {
+		c.Connected()
+	}
+	return nil
 }
+
+// A connectEnder is a socket that must know that a blocking connect(2) has succeeded.
+type connectEnder interface{ Connected() }
 
 // socketDeadline is the deadline of a wait that begins now; 0 is no time-out.
 func socketDeadline(timeout int64) int64 {

@@ -10,14 +10,13 @@ import (
 // readClock returns the time of a clock in ns, clock_gettime(2). EINVAL.
 func readClock(t *kernel.Task, id int32) (int64, error) {
 	switch id {
-	case unix.CLOCK_REALTIME, unix.CLOCK_REALTIME_COARSE, unix.CLOCK_REALTIME_ALARM:
-		return clock.Realtime(), nil
-	case unix.CLOCK_MONOTONIC, unix.CLOCK_MONOTONIC_COARSE:
-		return clock.Monotonic(), nil
-	case unix.CLOCK_BOOTTIME, unix.CLOCK_BOOTTIME_ALARM:
-		return clock.Host(unix.CLOCK_BOOTTIME)
-	case unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_TAI:
-		return clock.Host(id)
+	case unix.CLOCK_REALTIME_ALARM:
+		return t.Kernel().Clock(unix.CLOCK_REALTIME)
+	case unix.CLOCK_BOOTTIME_ALARM:
+		return t.Kernel().Clock(unix.CLOCK_BOOTTIME)
+	case unix.CLOCK_REALTIME, unix.CLOCK_REALTIME_COARSE, unix.CLOCK_MONOTONIC, unix.CLOCK_MONOTONIC_COARSE,
+		unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_BOOTTIME, unix.CLOCK_TAI:
+		return t.Kernel().Clock(id)
 	}
 	read, err := cpuClock(t, id)
 	if err != nil {
@@ -119,8 +118,12 @@ func sysClockSettime(t *kernel.Task, a kernel.Args) (uint64, error) {
 // sysGettimeofday is gettimeofday(2).
 func sysGettimeofday(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if addr := a.Ptr(0); addr != 0 {
+		now, err := t.Kernel().Clock(unix.CLOCK_REALTIME)
+		if err != nil {
+			return 0, err
+		}
 		var b [16]byte
-		encodeTimeval(b[:], clock.Realtime())
+		encodeTimeval(b[:], now)
 		if err := copyOut(t, addr, b[:]); err != nil {
 			return 0, err
 		}
@@ -144,7 +147,11 @@ func sysSettimeofday(t *kernel.Task, a kernel.Args) (uint64, error) {
 
 // sysTime is time(2).
 func sysTime(t *kernel.Task, a kernel.Args) (uint64, error) {
-	s := uint64(clock.Realtime() / 1e9)
+	now, err := t.Kernel().Clock(unix.CLOCK_REALTIME)
+	if err != nil {
+		return 0, err
+	}
+	s := uint64(now / 1e9)
 	if addr := a.Ptr(0); addr != 0 {
 		if err := putUint64(t, addr, s); err != nil {
 			return 0, err

@@ -120,14 +120,32 @@ func (fs *FileSystem) remove(index uint32) {
 	n.DecRef()
 }
 
+// lookup returns the terminal of that number, with a reference; nil if there is none
+// or its master end has been closed.
+func (fs *FileSystem) lookup(index uint32) *node {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.terminals[index]
+	if n == nil || n.term.isHungUp() {
+		return nil
+	}
+	n.IncRef()
+	return n
+}
+
+// Revalidate implements vfs.Revalidator: a terminal loses its name when its master
+// end is closed.
+func (fs *FileSystem) Revalidate(_ *vfs.Context, _ *vfs.Inode, _ string, child *vfs.Inode) bool {
+	if child == nil {
+		return false
+	}
+	n, ok := child.Ops().(*node)
+	return !ok || !n.term.isHungUp()
+}
+
 // path returns the place of a terminal in fs, with references. EIO if it has gone.
 func (fs *FileSystem) path(index uint32) (vfs.Path, error) {
-	fs.mu.Lock()
-	n := fs.terminals[index]
-	if n != nil {
-		n.IncRef()
-	}
-	fs.mu.Unlock()
+	n := fs.lookup(index)
 	if n == nil {
 		return vfs.Path{}, unix.EIO
 	}
@@ -179,13 +197,10 @@ func (d *rootDir) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 	if err != nil || strconv.FormatUint(index, 10) != name {
 		return nil, unix.ENOENT
 	}
-	d.fs.mu.Lock()
-	defer d.fs.mu.Unlock()
-	n := d.fs.terminals[uint32(index)]
+	n := d.fs.lookup(uint32(index))
 	if n == nil {
 		return nil, unix.ENOENT
 	}
-	n.IncRef()
 	return &n.Inode, nil
 }
 
@@ -208,7 +223,7 @@ func (r rootFile) ReadDir(_ *vfs.Context, f *vfs.File, e *vfs.DirEmitter) error 
 	r.fs.mu.Lock()
 	defer r.fs.mu.Unlock()
 	for index := uint32(e.Pos - 3); index < maxTerminals; index++ {
-		if n := r.fs.terminals[index]; n != nil && !e.Emit(strconv.Itoa(int(index)), n.Ino(), unix.DT_CHR, int64(index)+4) {
+		if n := r.fs.terminals[index]; n != nil && !n.term.isHungUp() && !e.Emit(strconv.Itoa(int(index)), n.Ino(), unix.DT_CHR, int64(index)+4) {
 			return nil
 		}
 	}

@@ -164,6 +164,13 @@ func (t *Terminal) CloseMaster() {
 	}
 }
 
+// isHungUp reports whether the master end has been closed.
+func (t *Terminal) isHungUp() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hungUp
+}
+
 // read moves input to the reader by copyOut, which takes what it is given or fails
 // with EFAULT.
 func (t *Terminal) read(n int, copyOut func([]byte) (int, error)) (int, error) {

@@ -58,6 +58,9 @@ func (v *Object) IncRef() {}
 // DecRef implements mm.File.
 func (v *Object) DecRef() {}
 
+// BeingWritten implements mm.File. What is mapped privately is the image.
+func (v *Object) BeingWritten() bool { return false }
+
 // Translate implements vfs.Mappable.
 func (v *Object) Translate(off, length uint64, _ bool) (vfs.Backing, error) {
 	if off >= v.r.Len() {

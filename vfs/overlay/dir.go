@@ -168,10 +168,11 @@ func (n *node) Mkdir(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, er
 	return n.make(ctx, name, func(u *vfs.Inode) (*vfs.Inode, error) { return u.Ops().Mkdir(ctx, name, mode) })
 }
 
-// Mknod implements vfs.InodeOps. A device 0:0 would be a whiteout: EPERM.
+// Mknod implements vfs.InodeOps. A device 0:0, the whiteout of an overlay whose
+// upper layer is in this one, is kept as another device.
 func (n *node) Mknod(ctx *vfs.Context, name string, mode uint32, dev vfs.Dev) (*vfs.Inode, error) {
 	if mode&unix.S_IFMT == unix.S_IFCHR && dev == 0 {
-		return nil, unix.EPERM
+		dev = nestedWhiteout
 	}
 	return n.make(ctx, name, func(u *vfs.Inode) (*vfs.Inode, error) { return u.Ops().Mknod(ctx, name, mode, dev) })
 }

@@ -200,6 +200,9 @@ func (fs *FS) inoOf(layer int, ino uint64) uint64 {
 	return ino ^ uint64(layer)<<layerShift
 }
 
+// nestedWhiteout stands in the upper layer for a device 0:0 of the union.
+var nestedWhiteout = vfs.MakeDev(0, 1)
+
 // isWhiteout reports whether an object of a layer says that there is none.
 func isWhiteout(in *vfs.Inode) bool { return in.Type() == unix.S_IFCHR && in.Rdev() == 0 }
 

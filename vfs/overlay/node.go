@@ -70,7 +70,9 @@ func (fs *FS) newNode(ctx *vfs.Context, parent *node, name string, upper *vfs.In
 		top, layer = l.inode, l.layer
 	}
 	n.Init(&fs.sb, n, fs.ino(layer, top), uint32(st.Mode), credUID(st.Uid), credGID(st.Gid))
-	n.SetRdev(vfs.MakeDev(st.Rdev_major, st.Rdev_minor))
+	if dev := vfs.MakeDev(st.Rdev_major, st.Rdev_minor); dev != nestedWhiteout || n.Type() != unix.S_IFCHR {
+		n.SetRdev(dev)
+	}
 	n.SetNlink(st.Nlink)
 	n.SetSize(int64(st.Size))
 	n.SetTimes(nanoseconds(st.Atime), nanoseconds(st.Mtime), nanoseconds(st.Ctime))
@@ -174,6 +176,7 @@ func (n *node) Getattr(ctx *vfs.Context, mask, sync uint32, st *unix.Statx_t) er
 		return err
 	}
 	st.Ino = n.Ino()
+	st.Rdev_major, st.Rdev_minor = n.Rdev().Major(), n.Rdev().Minor()
 	st.Dev_major, st.Dev_minor = n.fs.sb.Dev.Major(), n.fs.sb.Dev.Minor()
 	if !n.IsDir() {
 		st.Nlink = n.Nlink()

@@ -85,6 +85,11 @@ func openFIFO(_ *vfs.Context, f *vfs.File) (vfs.FileOps, error) {
 		return nil, unix.EINVAL
 	}
 	f.SetStream()
+	if _, unnamed := f.Inode().Ops().(*inode); unnamed {
+		// Whoever had the other end may have gone: nobody waits for that.
+		p.attach(&e.end)
+		return &e.end, nil
+	}
 	if f.Nonblocking() {
 		e.quiet = true
 		p.mu.Lock()

@@ -105,18 +105,19 @@ func (p *Pipe) read(dst *usermem.Seq) (int, error) {
 	for p.used > 0 && dst.Len() > 0 {
 		s := p.slot(0)
 		n, err := dst.CopyOut(s.page[s.off : s.off+s.len])
-		total += n
-		s.off += n
-		s.len -= n
-		packet := s.packet
-		if s.len == 0 || packet && err == nil {
-			p.pop()
-		}
 		if err != nil {
+			// The page stays, with what has been copied of it.
 			if total == 0 {
 				return 0, err
 			}
 			break
+		}
+		total += n
+		s.off += n
+		s.len -= n
+		packet := s.packet
+		if s.len == 0 || packet {
+			p.pop()
 		}
 		if packet {
 			break

@@ -32,6 +32,9 @@ type Options struct {
 	// number, 0 for none.
 	Size   uint64
 	Inodes uint64
+	// HideSize and HideInodes keep the limits, which are defaults, out of
+	// mountinfo.
+	HideSize, HideInodes bool
 	// Mode, UID and GID are the root directory's.
 	Mode uint32
 	UID  cred.UID
@@ -48,7 +51,8 @@ type FS struct {
 	mem *memfile.File
 	opt Options
 
-	maxPages  atomic.Uint64 // 0 for no limit
+	maxPages  atomic.Uint64 // 0 for no limit but hostPages
+	hostPages uint64        // as many as the machine has memory for
 	maxInodes atomic.Uint64
 	pages     atomic.Uint64 // in use
 	inodes    atomic.Uint64
@@ -59,7 +63,10 @@ type FS struct {
 
 // New returns an instance with an empty root directory.
 func New(v *vfs.VFS, mem *memfile.File, o Options) *FS {
-	fs := &FS{mem: mem, opt: o}
+	fs := &FS{mem: mem, opt: o, hostPages: 1 << 40}
+	if n, err := hostMemory(); err == nil {
+		fs.hostPages = n / pageSize
+	}
 	fs.maxPages.Store((o.Size + pageSize - 1) / pageSize)
 	fs.maxInodes.Store(o.Inodes)
 	fs.sb.Type = o.Name
@@ -132,10 +139,17 @@ func (fs *FS) Release() {
 	}
 }
 
+// limit is how many pages there may be.
+func (fs *FS) limit() uint64 {
+	if n := fs.maxPages.Load(); n != 0 {
+		return n
+	}
+	return fs.hostPages
+}
+
 // addPages accounts for n more pages: ENOSPC.
 func (fs *FS) addPages(n uint64) error {
-	limit := fs.maxPages.Load()
-	if used := fs.pages.Add(n); limit != 0 && used > limit {
+	if used := fs.pages.Add(n); used > fs.limit() {
 		fs.pages.Add(-n)
 		return unix.ENOSPC
 	}
@@ -161,10 +175,10 @@ func (fs *FS) showOptions() string {
 	} else {
 		b = append(b, "rw")
 	}
-	if n := fs.maxPages.Load(); n != 0 {
+	if n := fs.maxPages.Load(); n != 0 && !fs.opt.HideSize {
 		b = append(b, "size="+strconv.FormatUint(n*pageSize/1024, 10)+"k")
 	}
-	if n := fs.maxInodes.Load(); n != 0 {
+	if n := fs.maxInodes.Load(); n != 0 && !fs.opt.HideInodes {
 		b = append(b, "nr_inodes="+strconv.FormatUint(n, 10))
 	}
 	if fs.opt.Mode != 0o1777 {

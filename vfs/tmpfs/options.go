@@ -3,6 +3,7 @@ package tmpfs
 import (
 	"strconv"
 	"strings"
+	"sync"
 
 	"casemate/platform/memfile"
 	"casemate/vfs"
@@ -32,10 +33,11 @@ func (t *Type) Mount(ctx *vfs.Context, source string, flags uint32, data string)
 		Size: t.DefaultSize, Inodes: t.DefaultInodes, Mode: 0o1777, Name: t.TypeName, Source: source,
 		UID: ctx.Cred.FSUID, GID: ctx.Cred.FSGID, ReadOnly: flags&unix.MS_RDONLY != 0,
 	}
-	o, _, err := parseOptions(ctx, o, data)
+	o, set, err := parseOptions(ctx, o, data)
 	if err != nil {
 		return nil, err
 	}
+	o.HideSize, o.HideInodes = !set.size, !set.inodes
 	return New(ctx.MountNS.VFS(), t.Mem, o).Superblock(), nil
 }
 
@@ -107,11 +109,8 @@ func parseSize(s string) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		var info unix.Sysinfo_t
-		if err := unix.Sysinfo(&info); err != nil {
-			return 0, err
-		}
-		return info.Totalram * uint64(info.Unit) / 100 * n, nil
+		total, err := hostMemory()
+		return total / 100 * n, err
 	case strings.HasSuffix(strings.ToLower(s), "k"):
 		shift = 10
 	case strings.HasSuffix(strings.ToLower(s), "m"):
@@ -130,3 +129,13 @@ func parseSize(s string) (uint64, error) {
 	}
 	return n << shift, nil
 }
+
+// hostMemory is the size of the machine's memory. It is asked for once, before the
+// sandbox is closed.
+var hostMemory = sync.OnceValues(func() (uint64, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, err
+	}
+	return info.Totalram * uint64(info.Unit), nil
+})

@@ -2,6 +2,7 @@ package tmpfs
 
 import (
 	"math/bits"
+	"slices"
 
 	"casemate/platform/memfile"
 
@@ -24,6 +25,7 @@ const (
 type pageTable struct {
 	first leaf // of offset 0
 	rest  map[uint64]*leaf
+	keys  []uint64      // of rest, in order
 	ahead memfile.Range // allocated, for the chunks to come
 	pages uint64        // how many pages there are
 }
@@ -66,6 +68,8 @@ func (t *pageTable) makeChunk(off uint64) *chunk {
 			}
 			l = &leaf{}
 			t.rest[i] = l
+			k, _ := slices.BinarySearch(t.keys, i)
+			t.keys = slices.Insert(t.keys, k, i)
 		}
 	}
 	i := int(off >> chunkShift % leafChunks)
@@ -99,17 +103,26 @@ func (t *pageTable) run(off, length uint64) (at, n uint64, ok bool) {
 			break
 		}
 		if !ok && t.chunk(off+n) == nil {
-			// A hole of a whole chunk, or a whole leaf.
-			step := uint64(chunkSize)
-			if i := (off + n) >> leafShift; i != 0 && t.rest[i] == nil {
-				step = 1 << leafShift
-			}
-			n += step - (off+n)%step
+			// A hole of a whole chunk, or up to the next leaf.
+			n = t.skip(off+n) - off
 			continue
 		}
 		n += pageSize
 	}
 	return at + in, min(n, length), ok
+}
+
+// skip returns where the hole at off, in which there is no chunk, may end: at the
+// next chunk or leaf.
+func (t *pageTable) skip(off uint64) uint64 {
+	i := off >> leafShift
+	if i == 0 && int(off>>chunkShift) < len(t.first.chunks) || t.rest[i] != nil {
+		return off&^(chunkSize-1) + chunkSize
+	}
+	if k, _ := slices.BinarySearch(t.keys, i+1); k < len(t.keys) {
+		return t.keys[k] << leafShift
+	}
+	return 1 << 63
 }
 
 // next returns the first offset from off on, below end, that is data or a hole;
@@ -184,15 +197,22 @@ func (t *pageTable) take(mem *memfile.File) (uint64, error) {
 // cut takes the pages in [from, to), both multiples of the page size, out of the
 // table. It returns the ranges to release.
 func (t *pageTable) cut(from, to uint64, free []memfile.Range) []memfile.Range {
-	for i := range t.rest {
+	k, _ := slices.BinarySearch(t.keys, from>>leafShift)
+	kept := t.keys[:k]
+	for ; k < len(t.keys); k++ {
+		i := t.keys[k]
 		lo, hi := max(from, i<<leafShift), min(to, (i+1)<<leafShift)
-		if lo < hi {
-			free = t.cutLeaf(t.rest[i], lo, hi, free)
-			if len(t.rest[i].chunks) == 0 {
-				delete(t.rest, i)
-			}
+		if lo >= hi {
+			break
+		}
+		free = t.cutLeaf(t.rest[i], lo, hi, free)
+		if len(t.rest[i].chunks) == 0 {
+			delete(t.rest, i)
+		} else {
+			kept = append(kept, i)
 		}
 	}
+	t.keys = append(kept, t.keys[k:]...)
 	if from < 1<<leafShift {
 		free = t.cutLeaf(&t.first, from, min(to, 1<<leafShift), free)
 	}

@@ -303,6 +303,9 @@ func (r *regular) Fallocate(_ *vfs.Context, _ *vfs.File, mode uint32, off, lengt
 	if grow && r.seals&unix.F_SEAL_GROW != 0 {
 		return unix.EPERM
 	}
+	if (to-from)/pageSize > r.fs.limit() {
+		return unix.ENOSPC
+	}
 	var made []uint64
 	for p := from &^ (pageSize - 1); p < to; p += pageSize {
 		if _, ok := r.table.chunk(p).at(p); ok {

@@ -11,10 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxXattrs is how many bytes the extended attributes of an object may take: ENOSPC.
+const maxXattrs = 128 << 10
+
 // xattrs are the extended attributes of an object.
 type xattrs struct {
-	mu sync.Mutex
-	m  map[string]string
+	mu   sync.Mutex
+	m    map[string]string
+	size int // of all names and values
 }
 
 // supported reports whether tmpfs keeps attributes of that namespace.
@@ -43,13 +47,21 @@ func (n *node) Setxattr(_ *vfs.Context, name string, value []byte, flags int) er
 	}
 	n.xattr.mu.Lock()
 	defer n.xattr.mu.Unlock()
-	_, ok := n.xattr.m[name]
+	old, ok := n.xattr.m[name]
 	if flags&unix.XATTR_CREATE != 0 && ok {
 		return unix.EEXIST
 	}
 	if flags&unix.XATTR_REPLACE != 0 && !ok {
 		return unix.ENODATA
 	}
+	size := n.xattr.size + len(value) - len(old)
+	if !ok {
+		size += len(name)
+	}
+	if size > maxXattrs {
+		return unix.ENOSPC
+	}
+	n.xattr.size = size
 	if n.xattr.m == nil {
 		n.xattr.m = make(map[string]string)
 	}
@@ -72,9 +84,11 @@ func (n *node) Removexattr(_ *vfs.Context, name string) error {
 	}
 	n.xattr.mu.Lock()
 	defer n.xattr.mu.Unlock()
-	if _, ok := n.xattr.m[name]; !ok {
+	old, ok := n.xattr.m[name]
+	if !ok {
 		return unix.ENODATA
 	}
+	n.xattr.size -= len(name) + len(old)
 	delete(n.xattr.m, name)
 	n.TouchC()
 	return nil

@@ -3,7 +3,10 @@
 // the Queue.
 package wait
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Events is a set of poll(2) events.
 type Events uint32
@@ -41,6 +44,7 @@ type Entry struct {
 
 // A Queue is a list of waiters. The zero Queue is ready for use.
 type Queue struct {
+	waiters    atomic.Int32 // how many are registered, so that an empty queue costs nothing
 	mu         sync.Mutex
 	head, tail *Entry
 }
@@ -59,6 +63,7 @@ func (q *Queue) Register(e *Entry, mask Events) {
 		q.head = e
 	}
 	q.tail = e
+	q.waiters.Add(1)
 }
 
 // Unregister removes e; it does nothing if e is not registered. After its return
@@ -80,10 +85,14 @@ func (q *Queue) Unregister(e *Entry) {
 		q.tail = e.prev
 	}
 	e.next, e.prev, e.queue = nil, nil, nil
+	q.waiters.Add(-1)
 }
 
 // Notify tells all waiters that wait for any of events.
 func (q *Queue) Notify(events Events) {
+	if q.waiters.Load() == 0 {
+		return // who registers from now on looks for himself
+	}
 	q.mu.Lock()
 	for e := q.head; e != nil; e = e.next {
 		if e.mask&events != 0 {
@@ -96,6 +105,9 @@ func (q *Queue) Notify(events Events) {
 // NotifyOne tells the first waiter that waits for any of events, and moves it to
 // the end of the list.
 func (q *Queue) NotifyOne(events Events) {
+	if q.waiters.Load() == 0 {
+		return
+	}
 	q.mu.Lock()
 	for e := q.head; e != nil; e = e.next {
 		if e.mask&events == 0 {
@@ -119,8 +131,4 @@ func (q *Queue) NotifyOne(events Events) {
 }
 
 // Empty reports whether nobody waits.
-func (q *Queue) Empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.head == nil
-}
+func (q *Queue) Empty() bool { return q.waiters.Load() == 0 }

@@ -7,8 +7,12 @@ package families
 import (
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack"
+	"casemate/netstack/ip"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/netlink"
 	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 )
@@ -19,16 +23,30 @@ type Network struct {
 	FS *socket.FS
 	// Unix are the abstract names of AF_UNIX.
 	Unix *unixsocket.Names
+	// IP is the stack of AF_INET and AF_INET6.
+	IP *netstack.Stack
+	// Inet are the sockets of AF_INET and AF_INET6.
+	Inet *inet.Sockets
+	// Netlink are the netlink sockets.
+	Netlink *netlink.Ports
 }
 
 // Register prepares k for sockets: it makes sockfs and the network of k's root
-// namespace.
-func Register(k *kernel.Kernel) {
-	k.RootNamespaces().Net.Stack.Store(newNetwork(socket.NewFS(k.VFS())))
+// namespace. stack is that one's IP; nil for one with nothing but a loopback interface
+// that is up.
+func Register(k *kernel.Kernel, stack *netstack.Stack) error {
+	if stack == nil {
+		stack = netstack.New(ip.Options{})
+		if err := stack.UpLoopback(); err != nil {
+			return err
+		}
+	}
+	k.RootNamespaces().Net.Stack.Store(newNetwork(socket.NewFS(k.VFS()), stack))
+	return nil
 }
 
-func newNetwork(fs *socket.FS) *Network {
-	return &Network{FS: fs, Unix: unixsocket.NewNames()}
+func newNetwork(fs *socket.FS, stack *netstack.Stack) *Network {
+	return &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack), Netlink: netlink.NewPorts(stack)}
 }
 
 // Of returns the network of ns, which it makes if ns is new.
@@ -36,8 +54,9 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	if n, ok := ns.Stack.Load().(*Network); ok {
 		return n
 	}
-	n := newNetwork(k.RootNamespaces().Net.Stack.Load().(*Network).FS)
+	n := newNetwork(k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
 	if !ns.Stack.CompareAndSwap(nil, n) {
+		n.IP.Close()
 		n = ns.Stack.Load().(*Network)
 	}
 	return n
@@ -67,6 +86,18 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 			return nil, unix.EPROTONOSUPPORT
 		}
 		s, err := unixsocket.New(n.Unix, typ)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_INET, unix.AF_INET6:
+		s, err := inet.New(t.FSContext(), n.Inet, family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_NETLINK:
+		s, err := netlink.New(n.Netlink, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

@@ -7,11 +7,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack"
 	"casemate/vfs"
 )
 
 // Names are the abstract names of a network namespace.
 type Names struct {
+	stack *netstack.Stack // for ioctls on interfaces
+
 	mu   sync.Mutex
 	m    map[abstract]*Socket
 	auto uint32               // the last automatic name
@@ -24,9 +27,9 @@ type abstract struct {
 	typ  int
 }
 
-// NewNames returns an empty set.
-func NewNames() *Names {
-	return &Names{m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}}
+// NewNames returns an empty set. stack has the interfaces that the sockets show.
+func NewNames(stack *netstack.Stack) *Names {
+	return &Names{stack: stack, m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}}
 }
 
 // maxPath is the size of sun_path.

@@ -244,7 +244,7 @@ func (q *queue) send(src *usermem.Seq, m mark, limit int, mutual bool) (int, err
 	if !q.stream {
 		q.overhead += overhead(n)
 	}
-	if last := len(q.marks) - 1; q.stream && m.file == nil && last >= q.first && q.marks[last].cred == m.cred {
+	if last := len(q.marks) - 1; q.stream && m.file == nil && last >= q.first && q.marks[last].file == nil && q.marks[last].cred == m.cred {
 		q.marks[last].n += n
 		return n, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 	"casemate/vfs/wait"
@@ -200,7 +201,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 			n = peer.in.size(false)
 		}
 	default:
-		return 0, unix.ENOTTY
+		return 0, netdev.Ioctl(ctx, s.names.stack, cmd, arg)
 	}
 	_, err := ctx.Mem.CopyOut(arg, socket.Int32(n))
 	return 0, err

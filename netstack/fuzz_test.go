@@ -1,0 +1,175 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"casemate/netstack/backlog"
+	"casemate/netstack/ip"
+	"casemate/netstack/link"
+	"casemate/netstack/pkt"
+	"casemate/netstack/sock"
+	"casemate/netstack/wheel"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// wireEnd is a link whose frames a test makes; what the stack sends is checked
+// for form and dropped.
+type wireEnd struct {
+	t  testing.TB
+	rx pkt.Receiver
+	b  *backlog.Set
+	n  int
+}
+
+func (w *wireEnd) Info() link.Info {
+	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: 1500, HWAddr: [6]byte{2, 0, 0, 0, 0, 1}, Queues: 1}
+}
+func (w *wireEnd) Attach(rx pkt.Receiver, b *backlog.Set) error { w.rx, w.b = rx, b; return nil }
+func (w *wireEnd) Close()                                       {}
+func (w *wireEnd) Send(p *pkt.Packet) {
+	w.n++
+	b := make([]byte, p.Len())
+	p.CopyOut(0, b)
+	p.Free()
+	if len(b) > 1514 {
+		w.t.Errorf("a frame of %d bytes", len(b))
+	}
+	if b[14]>>4 == 4 && wire.Ethernet(b).Type() == unix.ETH_P_IP {
+		if h := wire.IPv4(b[14:]); !h.SumOK() || h.TotalLen() != len(b)-14 {
+			w.t.Errorf("bad IP header: %x", b)
+		}
+	}
+}
+
+func (w *wireEnd) frame(b []byte, split int) {
+	p := pkt.New()
+	split = min(split, len(b))
+	p.AddBytes(b[:split])
+	p.AddBytes(b[split:])
+	p.Rx = w.rx
+	if len(b) > 14 {
+		p.Hash = wire.PacketHash(b[14:])
+	}
+	w.b.Put(p)
+	w.b.Run()
+}
+
+// FuzzFrames gives a stack frames, with right checksums where the frame is long
+// enough, and lets time pass.
+func FuzzFrames(f *testing.F) {
+	var seeds [][]byte
+	v4 := make([]byte, 14+20+8+4)
+	wire.Ethernet(v4).Put(wire.MAC{2, 0, 0, 0, 0, 1}, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_IP)
+	wire.IPv4(v4[14:]).Put(&wire.IPv4Fields{Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), TotalLen: 32, TTL: 1, Proto: 17})
+	wire.UDP(v4[34:]).Put(1, 53, 12, 0)
+	seeds = append(seeds, v4)
+	v6 := make([]byte, 14+40+8+8)
+	wire.Ethernet(v6).Put(wire.MAC{2, 0, 0, 0, 0, 1}, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_IPV6)
+	wire.IPv6(v6[14:]).Put(&wire.IPv6Fields{Src: netip.MustParseAddr("fd00::2"), Dst: netip.MustParseAddr("fd00::1"), PayloadLen: 16, HopLimit: 255, NextHeader: wire.ExtFragment})
+	seeds = append(seeds, v6)
+	arp := make([]byte, 14+28)
+	wire.Ethernet(arp).Put(wire.BroadcastMAC, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_ARP)
+	wire.ARP(arp[14:]).Put(wire.ARPRequest, wire.MAC{2, 0, 0, 0, 0, 2}, netip.MustParseAddr("10.0.0.2"), wire.MAC{}, netip.MustParseAddr("10.0.0.1"))
+	seeds = append(seeds, arp)
+	for _, proto := range []uint8{1, 6, 17, 99} {
+		b := make([]byte, 14+20+40)
+		copy(b, v4)
+		wire.IPv4(b[14:]).Put(&wire.IPv4Fields{Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), TotalLen: 60, TTL: 1, Proto: proto, Frag: wire.IPv4MF})
+		seeds = append(seeds, b)
+	}
+	for _, s := range seeds {
+		f.Add(s, uint16(20), true)
+		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...), uint16(0), false)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, split uint16, single bool) {
+		w := wheel.NewManual()
+		s := New(ip.Options{Wheel: w})
+		defer s.Close()
+		end := &wireEnd{t: t}
+		i, err := s.AddInterface("eth0", end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.SetUp(i, true)
+		for _, a := range []string{"10.0.0.1/24", "fd00::1/64"} {
+			s.AddAddress(i, ip.Address{Prefix: netip.MustParsePrefix(a)})
+		}
+		s.Params.Forward.Set(1)
+		l := s.TCP.NewEndpoint(unix.AF_INET6)
+		l.Bind(sock.Addr{Addr: netip.IPv6Unspecified(), Port: 80})
+		l.Listen(3)
+		u := s.UDP.NewEndpoint(unix.AF_INET6)
+		u.Bind(sock.Addr{Addr: netip.IPv6Unspecified(), Port: 53})
+		r := s.Raw.NewEndpoint(unix.AF_INET, 1)
+		for len(in) > 0 {
+			b := in
+			if single {
+				in = nil
+			} else {
+				if len(in) < 2 {
+					break
+				}
+				n := min(int(binary.BigEndian.Uint16(in))%2000, len(in)-2)
+				b, in = in[2:2+n], in[2+n:]
+			}
+			b = append([]byte(nil), b...)
+			fixSums(b)
+			end.frame(b, int(split))
+			w.Advance(10 * time.Millisecond)
+		}
+		u.Close()
+		l.Close()
+		r.Close()
+		w.Advance(time.Hour)
+		if n := w.Len(); n != 0 {
+			t.Errorf("%d timers left", n)
+		}
+	})
+}
+
+// fixSums makes the checksums of a frame right, so that more than their checks
+// is reached.
+func fixSums(b []byte) {
+	if len(b) < 14+20 {
+		return
+	}
+	switch wire.Ethernet(b).Type() {
+	case unix.ETH_P_IP:
+		h := wire.IPv4(b[14:])
+		if hl := h.HeaderLen(); hl >= 20 && hl <= len(h) {
+			h.SetSum()
+			if n := h.TotalLen(); n >= hl && n <= len(h) && h.Frag()&^wire.IPv4DF == 0 {
+				fixTransport(h[hl:n], h.Src(), h.Dst(), h.Proto())
+			}
+		}
+	case unix.ETH_P_IPV6:
+		if h := wire.IPv6(b[14:]); len(h) >= 40 && 40+h.PayloadLen() <= len(h) {
+			fixTransport(h[40:40+h.PayloadLen()], h.Src(), h.Dst(), h.NextHeader())
+		}
+	}
+}
+
+func fixTransport(b []byte, src, dst netip.Addr, proto uint8) {
+	at, sum := 0, wire.PseudoSum(src, dst, proto, len(b))
+	switch proto {
+	case 6:
+		at = 16
+	case 17:
+		at = 6
+	case 58:
+		at = 2
+	case 1:
+		at, sum = 2, 0
+	default:
+		return
+	}
+	if len(b) < at+2 {
+		return
+	}
+	b[at], b[at+1] = 0, 0
+	binary.BigEndian.PutUint16(b[at:], ^wire.Sum(b, sum))
+}

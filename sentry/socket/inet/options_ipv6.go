@@ -1,0 +1,150 @@
+package inet
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"casemate/sentry/socket"
+	"casemate/vfs"
+)
+
+// ipv6Flag is the field of a boolean option of IPPROTO_IPV6, or nil.
+func (s *Socket) ipv6Flag(name int) *atomic.Bool {
+	o := s.ep.Options()
+	switch name {
+	case unix.IPV6_RECVPKTINFO:
+		return &o.RecvPktInfo6
+	case unix.IPV6_RECVHOPLIMIT:
+		return &o.RecvHopLimit
+	case unix.IPV6_RECVTCLASS:
+		return &o.RecvTClass
+	case unix.IPV6_RECVERR:
+		return &o.RecvErr6
+	case unix.IPV6_DONTFRAG:
+		return &o.DontFrag6
+	case unix.IPV6_MULTICAST_LOOP:
+		return &o.MulticastLoop6
+	case unix.IPV6_RECVORIGDSTADDR:
+		return &o.RecvOrigDst
+	case unix.IPV6_FREEBIND:
+		return &o.FreeBind
+	case unix.IPV6_TRANSPARENT:
+		return &o.Transparent
+	}
+	return nil
+}
+
+func (s *Socket) getIPv6(name, length int) ([]byte, error) {
+	o := s.ep.Options()
+	if f := s.ipv6Flag(name); f != nil {
+		return socket.Bool(f.Load()), nil
+	}
+	switch name {
+	case unix.IPV6_V6ONLY:
+		return socket.Bool(o.V6Only.Load()), nil
+	case unix.IPV6_TCLASS:
+		return socket.Int32(int(o.TClass.Load())), nil
+	case unix.IPV6_UNICAST_HOPS:
+		return defaultInt(o.HopLimit.Load(), s.stack.Params.HopLimit.Get()), nil
+	case unix.IPV6_MULTICAST_HOPS:
+		return defaultInt(o.MulticastHops.Load(), 1), nil
+	case unix.IPV6_MULTICAST_IF:
+		return socket.Int32(int(o.MulticastIf6.Load())), nil
+	case unix.IPV6_MTU_DISCOVER:
+		return socket.Int32(int(o.MTUDiscover6.Load())), nil
+	case unix.IPV6_MTU:
+		return s.pathMTU()
+	}
+	return nil, unix.ENOPROTOOPT
+}
+
+func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
+	o := s.ep.Options()
+	switch name {
+	case unix.IPV6_JOIN_GROUP, unix.IPV6_LEAVE_GROUP:
+		return s.membership6(name == unix.IPV6_JOIN_GROUP, value)
+	case unix.IPV6_ADDRFORM:
+		return unix.ENOPROTOOPT
+	}
+	v, err := socket.ToInt(value)
+	if err != nil {
+		return err
+	}
+	if f := s.ipv6Flag(name); f != nil {
+		if name == unix.IPV6_TRANSPARENT && v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+			return unix.EPERM
+		}
+		if name == unix.IPV6_MULTICAST_LOOP && v != 0 && v != 1 {
+			return unix.EINVAL
+		}
+		f.Store(v != 0)
+		return nil
+	}
+	switch name {
+	case unix.IPV6_V6ONLY:
+		if s.ep.LocalAddr().Port != 0 {
+			return unix.EINVAL
+		}
+		o.V6Only.Store(v != 0)
+	case unix.IPV6_TCLASS:
+		if v < -1 || v > 255 {
+			return unix.EINVAL
+		}
+		o.TClass.Store(uint32(max(v, 0)))
+	case unix.IPV6_UNICAST_HOPS:
+		if v < -1 || v > 255 {
+			return unix.EINVAL
+		}
+		o.HopLimit.Store(int32(v))
+	case unix.IPV6_MULTICAST_HOPS:
+		if s.tcp != nil {
+			return unix.ENOPROTOOPT
+		}
+		if v < -1 || v > 255 {
+			return unix.EINVAL
+		}
+		o.MulticastHops.Store(int32(v))
+	case unix.IPV6_MULTICAST_IF:
+		if s.tcp != nil {
+			return unix.ENOPROTOOPT
+		}
+		if v != 0 && s.stack.Interface(int32(v)) == nil {
+			return unix.ENODEV
+		}
+		o.MulticastIf6.Store(int32(v))
+	case unix.IPV6_MTU_DISCOVER:
+		if v < unix.IPV6_PMTUDISC_DONT || v > unix.IPV6_PMTUDISC_OMIT {
+			return unix.EINVAL
+		}
+		o.MTUDiscover6.Store(int32(v))
+	case unix.IPV6_CHECKSUM:
+		if s.raw == nil {
+			return unix.ENOPROTOOPT
+		}
+		return s.raw.SetChecksum(v)
+	default:
+		return unix.ENOPROTOOPT
+	}
+	return nil
+}
+
+// membership6 is IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP.
+func (s *Socket) membership6(join bool, p []byte) error {
+	if len(p) < unix.SizeofIPv6Mreq {
+		return unix.EINVAL
+	}
+	if s.udp == nil {
+		if s.tcp != nil {
+			return unix.EPROTO
+		}
+		return unix.ENOPROTOOPT
+	}
+	group, index := netip.AddrFrom16([16]byte(p)), int32(binary.NativeEndian.Uint32(p[16:]))
+	if join {
+		return s.udp.JoinGroup(group, index, netip.Addr{})
+	}
+	return s.udp.LeaveGroup(group, index, netip.Addr{})
+}

@@ -1,0 +1,148 @@
+package netlink
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/vfs"
+)
+
+// Kinds of a request: the low two bits of an rtnetlink type.
+const (
+	kindNew = iota
+	kindDelete
+	kindGet
+	kindSet
+)
+
+// serve carries out a request and answers it.
+func (s *Socket) serve(ctx *vfs.Context, r *request) {
+	if r.flags&unix.NLM_F_REQUEST == 0 {
+		return
+	}
+	var err error
+	answered := false
+	if r.typ >= unix.RTM_BASE { // below are the types of netlink itself
+		answered, err = s.route(ctx, r)
+	}
+	if err != nil || r.flags&unix.NLM_F_ACK != 0 && !answered {
+		s.acknowledge(r, err)
+	}
+}
+
+// acknowledge answers with NLMSG_ERROR: an errno, or 0, and the request.
+func (s *Socket) acknowledge(r *request, err error) {
+	code := int32(0)
+	quoted := r.whole[:unix.SizeofNlMsghdr]
+	flags := uint16(unix.NLM_F_CAPPED)
+	if e, ok := err.(unix.Errno); ok {
+		code = -int32(e)
+		if !s.option(unix.NETLINK_CAP_ACK) {
+			quoted, flags = r.whole, 0
+		}
+	}
+	var a reply
+	a.begin(unix.NLMSG_ERROR, flags, r.seq, s.localPort())
+	a.b = ne.AppendUint32(a.b, uint32(code))
+	a.b = append(a.b, quoted...)
+	a.end()
+	s.deliver(datagram{data: a.b})
+}
+
+func (s *Socket) localPort() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.port
+}
+
+// route carries out a request of NETLINK_ROUTE. answered says that a dump has answered
+// it. EOPNOTSUPP for what does not exist, EPERM without CAP_NET_ADMIN for what changes
+// anything.
+func (s *Socket) route(ctx *vfs.Context, r *request) (answered bool, err error) {
+	kind := (r.typ - unix.RTM_BASE) & 3
+	if kind != kindGet && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+		return false, unix.EPERM
+	}
+	if len(r.body) < 1 {
+		return false, nil
+	}
+	if kind == kindGet && r.flags&unix.NLM_F_DUMP != 0 {
+		return true, s.dump(r)
+	}
+	switch r.typ {
+	case unix.RTM_GETLINK:
+		return false, s.getLink(r)
+	case unix.RTM_NEWLINK, unix.RTM_SETLINK:
+		return false, s.setLink(r)
+	case unix.RTM_DELLINK:
+		return false, s.deleteLink(r)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return false, s.changeAddress(r)
+	case unix.RTM_GETROUTE:
+		return false, s.getRoute(r)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return false, s.changeRoute(r)
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		return false, s.changeNeighbour(r)
+	}
+	return false, unix.EOPNOTSUPP
+}
+
+// dumpSize is how much of a dump goes into one datagram, but for a longer message.
+const dumpSize = 3500
+
+// A dumper collects the messages of a dump.
+type dumper struct {
+	s    *Socket
+	r    *request
+	port uint32
+	reply
+}
+
+// next begins a message of the dump.
+func (d *dumper) next(typ uint16, header ...byte) {
+	if len(d.b) > dumpSize {
+		d.flush()
+	}
+	d.begin(typ, unix.NLM_F_MULTI, d.r.seq, d.port, header...)
+}
+
+func (d *dumper) flush() {
+	if len(d.b) > 0 {
+		d.s.deliver(datagram{data: d.b, dump: true})
+		d.reply = reply{}
+	}
+}
+
+// dump answers with all there is of a kind. EBUSY if the last dump has not been read.
+func (s *Socket) dump(r *request) error {
+	s.mu.Lock()
+	busy := s.dumping > 0
+	s.mu.Unlock()
+	if busy {
+		return unix.EBUSY
+	}
+	d := &dumper{s: s, r: r, port: s.localPort()}
+	var err error
+	switch r.typ {
+	case unix.RTM_GETLINK:
+		err = s.dumpLinks(d)
+	case unix.RTM_GETADDR:
+		err = s.dumpAddresses(d)
+	case unix.RTM_GETROUTE:
+		err = s.dumpRoutes(d)
+	case unix.RTM_GETNEIGH:
+		err = s.dumpNeighbours(d)
+	case unix.RTM_GETRULE:
+		err = s.dumpRules(d)
+	default:
+		err = unix.EOPNOTSUPP
+	}
+	if err != nil {
+		return err
+	}
+	d.flush()
+	d.begin(unix.NLMSG_DONE, unix.NLM_F_MULTI, r.seq, d.port, 0, 0, 0, 0)
+	d.end()
+	d.flush()
+	return nil
+}

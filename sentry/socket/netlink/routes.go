@@ -1,0 +1,271 @@
+package netlink
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"casemate/netstack/ip"
+)
+
+// rtmsg is the struct rtmsg of a route.
+func rtmsg(e *ip.RouteEntry) []byte {
+	table := uint8(unix.RT_TABLE_COMPAT)
+	if e.Table < 256 {
+		table = uint8(e.Table)
+	}
+	return []byte{familyOf(e.Dst.Addr()), uint8(e.Dst.Bits()), 0, e.TOS, table, e.Protocol, e.Scope, e.Type, 0, 0, 0, 0}
+}
+
+// putRoute appends the attributes of a route.
+func putRoute(m *reply, e *ip.RouteEntry) {
+	m.attr32(unix.RTA_TABLE, e.Table)
+	if e.Dst.Bits() > 0 {
+		m.attrAddr(unix.RTA_DST, e.Dst.Addr())
+	}
+	if e.Metric != 0 {
+		m.attr32(unix.RTA_PRIORITY, e.Metric)
+	}
+	if e.MTU != 0 {
+		var inner reply
+		inner.attr32(unix.RTAX_MTU, uint32(e.MTU))
+		m.attr(unix.RTA_METRICS, inner.b)
+	}
+	if e.PrefSrc.IsValid() {
+		m.attrAddr(unix.RTA_PREFSRC, e.PrefSrc)
+	}
+	if e.Gateway.IsValid() {
+		m.attrAddr(unix.RTA_GATEWAY, e.Gateway)
+	}
+	if e.OIF != 0 {
+		m.attr32(unix.RTA_OIF, uint32(e.OIF))
+	}
+}
+
+// localRoutes are the entries of the local table, which follow from the addresses of
+// the interfaces that are up.
+func (s *Socket) localRoutes() (l []ip.RouteEntry) {
+	for _, i := range s.ports.stack.Interfaces() {
+		if i.Flags()&unix.IFF_UP == 0 {
+			continue
+		}
+		for _, a := range s.ports.stack.Addresses(i) {
+			addr := a.Prefix.Addr()
+			e := ip.RouteEntry{Dst: netip.PrefixFrom(addr, addr.BitLen()), OIF: i.Index(), Table: unix.RT_TABLE_LOCAL,
+				Type: unix.RTN_LOCAL, Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_HOST}
+			if addr.Is6() {
+				e.Scope = unix.RT_SCOPE_UNIVERSE
+				l = append(l, e)
+				continue
+			}
+			e.PrefSrc = addr
+			if i.IsLoopback() && a.Prefix.Bits() < 32 {
+				net := e
+				net.Dst = a.Prefix.Masked()
+				l = append(l, net)
+			}
+			l = append(l, e)
+			if a.Prefix.Bits() < 31 {
+				e.Dst, e.Type, e.Scope = netip.PrefixFrom(lastAddr(a.Prefix), 32), unix.RTN_BROADCAST, unix.RT_SCOPE_LINK
+				l = append(l, e)
+			}
+		}
+	}
+	return l
+}
+
+// lastAddr is the broadcast address of an IPv4 network.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+func (s *Socket) dumpRoutes(d *dumper) error {
+	family, table := d.r.body[0], uint32(0)
+	if len(d.r.body) >= unix.SizeofRtMsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
+		table = uint32(d.r.body[4])
+		attrs, err := attributes(d.r.body[unix.SizeofRtMsg:])
+		if err != nil {
+			return err
+		}
+		if p, ok := attrs[unix.RTA_TABLE]; ok {
+			if table, err = uint32Of(p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range append(s.localRoutes(), s.ports.stack.Routes()...) {
+		if family != unix.AF_UNSPEC && family != familyOf(e.Dst.Addr()) || table != 0 && table != e.Table {
+			continue
+		}
+		d.next(unix.RTM_NEWROUTE, rtmsg(&e)...)
+		putRoute(&d.reply, &e)
+		d.end()
+	}
+	return nil
+}
+
+// parseRoute reads a struct rtmsg with its attributes. EINVAL, EAFNOSUPPORT.
+func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
+	if len(r.body) < unix.SizeofRtMsg {
+		return e, src, unix.EINVAL
+	}
+	family, bits := r.body[0], int(r.body[1])
+	e = ip.RouteEntry{TOS: r.body[3], Table: uint32(r.body[4]), Protocol: r.body[5], Scope: r.body[6], Type: r.body[7]}
+	var dst netip.Addr
+	switch family {
+	case unix.AF_INET:
+		dst = netip.IPv4Unspecified()
+	case unix.AF_INET6:
+		dst = netip.IPv6Unspecified()
+	default:
+		return e, src, unix.EAFNOSUPPORT
+	}
+	attrs, err := attributes(r.body[unix.SizeofRtMsg:])
+	if err != nil {
+		return e, src, err
+	}
+	for typ, to := range map[uint16]*netip.Addr{unix.RTA_DST: &dst, unix.RTA_GATEWAY: &e.Gateway, unix.RTA_PREFSRC: &e.PrefSrc, unix.RTA_SRC: &src} {
+		if p, ok := attrs[typ]; ok {
+			if *to, err = addrOf(family, p); err != nil {
+				return e, src, err
+			}
+		}
+	}
+	if bits > dst.BitLen() {
+		return e, src, unix.EINVAL
+	}
+	e.Dst = netip.PrefixFrom(dst, bits)
+	var oif uint32
+	for typ, to := range map[uint16]*uint32{unix.RTA_OIF: &oif, unix.RTA_PRIORITY: &e.Metric, unix.RTA_TABLE: &e.Table} {
+		if p, ok := attrs[typ]; ok {
+			if *to, err = uint32Of(p); err != nil {
+				return e, src, err
+			}
+		}
+	}
+	e.OIF = int32(oif)
+	if p, ok := attrs[unix.RTA_METRICS]; ok {
+		metrics, err := attributes(p)
+		if err != nil {
+			return e, src, err
+		}
+		if p, ok := metrics[unix.RTAX_MTU]; ok {
+			mtu, err := uint32Of(p)
+			if err != nil {
+				return e, src, err
+			}
+			e.MTU = int(mtu)
+		}
+	}
+	return e, src, nil
+}
+
+// changeRoute adds or removes a route.
+func (s *Socket) changeRoute(r *request) error {
+	e, _, err := parseRoute(r)
+	if err != nil {
+		return err
+	}
+	stack := s.ports.stack
+	if e.Table != 0 && e.Table != unix.RT_TABLE_MAIN && e.Table != unix.RT_TABLE_UNSPEC {
+		return unix.EOPNOTSUPP // no rule would lead there
+	}
+	if r.typ == unix.RTM_DELROUTE {
+		err = stack.RemoveRoute(e)
+	} else {
+		if e.Type == unix.RTN_LOCAL || e.Type == unix.RTN_BROADCAST || e.Type == unix.RTN_MULTICAST {
+			return unix.EOPNOTSUPP
+		}
+		if r.flags&unix.NLM_F_REPLACE != 0 {
+			old := e
+			old.Gateway, old.OIF = netip.Addr{}, 0
+			if err := stack.RemoveRoute(old); err != nil && r.flags&unix.NLM_F_CREATE == 0 {
+				return unix.ENOENT
+			}
+		} else if r.flags&unix.NLM_F_CREATE == 0 {
+			return unix.ENOENT
+		}
+		err = stack.AddRoute(e)
+	}
+	if err != nil {
+		return err
+	}
+	group := uint32(unix.RTNLGRP_IPV4_ROUTE)
+	if e.Dst.Addr().Is6() {
+		group = unix.RTNLGRP_IPV6_ROUTE
+	}
+	e.Table = max(e.Table, unix.RT_TABLE_MAIN)
+	var m reply
+	m.begin(r.typ, 0, 0, 0, rtmsg(&e)...)
+	putRoute(&m, &e)
+	m.end()
+	s.ports.publish(group, m.b)
+	return nil
+}
+
+// getRoute answers with the way to a destination.
+func (s *Socket) getRoute(r *request) error {
+	want, src, err := parseRoute(r)
+	if err != nil {
+		return err
+	}
+	dst := want.Dst.Addr()
+	way, err := s.ports.stack.Lookup(src, dst, want.OIF, 0)
+	if err != nil {
+		return err
+	}
+	e := ip.RouteEntry{Dst: netip.PrefixFrom(dst, dst.BitLen()), OIF: way.Iface.Index(), Table: unix.RT_TABLE_MAIN, Type: way.Type, PrefSrc: way.Src}
+	if way.Type == unix.RTN_LOCAL {
+		e.Table = unix.RT_TABLE_LOCAL
+	}
+	if way.Next.IsValid() && way.Next != dst {
+		e.Gateway = way.Next
+	}
+	header := rtmsg(&e)
+	ne.PutUint32(header[8:], unix.RTM_F_CLONED)
+	var m reply
+	m.begin(unix.RTM_NEWROUTE, 0, r.seq, s.localPort(), header...)
+	putRoute(&m, &e)
+	m.end()
+	s.deliver(datagram{data: m.b})
+	return nil
+}
+
+// The rules that a namespace has from the start (ip-rule(8)). Others cannot be added.
+var rules = []struct {
+	family   uint8
+	table    uint32
+	priority uint32
+}{
+	{unix.AF_INET, unix.RT_TABLE_LOCAL, 0},
+	{unix.AF_INET, unix.RT_TABLE_MAIN, 32766},
+	{unix.AF_INET, unix.RT_TABLE_DEFAULT, 32767},
+	{unix.AF_INET6, unix.RT_TABLE_LOCAL, 0},
+	{unix.AF_INET6, unix.RT_TABLE_MAIN, 32766},
+}
+
+// Attributes and actions of rules that x/sys does not name.
+const (
+	fraPriority = 6  // FRA_PRIORITY
+	fraTable    = 15 // FRA_TABLE
+	frToTable   = 1  // FR_ACT_TO_TBL
+)
+
+func (s *Socket) dumpRules(d *dumper) error {
+	for _, r := range rules {
+		if f := d.r.body[0]; f != unix.AF_UNSPEC && f != r.family {
+			continue
+		}
+		d.next(unix.RTM_NEWRULE, r.family, 0, 0, 0, uint8(r.table), 0, 0, frToTable, 0, 0, 0, 0)
+		d.attr32(fraTable, r.table)
+		if r.priority != 0 {
+			d.attr32(fraPriority, r.priority)
+		}
+		d.end()
+	}
+	return nil
+}

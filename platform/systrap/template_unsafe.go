@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+//lint:ignore U1000 its address is taken in assembly
 func stub()
 func stubAddr() unsafe.Pointer
 

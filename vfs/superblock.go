@@ -43,6 +43,9 @@ const (
 	SBKernel
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
+	// SBFixedNames: applications make no names. Where there is none, making one
+	// gives ENOENT before permissions matter (procfs).
+	SBFixedNames
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by

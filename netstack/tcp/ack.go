@@ -1,9 +1,9 @@
 package tcp
 
 import (
-	"casemate/netstack/sock"
 	"time"
 
+	"casemate/netstack/sock"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
 )

@@ -1,0 +1,4 @@
+package boot
+
+// archCalls are the calls that this architecture has besides.
+var archCalls []uintptr

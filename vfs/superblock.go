@@ -43,6 +43,9 @@ const (
 	SBKernel
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
+	// SBFixedNames: applications make no names. Where there is none, making one
+	// gives ENOENT before permissions matter (procfs).
+	SBFixedNames
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by
@@ -75,8 +78,6 @@ type Superblock struct {
 
 	// renameMu serialises renames between directories.
 	renameMu sync.Mutex
-	// renameSeq counts completed renames of directories, for walks by "..".
-	renameSeq atomic.Uint64
 
 	lru dentryLRU
 }

@@ -458,7 +458,7 @@ func lookupLocked(ctx *Context, dir *Dentry, name string, hash uint32) (*Dentry,
 	}
 	name = strings.Clone(name)
 	child, err := in.ops.Lookup(ctx, name)
-	if err != nil && err != unix.ENOENT {
+	if err != nil && (err != unix.ENOENT || dir.sb.Flags&SBFixedNames != 0) {
 		return nil, err
 	}
 	return dir.newChild(name, hash, child), nil

@@ -33,6 +33,11 @@ func (s *sandbox) makeKernel() error {
 		TotalMemory: s.host.memory,
 		Log:         s.logf,
 	})
+	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
+	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
+	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
+	s.kernel.Printk(kernel.LevelInfo, "Memory: %dK available", s.host.memory>>10)
+	s.kernel.Printk(kernel.LevelInfo, "smp: %d CPUs", s.host.cpus)
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}

@@ -47,6 +47,9 @@ type Options struct {
 
 // A Kernel is the kernel of one sandbox.
 type Kernel struct {
+	// Log is what dmesg(1) shows.
+	Log Log
+
 	platform       platform.Platform
 	memory         *memfile.File
 	table          *Table

@@ -3,7 +3,9 @@ package syscalls
 import (
 	"golang.org/x/sys/unix"
 
+	"casemate/sentry/clock"
 	"casemate/sentry/kernel"
+	"casemate/vfs/wait"
 )
 
 // sysAdjtimex is adjtimex(2) and sysClockAdjtime clock_adjtime(2): the host's clocks
@@ -124,33 +126,72 @@ func sysIoprioGet(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return uint64(best), nil
 }
 
-// sysSyslog is syslog(2): the log is empty.
+// sysSyslog is syslog(2). There is no console.
 func sysSyslog(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const (
-		readAll    = 3
-		sizeUnread = 9
-		sizeBuffer = 10
-		logBuffer  = 1 << 18
+		read         = 2
+		readAll      = 3
+		readClear    = 4
+		clear        = 5
+		consoleLevel = 8
+		sizeUnread   = 9
+		sizeBuffer   = 10
 	)
-	action := a.Int(0)
+	action, addr, size := a.Int(0), a.Ptr(1), a.Int(2)
 	if action != readAll && action != sizeBuffer && !t.HasCap(unix.CAP_SYSLOG) && !t.HasCap(unix.CAP_SYS_ADMIN) {
 		return 0, unix.EPERM
 	}
+	log := &t.Kernel().Log
 	switch action {
-	case 0, 1, 5, 6, 7, sizeUnread:
+	case 0, 1, 6, 7:
 		return 0, nil
-	case readAll, 4:
-		if a.Ptr(1) == 0 || a.Int(2) < 0 {
+	case read, readAll, readClear:
+		if addr == 0 || size < 0 {
+			return 0, unix.EINVAL
+		}
+		if size == 0 {
+			return 0, nil
+		}
+		var text []byte
+		if action == read {
+			var err error
+			if text, err = readLog(t, log, int(size)); err != nil {
+				return 0, err
+			}
+		} else {
+			text = log.All(int(size), action == readClear)
+		}
+		if err := copyOut(t, addr, text); err != nil {
+			return 0, err
+		}
+		return uint64(len(text)), nil
+	case clear:
+		log.Clear()
+		return 0, nil
+	case consoleLevel:
+		if size < 1 || size > 8 {
 			return 0, unix.EINVAL
 		}
 		return 0, nil
-	case 8:
-		if a.Int(2) < 1 || a.Int(2) > 8 {
-			return 0, unix.EINVAL
-		}
-		return 0, nil
+	case sizeUnread:
+		return uint64(log.Unread()), nil
 	case sizeBuffer:
-		return logBuffer, nil
+		return kernel.LogSize, nil
 	}
 	return 0, unix.EINVAL
+}
+
+// readLog takes up to size bytes from the log and waits for some.
+func readLog(t *kernel.Task, log *kernel.Log, size int) ([]byte, error) {
+	e := t.WaitEntry()
+	log.Queue.Register(e, wait.In)
+	defer log.Queue.Unregister(e)
+	for {
+		if text := log.Read(size); len(text) > 0 {
+			return text, nil
+		}
+		if err := t.Block(clock.Never); err != nil {
+			return nil, err
+		}
+	}
 }

@@ -143,7 +143,7 @@ func entries() []kernel.Entry {
 		unix.SYS_TIMES:                   full("times", sysTimes, "ptr"),
 		unix.SYS_PTRACE:                  absent("ptrace", "int int ptr ptr", "not there yet"),
 		unix.SYS_GETUID:                  full("getuid", sysGetuid, ""),
-		unix.SYS_SYSLOG:                  partial("syslog", sysSyslog, "int ptr int", "the log is empty"),
+		unix.SYS_SYSLOG:                  partial("syslog", sysSyslog, "int ptr int", "there is no console"),
 		unix.SYS_GETGID:                  full("getgid", sysGetgid, ""),
 		unix.SYS_SETUID:                  full("setuid", sysSetuid, "int"),
 		unix.SYS_SETGID:                  full("setgid", sysSetgid, "int"),

@@ -153,7 +153,7 @@ func entries() []kernel.Entry {
 		unix.SYS_CLOCK_GETTIME:           full("clock_gettime", sysClockGettime, "clock ptr"),
 		unix.SYS_CLOCK_GETRES:            full("clock_getres", sysClockGetres, "clock ptr"),
 		unix.SYS_CLOCK_NANOSLEEP:         full("clock_nanosleep", sysClockNanosleep, "clock hex timespec ptr"),
-		unix.SYS_SYSLOG:                  partial("syslog", sysSyslog, "int ptr int", "the log is empty"),
+		unix.SYS_SYSLOG:                  partial("syslog", sysSyslog, "int ptr int", "there is no console"),
 		unix.SYS_PTRACE:                  absent("ptrace", "int int ptr ptr", "not there yet"),
 		unix.SYS_SCHED_SETPARAM:          partial("sched_setparam", sysSchedSetparam, "int ptr", "the policy is kept but has no effect"),
 		unix.SYS_SCHED_SETSCHEDULER:      partial("sched_setscheduler", sysSchedSetscheduler, "int int ptr", "the policy is kept but has no effect"),

@@ -43,6 +43,9 @@ const (
 	SBKernel
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
+	// SBOwnDevices: its devices work even if the user namespace that mounts it is
+	// not the initial one (devpts).
+	SBOwnDevices
 	// SBFixedNames: applications make no names. Where there is none, making one
 	// gives ENOENT before permissions matter (procfs).
 	SBFixedNames

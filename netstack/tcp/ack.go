@@ -305,9 +305,6 @@ func (e *Endpoint) tuneSndBuf() {
 // the send buffer.
 const perSegment = 1024
 
-// sndSpace is how many bytes may be added to the send queue.
-func (e *Endpoint) sndSpace() int { return e.opts.SndBuf() - e.snd.q.cost }
-
 // writable is Linux's sk_stream_is_writable: a third of the buffer is free, and
 // TCP_NOTSENT_LOWAT is not exceeded.
 func (e *Endpoint) writable() bool {

@@ -94,11 +94,11 @@ type Endpoint struct {
 	lq     *listenQueue // while listening
 
 	// Negotiated.
-	tsOK, sackOK, wscaleOK, ecnOK bool
-	tsOff                         uint32
-	tsRecent                      uint32
-	tsRecentAt                    time.Duration
-	info                          counters
+	tsOK, sackOK, wscaleOK bool
+	tsOff                  uint32
+	tsRecent               uint32
+	tsRecentAt             time.Duration
+	info                   counters
 }
 
 // counters are what TCP_INFO reports.

@@ -457,6 +457,7 @@ func (r *request) receive(g *segment) bool {
 	child.input(g)
 	child.unlock()
 	e.lock()
+	e.told = 0 // accept(2) does not look at it, so each connection is announced
 	e.pend |= unix.POLLIN | sock.POLLRDNORM
 	e.unlock()
 	return true

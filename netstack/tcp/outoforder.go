@@ -30,7 +30,6 @@ func (e *Endpoint) outOfOrder(g *segment, seq, end uint32, fin bool) {
 			if d := o.end - seq; d > 0 {
 				e.dsack(seq, o.end)
 				g.p.TrimFront(int(d))
-				seq = o.end
 			}
 			e.growOOO(lo, g, end, fin)
 			return

@@ -43,26 +43,25 @@ type Endpoint struct {
 	key    atomic.Pointer[key] // nil while closed
 	gro    atomic.Bool         // UDP_GRO
 
-	mu      sync.Mutex // what follows
-	bind    sock.Binding
-	bound   bool // has a port
-	byBind  bool // the port, or address, was given by Bind
-	laddr   netip.Addr
-	raddr   netip.Addr
-	rport   uint16
-	conn    bool
-	route   ip.Route // of the connection
-	shut    uint8
-	closed  bool
-	err     unix.Errno
-	queue   sock.Queue
-	errs    []queuedErr
-	groups  []group
-	noSpace bool
-	cork    *pkt.Packet // datagram being put together (UDP_CORK, MSG_MORE)
-	corkTo  destination
-	corked  bool
-	gso     uint16 // UDP_SEGMENT
+	mu     sync.Mutex // what follows
+	bind   sock.Binding
+	bound  bool // has a port
+	byBind bool // the port, or address, was given by Bind
+	laddr  netip.Addr
+	raddr  netip.Addr
+	rport  uint16
+	conn   bool
+	route  ip.Route // of the connection
+	shut   uint8
+	closed bool
+	err    unix.Errno
+	queue  sock.Queue
+	errs   []queuedErr
+	groups []group
+	cork   *pkt.Packet // datagram being put together (UDP_CORK, MSG_MORE)
+	corkTo destination
+	corked bool
+	gso    uint16 // UDP_SEGMENT
 }
 
 // Bits of Endpoint.shut.

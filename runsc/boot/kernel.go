@@ -60,5 +60,6 @@ func (s *sandbox) procOptions() procfs.Options {
 		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
 		CommandLine: "quiet\n",
 		Net:         families.ProcNet(s.kernel),
+		Sysctl:      families.Sysctl(s.kernel),
 	}
 }

@@ -122,7 +122,7 @@ func showProcessStat(o *object, w *text) {
 	}
 	w.printf(" 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0", im.SP, uint64(s.Pending)&(1<<31-1),
 		uint64(blocked)&(1<<31-1), uint64(s.Ignored)&(1<<31-1), uint64(s.Caught)&(1<<31-1), tg.ExitSignal())
-	w.printf(" 0 0 %d %d %d %d %d 0\n", im.BrkStart, im.ArgStart, im.ArgEnd, im.EnvStart, im.EnvEnd)
+	w.printf(" 0 0 0 %d %d %d %d %d 0\n", im.BrkStart, im.ArgStart, im.ArgEnd, im.EnvStart, im.EnvEnd)
 }
 
 func showStatm(o *object, w *text) {

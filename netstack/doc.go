@@ -13,6 +13,7 @@
 //	netstack/tcp      TCP
 //	netstack/udp      UDP
 //	netstack/raw      raw and ping sockets
+//	netstack/afpacket packet sockets
 //	netstack/netconn  net.Conn and net.Listener over endpoints
 //	netstack/ip       interfaces, addresses, routes, neighbours; IPv4, IPv6, ICMP, ARP, NDP
 //	netstack/link     the Link interface; below it one package for each kind of link

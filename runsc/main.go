@@ -83,7 +83,19 @@ func run(args []string) subcommands.ExitStatus {
 		return exitFailure
 	}
 	defer closer.Close()
+	if name := flags.Arg(0); name != "" && !known(commander, name) {
+		fmt.Fprintf(os.Stderr, "runsc: there is no command %q; runsc help lists them\n", name)
+		return subcommands.ExitUsageError
+	}
 	return commander.Execute(context.Background(), &app{conf: conf, log: log})
+}
+
+// known reports whether there is a subcommand of that name.
+func known(c *subcommands.Commander, name string) (found bool) {
+	c.VisitCommands(func(_ *subcommands.CommandGroup, cmd subcommands.Command) {
+		found = found || cmd.Name() == name
+	})
+	return found
 }
 
 // theApp returns the app that main has given to subcommands.

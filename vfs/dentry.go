@@ -47,15 +47,6 @@ type dentryTable struct {
 	buckets []atomic.Pointer[Dentry]
 }
 
-// hashName is FNV-1a.
-func hashName(name string) uint32 {
-	h := uint32(2166136261)
-	for i := 0; i < len(name); i++ {
-		h = (h ^ uint32(name[i])) * 16777619
-	}
-	return h
-}
-
 // Inode is the object of that name; nil if d is negative.
 func (d *Dentry) Inode() *Inode { return d.inode.Load() }
 

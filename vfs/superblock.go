@@ -78,8 +78,6 @@ type Superblock struct {
 
 	// renameMu serialises renames between directories.
 	renameMu sync.Mutex
-	// renameSeq counts completed renames of directories, for walks by "..".
-	renameSeq atomic.Uint64
 
 	lru dentryLRU
 }

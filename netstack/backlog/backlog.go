@@ -89,12 +89,13 @@ func (s *Set) Run() {
 func (s *Set) drain(i int) {
 	q := &s.q[i]
 	q.mu.Lock()
+	// First running, then pending: who finds pending clear finds running set.
+	busy := q.running.Swap(true)
 	s.pending.And(^(uint64(1) << i))
-	if q.running.Load() {
+	if busy {
 		q.mu.Unlock()
 		return
 	}
-	q.running.Store(true)
 	for q.head != nil {
 		p, n := q.head, q.n
 		q.head, q.tail, q.n = nil, nil, 0

@@ -8,6 +8,7 @@ import (
 
 	"casemate/netstack/link"
 	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -338,3 +339,17 @@ func (s *Stack) InterfaceByAddr(a netip.Addr) *Interface {
 	}
 	return nil
 }
+
+// SendFrame sends a frame of the caller's, as packet sockets do: with a link
+// header on Ethernet; lo, whose frames have one that means nothing, receives it.
+// The caller Runs the backlog.
+func (i *Interface) SendFrame(p *pkt.Packet) {
+	if i.info.Type == unix.ARPHRD_LOOPBACK {
+		p.TrimFront(min(wire.EthernetLen, p.Len()))
+	}
+	p.OutIf = i.index
+	p.Hash = wire.FlowHash(zero4, zero4, uint16(i.index), 0)
+	i.send(p)
+}
+
+var zero4 = netip.IPv4Unspecified()

@@ -168,10 +168,7 @@ func (s *Stack) transmitOne(p *pkt.Packet, r *Route) {
 		p.CompleteSum()
 	}
 	if i.loopback() {
-		// Taps see it when it arrives, as with Linux's lo.
-		i.Stats.TxPackets.Add(1)
-		i.Stats.TxBytes.Add(uint64(p.Len()))
-		i.link.Send(p)
+		i.send(p)
 		return
 	}
 	i.sendIP(p, r.Next, r.Type)

@@ -1,9 +1,9 @@
 package tcp
 
 import (
-	"casemate/netstack/sock"
 	"time"
 
+	"casemate/netstack/sock"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
 )
@@ -304,9 +304,6 @@ func (e *Endpoint) tuneSndBuf() {
 // perSegment is the memory that a segment takes beside its data, as counted for
 // the send buffer.
 const perSegment = 1024
-
-// sndSpace is how many bytes may be added to the send queue.
-func (e *Endpoint) sndSpace() int { return e.opts.SndBuf() - e.snd.q.cost }
 
 // writable is Linux's sk_stream_is_writable: a third of the buffer is free, and
 // TCP_NOTSENT_LOWAT is not exceeded.

@@ -115,8 +115,6 @@ type ourSide struct {
 	l, e *Endpoint
 }
 
-func (o *ourSide) flush() {}
-
 func (o *ourSide) app(t *testing.T, op, arg string) string {
 	var m sock.Msg
 	switch op {

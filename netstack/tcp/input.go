@@ -1,10 +1,10 @@
 package tcp
 
 import (
-	"casemate/netstack/sock"
 	"time"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/sock"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
 )

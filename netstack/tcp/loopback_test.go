@@ -353,3 +353,30 @@ func TestSockets(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptAnnounced checks that every connection is announced to who only calls Accept.
+func TestAcceptAnnounced(t *testing.T) {
+	_, p := newLoopback(t)
+	l, a := listen(t, p, unix.AF_INET, "127.0.0.1")
+	w := wait(l)
+	for i := range 3 {
+		if _, _, err := l.AcceptTCP(); err != unix.EAGAIN {
+			t.Fatalf("before connection %d: accept gives %v", i, err)
+		}
+		c := p.NewEndpoint(unix.AF_INET)
+		if err := c.Connect(a); err != nil {
+			t.Fatal("connect:", err)
+		}
+		defer c.Close()
+		select {
+		case <-w.c:
+		case <-time.After(3 * time.Second):
+			t.Fatalf("connection %d is not announced", i)
+		}
+		s, _, err := l.AcceptTCP()
+		if err != nil {
+			t.Fatalf("connection %d: accept gives %v", i, err)
+		}
+		defer s.Close()
+	}
+}

@@ -1,9 +1,9 @@
 package tcp
 
 import (
-	"casemate/netstack/sock"
 	"time"
 
+	"casemate/netstack/sock"
 	"golang.org/x/sys/unix"
 )
 

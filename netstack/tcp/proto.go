@@ -31,14 +31,14 @@ import (
 
 // Params are the parameters net.ipv4.tcp_*.
 type Params struct {
-	Rmem, Wmem, Mem                                                *sysctl.Int
-	Timestamps, SACK, DSACK, WindowScaling, SynCookies, FastOpen   *sysctl.Int
-	SynRetries, SynackRetries, Retries1, Retries2, OrphanRetries   *sysctl.Int
-	KeepaliveTime, KeepaliveIntvl, KeepaliveProbes                 *sysctl.Int
-	FinTimeout, TwReuse, MaxTwBuckets, MaxSynBacklog, MaxOrphans   *sysctl.Int
-	AbortOnOverflow, Rfc1337, ModerateRcvbuf, SlowStartAfterIdle   *sysctl.Int
-	ChallengeAckLimit, InvalidRatelimit, ECN, MinTSOSegs, Recovery *sysctl.Int
-	NotsentLowat, BaseMSS, MinSndMSS                               *sysctl.Int
+	Rmem, Wmem, Mem                                              *sysctl.Int
+	Timestamps, SACK, DSACK, WindowScaling, SynCookies           *sysctl.Int
+	SynRetries, SynackRetries, Retries2, OrphanRetries           *sysctl.Int
+	KeepaliveTime, KeepaliveIntvl, KeepaliveProbes               *sysctl.Int
+	FinTimeout, TwReuse, MaxTwBuckets, MaxSynBacklog             *sysctl.Int
+	AbortOnOverflow, Rfc1337, ModerateRcvbuf, SlowStartAfterIdle *sysctl.Int
+	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
+	NotsentLowat, MinSndMSS                                      *sysctl.Int
 
 	mu         sync.Mutex
 	congestion string
@@ -75,10 +75,8 @@ func (p *Params) init(t *sysctl.Table) {
 	p.DSACK = n("dsack", 0, 1, 1)
 	p.WindowScaling = n("window_scaling", 0, 1, 1)
 	p.SynCookies = n("syncookies", 0, 2, 1)
-	p.FastOpen = n("fastopen", 0, big, 1)
 	p.SynRetries = n("syn_retries", 1, 127, 6)
 	p.SynackRetries = n("synack_retries", 0, 255, 5)
-	p.Retries1 = n("retries1", 0, 255, 3)
 	p.Retries2 = n("retries2", 0, 255, 15)
 	p.OrphanRetries = n("orphan_retries", 0, 255, 0)
 	p.KeepaliveTime = n("keepalive_time", 0, big, 7200)
@@ -88,18 +86,13 @@ func (p *Params) init(t *sysctl.Table) {
 	p.TwReuse = n("tw_reuse", 0, 2, 2)
 	p.MaxTwBuckets = n("max_tw_buckets", 0, big, 65536)
 	p.MaxSynBacklog = n("max_syn_backlog", 0, big, 1024)
-	p.MaxOrphans = n("max_orphans", 0, big, 65536)
 	p.AbortOnOverflow = n("abort_on_overflow", 0, 1, 0)
 	p.Rfc1337 = n("rfc1337", 0, 1, 0)
 	p.ModerateRcvbuf = n("moderate_rcvbuf", 0, 1, 1)
 	p.SlowStartAfterIdle = n("slow_start_after_idle", 0, 1, 1)
 	p.ChallengeAckLimit = n("challenge_ack_limit", 0, big, big)
 	p.InvalidRatelimit = n("invalid_ratelimit", 0, big, 500)
-	p.ECN = n("ecn", 0, 2, 2)
-	p.MinTSOSegs = n("min_tso_segs", 1, 255, 2)
-	p.Recovery = n("recovery", 0, 7, 1)
 	p.NotsentLowat = n("notsent_lowat", 0, 1<<32-1, 1<<32-1)
-	p.BaseMSS = n("base_mss", 48, 65535, 1024)
 	p.MinSndMSS = n("min_snd_mss", 48, 65535, 48)
 	p.congestion = "cubic"
 }

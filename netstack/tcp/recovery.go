@@ -74,7 +74,6 @@ type recovery struct {
 	since   time.Duration // when the present series of timeouts began; 0: none
 	retries int
 	probes  int
-	frto    bool // RTO recovery may be spurious (RFC 5682)
 }
 
 func (r *recovery) init() { *r = recovery{reoSteps: 1} }
@@ -159,7 +158,6 @@ type ackResult struct {
 	delivered uint32 // segments delivered, SACKed ones included
 	bytes     uint32
 	rtt       time.Duration // from a segment sent once; 0: none
-	lost      bool          // there are newly lost segments
 	dsack     bool
 	retrans   bool // a retransmitted segment was acknowledged
 }

@@ -24,7 +24,6 @@ type timeWait struct {
 	binding         *sock.Binding
 	local           bool // both ends are on this host
 	timer           wheel.Timer
-	tos             uint8
 	lastAck         time.Duration
 }
 

@@ -111,16 +111,15 @@ func (t *Timer) Reset(at time.Duration) {
 	if tick <= w.mu.now {
 		tick = w.mu.now + 1
 	}
-	delta := tick - w.mu.now
-	lvl := 0
-	for lvl < levels-1 && delta >= (slots-1)<<(stepBits*lvl) {
+	// The first level on which the slot, rounded up, is within one turn.
+	lvl, shift := 0, 0
+	pos := tick
+	for lvl < levels-1 && pos > w.mu.now>>shift+slots-1 {
 		lvl++
+		shift += stepBits
+		pos = (tick + (1<<shift - 1)) >> shift
 	}
-	shift := stepBits * lvl
-	pos := (tick + (1<<shift - 1)) >> shift
-	if last := w.mu.now>>shift + slots - 1; pos > last {
-		pos = last
-	}
+	pos = min(pos, w.mu.now>>shift+slots-1)
 	i := pos & (slots - 1)
 	t.level, t.index = int8(lvl), uint8(i)
 	t.next, t.prev = w.mu.slot[lvl][i], nil

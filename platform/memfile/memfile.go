@@ -309,7 +309,7 @@ func (f *File) IncRef(r Range) {
 // DecRef drops a reference to every page of r. Pages without references are
 // given back; see the package comment for what must have happened before.
 func (f *File) DecRef(r Range) {
-	var few [4]Range
+	var few, fewHoles [4]Range
 	dead := few[:0]
 	f.mu.Lock()
 	f.mu.refs.Split(r.Start)
@@ -331,7 +331,7 @@ func (f *File) DecRef(r Range) {
 		f.mu.refs.Remove(d.Start, d.End)
 	}
 	f.mu.refs.Join(r.Start, r.End)
-	holes := dead[:0]
+	holes := fewHoles[:0] // may grow by more than dead has
 	for _, d := range dead {
 		pages := d.Len() / arch.PageSize
 		if pages > recycleMax || d.Len() >= smallAlign && d.Start%smallAlign != 0 {

@@ -235,3 +235,40 @@ func BenchmarkAllocateTouchRelease4K(b *testing.B)  { benchmarkAllocate(b, page)
 func BenchmarkAllocateTouchRelease16K(b *testing.B) { benchmarkAllocate(b, 4*page) }
 func BenchmarkAllocateTouchRelease64K(b *testing.B) { benchmarkAllocate(b, 16*page) }
 func BenchmarkAllocateTouchRelease8M(b *testing.B)  { benchmarkAllocate(b, 2048*page) }
+
+// TestReleaseOfManyPieces releases ranges that fall apart into pieces while the
+// lists of recycled pieces are full, so that each release makes more holes than
+// it has pieces. No page may be given out twice afterwards.
+func TestReleaseOfManyPieces(t *testing.T) {
+	f, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const pages = 64
+	for range 20 {
+		r, err := f.Allocate(pages * arch.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Every other page has a second reference: the release leaves single pages.
+		for i := uint64(0); i < pages; i += 2 {
+			f.IncRef(Range{r.Start + i*arch.PageSize, r.Start + (i+1)*arch.PageSize})
+		}
+		f.DecRef(r)
+		for i := uint64(0); i < pages; i += 2 {
+			f.DecRef(Range{r.Start + i*arch.PageSize, r.Start + (i+1)*arch.PageSize})
+		}
+	}
+	seen := map[uint64]bool{}
+	for range 5000 {
+		r, err := f.Allocate(arch.PageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[r.Start] {
+			t.Fatalf("page %#x was given out twice", r.Start)
+		}
+		seen[r.Start] = true
+	}
+}

@@ -114,6 +114,9 @@ func (p *Platform) makeTemplate() error {
 	if _, err := call(pid, &p.base, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
+	if _, err := call(pid, &p.base, unix.SYS_CAPSET, stubCapHeader, stubCapData); err != nil {
+		return fmt.Errorf("drop the stub's capabilities: %w", err)
+	}
 	if _, err := call(pid, &p.base, unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, stubProg); err != nil {
 		return fmt.Errorf("install the stub's seccomp filter: %w", err)
 	}

@@ -19,7 +19,11 @@ const (
 	stubCall   = stubBase      // a system call, then a stop
 	stubThread = stubBase + 16 // clone(2); the parent stops, the child waits to be seized
 	stubWait   = stubThread + 7
-	stubProg   = stubBase + 64 // struct sock_fprog, then the filter
+
+	// What calls of the template point to.
+	stubCapHeader = stubBase + 32 // struct __user_cap_header_struct
+	stubCapData   = stubBase + 40 // struct __user_cap_data_struct, twice: no capability
+	stubProg      = stubBase + 64 // struct sock_fprog, then the filter
 )
 
 // Where the stop after a call leaves the instruction pointer.
@@ -50,6 +54,7 @@ func stubPage() []byte {
 		0x0f, 0x05, // syscall
 		0xeb, 0xf7, // jmp 1b
 	})
+	binary.LittleEndian.PutUint32(p[stubCapHeader-stubBase:], unix.LINUX_CAPABILITY_VERSION_3)
 	filter := stubFilter()
 	prog := p[stubProg-stubBase:]
 	binary.LittleEndian.PutUint16(prog, uint16(len(filter)))

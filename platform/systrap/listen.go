@@ -347,6 +347,7 @@ func (w *worker) serve(t *thread, sig int) bool {
 		t.granted <- struct{}{}
 		go func() {
 			t.mu.Lock()
+			//lint:ignore SA2001 the lock is handed over: its holder has let go
 			t.mu.Unlock()
 			ev.upcall(t, sig)
 		}()

@@ -109,6 +109,7 @@ func (proc *process) died() {
 	for _, t := range threads {
 		if t != nil {
 			t.mu.Lock()
+			//lint:ignore SA2001 only to wait for its holder
 			t.mu.Unlock()
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+//lint:ignore U1000 its address is taken in assembly
 func stub()
 func stubAddr() unsafe.Pointer
 
@@ -34,6 +35,12 @@ type launch struct {
 		call
 		_ uint64
 	}
+
+	// What the calls point to. It is here because a launch is on the heap and so
+	// does not move.
+	actions   [2]sigaction
+	capHeader unix.CapUserHeader
+	capData   [2]unix.CapUserData // none
 }
 
 // startTemplate clones this process. The child makes l's calls and enters the
@@ -107,13 +114,11 @@ func (p *Platform) open() (err error) {
 	}
 	a := p.areas.at(chunk, 0)
 
-	actions := [2]sigaction{ // in the area, where the template will find them
-		{},
-		{stubText + offHandler, saSiginfo | saOnStack | saRestorer | saRestart, stubText + offSigreturn, ^uint64(0)},
-	}
 	prog := filter(p.options.FullStateSyscalls, p.parent != 0)
 
 	l := new(launch)
+	l.actions[1] = sigaction{stubText + offHandler, saSiginfo | saOnStack | saRestorer | saRestart, stubText + offSigreturn, ^uint64(0)}
+	l.capHeader.Version = unix.LINUX_CAPABILITY_VERSION_3
 	l.add(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	l.add(unix.SYS_MMAP, stubText, stubTextSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_FIXED, uint64(p.text), 0)
 	l.add(unix.SYS_MMAP, stubTable, uint64(tableSize), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED, uint64(p.areas.tableFD), 0)
@@ -122,15 +127,16 @@ func (p *Platform) open() (err error) {
 		if sig == uint64(unix.SIGKILL) || sig == uint64(unix.SIGSTOP) {
 			continue
 		}
-		act := &actions[0]
+		act := &l.actions[0]
 		switch unix.Signal(sig) {
 		case unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP, interruptSignal:
-			act = &actions[1]
+			act = &l.actions[1]
 		}
 		l.add(unix.SYS_RT_SIGACTION, sig, uint64(uintptr(unsafe.Pointer(act))), 0, 8)
 	}
 	l.add(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	l.add(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+	l.add(unix.SYS_CAPSET, uint64(uintptr(unsafe.Pointer(&l.capHeader))), uint64(uintptr(unsafe.Pointer(&l.capData))))
 	l.add(unix.SYS_SIGALTSTACK, p.areas.stack(0), 0)
 
 	// From here on nothing but the stub's own memory is used.

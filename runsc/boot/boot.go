@@ -51,7 +51,7 @@ type sandbox struct {
 // that package control lists. It returns when the container's process has ended; the
 // reply has been sent then.
 func Run() error {
-	conn := control.NewConn(os.NewFile(control.FDControl, "control"))
+	conn := control.NewConn(os.NewFile(control.FDControl, "control"), control.MaxBoot)
 	s := &sandbox{conn: conn}
 	if err := conn.Receive(&s.Boot); err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
@@ -99,6 +99,9 @@ func (s *sandbox) run() error {
 		return err
 	}
 	if err := s.assemble(); err != nil {
+		return err
+	}
+	if err := confine.Capabilities(0); err != nil {
 		return err
 	}
 	if err := seccomp.Install(s.rules()); err != nil {

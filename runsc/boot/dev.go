@@ -102,8 +102,18 @@ func (s *sandbox) specDevice(d *specs.LinuxDevice) error {
 	return s.ctx.Setattr(p, &a)
 }
 
-// sysfs is /sys: a fixed tree of what programs look for.
-func (s *sandbox) sysfs(source string) (*vfs.Superblock, error) {
+// sysfsType is sysfs as mount(2) knows it.
+type sysfsType struct{ *sandbox }
+
+// Name implements vfs.FSType.
+func (sysfsType) Name() string { return "sysfs" }
+
+// Flags implements vfs.FSType.
+func (sysfsType) Flags() uint32 { return vfs.SBUserMount }
+
+// Mount implements vfs.FSType: a fixed tree of what programs look for. Options are
+// ignored, as Linux does.
+func (s sysfsType) Mount(_ *vfs.Context, source string, _ uint32, _ string) (*vfs.Superblock, error) {
 	sb := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Name: "sysfs", Source: source, Mode: 0o555}).Superblock()
 	ns := s.vfs.NewNamespace(s.userNS, sb, 0)
 	defer ns.DecRef()

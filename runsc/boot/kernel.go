@@ -8,6 +8,7 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/socket/families"
 	"casemate/sentry/syscalls"
+	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/devfs"
@@ -39,6 +40,9 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
+	s.vfs.RegisterType(sysfsType{s})
+	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
+	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
 	poller, err := hostfd.NewPoller()
@@ -56,5 +60,6 @@ func (s *sandbox) procOptions() procfs.Options {
 		Version:     "Linux version " + kernel.Release + " (casemate) " + kernel.Version + "\n",
 		CommandLine: "quiet\n",
 		Net:         families.ProcNet(s.kernel),
+		Sysctl:      families.Sysctl(s.kernel),
 	}
 }

@@ -1,17 +1,14 @@
 package boot
 
 import (
-	"errors"
 	"fmt"
 	"path"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/bundle"
-	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -183,64 +180,25 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 		}
 		return sb, err
 	}
+	data := strings.Join(r.data, ",")
 	switch m.Type {
-	case "proc":
-		fs := procfs.New(s.vfs, s.kernel, s.kernel.RootNamespaces().PIDForChildren, m.Source, s.procOptions())
-		return &fs.Superblock, nil
-	case "devpts":
-		o, err := parseDevptsOptions(r.data)
-		if err != nil {
-			return nil, err
-		}
-		fs := tty.New(s.vfs, s.kernel, m.Source, o)
-		if s.devpts == nil {
-			s.devpts = fs
-			fs.Register(s.vfs)
-		}
-		return &fs.Superblock, nil
-	case "sysfs":
-		return s.sysfs(m.Source)
-	case "tmpfs", "mqueue", "cgroup", "cgroup2":
-		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192}
-		data := strings.Join(r.data, ",")
-		if m.Type != "tmpfs" {
-			data = "mode=755"
-		}
-		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
+	case "mqueue", "cgroup", "cgroup2":
+		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory}
+		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, "mode=755")
 	}
-	return nil, fmt.Errorf("file system type %q is not supported", m.Type)
-}
-
-func parseDevptsOptions(data []string) (o tty.Options, err error) {
-	o = tty.Options{Mode: 0o600, PtmxMode: 0}
-	for _, d := range data {
-		key, value, _ := strings.Cut(d, "=")
-		var n uint64
-		switch key {
-		case "uid", "gid":
-			n, err = strconv.ParseUint(value, 10, 32)
-		case "mode", "ptmxmode":
-			n, err = strconv.ParseUint(value, 8, 16)
-		case "newinstance", "max":
-			continue
-		default:
-			err = errors.New("unknown")
-		}
-		if err != nil {
-			return o, fmt.Errorf("option %q of devpts: %w", d, err)
-		}
-		switch key {
-		case "uid":
-			o.UID = cred.UID(n)
-		case "gid":
-			o.GID, o.SetGID = cred.GID(n), true
-		case "mode":
-			o.Mode = uint32(n)
-		case "ptmxmode":
-			o.PtmxMode = uint32(n)
-		}
+	t, err := s.vfs.Type(m.Type)
+	if err != nil {
+		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
-	return o, nil
+	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
+	if err != nil {
+		return nil, fmt.Errorf("options %q of a %s: %w", data, m.Type, err)
+	}
+	if pts, ok := sb.Ops().(*tty.FileSystem); ok && s.devpts == nil {
+		s.devpts = pts
+		pts.Register(s.vfs)
+	}
+	return sb, nil
 }
 
 // mountPoint returns the place of name, which it makes if it is not there: the

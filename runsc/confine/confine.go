@@ -41,8 +41,13 @@ func EnterRoot(dir string) error {
 }
 
 // Capabilities leaves the process, all its threads, at most the capabilities in
-// the set keep, a mask by number, and sets no_new_privs.
+// the set keep, a mask by number, and sets no_new_privs. The process is not
+// dumpable any more: no other may trace it or read its memory, and it leaves no
+// core file with what its containers had in memory.
 func Capabilities(keep uint64) error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("giving up to be dumpable: %w", err)
+	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("setting no_new_privs: %w", err)
 	}

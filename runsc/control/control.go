@@ -4,7 +4,9 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -100,13 +102,42 @@ func (e *Exit) Status() int {
 type Conn struct {
 	f   *os.File
 	dec *json.Decoder
+	in  *limitedReader
 	mu  sync.Mutex
 	enc *json.Encoder
 }
 
-// NewConn returns the Conn over a connected stream socket.
-func NewConn(f *os.File) *Conn {
-	return &Conn{f: f, dec: json.NewDecoder(f), enc: json.NewEncoder(f)}
+// Limits of a message's length in bytes. A sandbox may be in the hands of the
+// application: it must not make runsc take up memory without end.
+const (
+	MaxBoot  = 64 << 20 // to a sandbox; the OCI configuration is part of it
+	MaxReply = 64 << 10 // from a sandbox
+)
+
+// NewConn returns the Conn over a connected stream socket. It receives messages of
+// up to limit bytes.
+func NewConn(f *os.File, limit int) *Conn {
+	in := &limitedReader{r: f, limit: limit}
+	return &Conn{f: f, dec: json.NewDecoder(in), in: in, enc: json.NewEncoder(f)}
+}
+
+// ErrTooLong says that a message was longer than the Conn's limit.
+var ErrTooLong = errors.New("control socket: message too long")
+
+// A limitedReader fails with ErrTooLong when limit bytes have been read since left
+// was last set to it.
+type limitedReader struct {
+	r           io.Reader
+	limit, left int
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		return 0, ErrTooLong
+	}
+	n, err := l.r.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
 }
 
 // Send sends one message.
@@ -119,8 +150,12 @@ func (c *Conn) Send(message any) error {
 	return nil
 }
 
-// Receive waits for a message. It fails with io.EOF when the other end is closed.
-func (c *Conn) Receive(message any) error { return c.dec.Decode(message) }
+// Receive waits for a message. It fails with io.EOF when the other end is closed,
+// with ErrTooLong if the message is longer than it may be.
+func (c *Conn) Receive(message any) error {
+	c.in.left = c.in.limit
+	return c.dec.Decode(message)
+}
 
 // Close closes the socket.
 func (c *Conn) Close() error { return c.f.Close() }

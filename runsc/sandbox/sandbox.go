@@ -59,7 +59,7 @@ func Start(a *Args) (*Sandbox, error) {
 		return nil, err
 	}
 	defer control2.Close()
-	s.conn = control.NewConn(control1)
+	s.conn = control.NewConn(control1, control.MaxReply)
 	files1, files2, err := socketPair(unix.SOCK_SEQPACKET, "gofer")
 	if err != nil {
 		return nil, err

@@ -1,6 +1,10 @@
 package seccomp
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // threadFlags are the flags with which the Go runtime starts a thread. A clone
 // without CLONE_THREAD, a process, is not allowed.
@@ -13,13 +17,19 @@ func GoRuntime() []Rule {
 		unix.SYS_FUTEX, unix.SYS_READ, unix.SYS_WRITE, unix.SYS_CLOSE,
 		unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_CREATE1, unix.SYS_EVENTFD2,
 		unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP,
-		unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_MPROTECT,
+		unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE,
 		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK,
-		unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+		unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 		unix.SYS_RESTART_SYSCALL, unix.SYS_GETRANDOM, unix.SYS_SCHED_GETAFFINITY,
 		unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE,
 		unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_PREAD64,
 	)
+	// No memory becomes code.
+	for _, nr := range []uintptr{unix.SYS_MMAP, unix.SYS_MPROTECT} {
+		rules = append(rules, Rule{nr, []Arg{{Index: 2, Value: 0, Mask: unix.PROT_EXEC}}})
+	}
+	// Threads are preempted by a signal.
+	rules = append(rules, Rule{unix.SYS_TGKILL, []Arg{{Index: 0, Value: uint64(os.Getpid())}}})
 	rules = append(rules, Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: threadFlags, Mask: ^uint64(unix.CLONE_SETTLS)}}})
 	for _, option := range []uint64{unix.PR_SET_VMA, unix.PR_SET_TIMERSLACK} {
 		rules = append(rules, Rule{unix.SYS_PRCTL, []Arg{{Index: 0, Value: option}}})

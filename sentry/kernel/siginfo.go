@@ -65,10 +65,6 @@ const (
 	CLDStopped   = 5
 	CLDContinued = 6
 
-	segvMapErr = 1
-	segvAccErr = 2
-	busAdrErr  = 2
-
 	sysSeccomp = 1
 )
 

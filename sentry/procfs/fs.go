@@ -28,6 +28,8 @@ type Options struct {
 	// Net makes the text of the files of /proc/net for a network namespace, by
 	// name. May be nil.
 	Net map[string]func(ns *kernel.NetNamespace) string
+	// Sysctl are the parameters of /proc/sys/net. May be nil.
+	Sysctl *Sysctl
 }
 
 // A FileSystem is an instance of procfs. It shows the processes of one pid
@@ -50,7 +52,11 @@ func New(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string,
 	fs.Type, fs.Magic, fs.Source = "proc", unix.PROC_SUPER_MAGIC, source
 	fs.Flags = vfs.SBNoCache | vfs.SBNoNegative | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
 	fs.Superblock.Init(v, fs)
-	fs.root.init(fs, &fs.root, 1, 0o555, rootEntries)
+	entries := rootEntries
+	if o.Sysctl != nil {
+		entries = entriesWith(o.Sysctl)
+	}
+	fs.root.init(fs, &fs.root, 1, 0o555, entries)
 	fs.root.more = &dynamic{lookup: lookupProcess, each: eachProcess}
 	fs.SetRoot(&fs.root.Inode)
 	return fs

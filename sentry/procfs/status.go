@@ -114,15 +114,19 @@ func showProcessStat(o *object, w *text) {
 	w.printf("%d (%s) %c %d %d %d %d %d 0", t.TIDIn(pids), t.Comm(), t.State(), tg.ParentID(pids),
 		groupID(tg, pids), sessionID(tg, pids), ttyNr, foreground)
 	w.printf(" %d 0 0 0 %d %d %d %d", minor, user/userHZ, system/userHZ, childUser/userHZ, childSystem/userHZ)
-	nice := t.SchedPolicy().Nice
-	w.printf(" %d %d %d 0 %d %d %d %d", 20+nice, nice, max(tg.NumTasks(), 1), tg.StartTime()/userHZ, u.Total, (u.Anon+u.File)>>12, rss.Cur)
+	policy := t.SchedPolicy()
+	priority := 20 + policy.Nice
+	if policy.Priority > 0 {
+		priority = -1 - policy.Priority
+	}
+	w.printf(" %d %d %d 0 %d %d %d %d", priority, policy.Nice, max(tg.NumTasks(), 1), tg.StartTime()/userHZ, u.Total, (u.Anon+u.File)>>12, rss.Cur)
 	im := t.Image()
 	if im == nil {
 		im = new(loader.Image)
 	}
-	w.printf(" 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0", im.SP, uint64(s.Pending)&(1<<31-1),
-		uint64(blocked)&(1<<31-1), uint64(s.Ignored)&(1<<31-1), uint64(s.Caught)&(1<<31-1), tg.ExitSignal())
-	w.printf(" 0 0 0 %d %d %d %d %d 0\n", im.BrkStart, im.ArgStart, im.ArgEnd, im.EnvStart, im.EnvEnd)
+	w.printf(" 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 %d %d 0 0 0", im.SP, uint64(s.Pending)&(1<<31-1),
+		uint64(blocked)&(1<<31-1), uint64(s.Ignored)&(1<<31-1), uint64(s.Caught)&(1<<31-1), tg.ExitSignal(), policy.Priority, policy.Policy)
+	w.printf(" 0 0 %d %d %d %d %d 0\n", im.BrkStart, im.ArgStart, im.ArgEnd, im.EnvStart, im.EnvEnd)
 }
 
 func showStatm(o *object, w *text) {

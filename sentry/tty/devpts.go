@@ -26,9 +26,11 @@ const maxTerminals = 4096
 type Options struct {
 	UID      cred.UID
 	GID      cred.GID
+	SetUID   bool // UID was given: terminals have that owner, not their opener
 	SetGID   bool // GID was given: terminals have that group, not their opener's
 	Mode     uint32
 	PtmxMode uint32
+	Max      uint32 // how many terminals there can be; 0: as many as devpts can have
 }
 
 // A FileSystem is an instance of devpts: a directory of terminals.
@@ -60,13 +62,17 @@ func New(v *vfs.VFS, k *kernel.Kernel, source string, o Options) *FileSystem {
 // options are the instance's options as mountinfo shows them.
 func (fs *FileSystem) options() string {
 	s := ""
-	if fs.opts.UID != 0 {
+	if fs.opts.SetUID {
 		s += fmt.Sprintf("uid=%d,", fs.opts.UID)
 	}
 	if fs.opts.SetGID {
 		s += fmt.Sprintf("gid=%d,", fs.opts.GID)
 	}
-	return s + fmt.Sprintf("mode=%03o,ptmxmode=%03o", fs.opts.Mode, fs.opts.PtmxMode)
+	s += fmt.Sprintf("mode=%03o,ptmxmode=%03o", fs.opts.Mode, fs.opts.PtmxMode)
+	if fs.opts.Max != 0 {
+		s += fmt.Sprintf(",max=%d", fs.opts.Max)
+	}
+	return s
 }
 
 // Statfs implements vfs.SuperblockOps.
@@ -94,15 +100,23 @@ func (fs *FileSystem) Release() {}
 func (fs *FileSystem) NewTerminal(uid cred.UID, gid cred.GID) (*Terminal, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	limit := uint32(maxTerminals)
+	if fs.opts.Max != 0 {
+		limit = fs.opts.Max
+	}
+	if len(fs.terminals) >= int(limit) {
+		return nil, unix.ENOSPC
+	}
 	index := uint32(0)
-	for ; fs.terminals[index] != nil; index++ {
-		if index == maxTerminals {
-			return nil, unix.ENOSPC
-		}
+	for fs.terminals[index] != nil {
+		index++
 	}
 	n := &node{fs: fs}
 	n.term = newTerminal(fs.k, index, func() { fs.remove(index) })
 	n.term.OpenMaster()
+	if fs.opts.SetUID {
+		uid = fs.opts.UID
+	}
 	if fs.opts.SetGID {
 		gid = fs.opts.GID
 	}

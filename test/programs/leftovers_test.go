@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"casemate/test/bundle"
 )
 
 // A site is a place where whatever a runtime leaves behind shows: namespaces of the
@@ -130,7 +132,7 @@ func (s *site) bundle(t *testing.T, spec object) (dir string) {
 	for _, name := range []string{"sh", "sleep", "cat", "echo", "true"} {
 		must(t, os.Symlink("busybox", filepath.Join(root, "bin", name)))
 	}
-	writeSpec(t, dir, spec)
+	must(t, bundle.Write(dir, spec))
 	return dir
 }
 

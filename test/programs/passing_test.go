@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"casemate/test/bundle"
 )
 
 // TestExitCodes checks that runsc ends with the program's exit code, or with 128 and
@@ -24,7 +26,7 @@ func TestExitCodes(t *testing.T) {
 		} {
 			s := newSite(t, rt.path)
 			rt.path = s.runsc
-			got, err := rt.run(s.bundle(t, newSpec("/bin/sh", "-c", script)), faultLimit)
+			got, err := rt.run(s.bundle(t, bundle.Spec([]string{"/bin/sh", "-c", script})), faultLimit)
 			if err != nil {
 				t.Errorf("%q %v", script, err)
 			} else if got.code != want {
@@ -42,7 +44,7 @@ func TestStandardInput(t *testing.T) {
 		rt.path = s.runsc
 		ctx, cancel := context.WithTimeout(context.Background(), faultLimit)
 		defer cancel()
-		cmd := rt.command(ctx, s.bundle(t, newSpec("/bin/sh", "-c", "cat; echo end >&2")), newID())
+		cmd := rt.command(ctx, s.bundle(t, bundle.Spec([]string{"/bin/sh", "-c", "cat; echo end >&2"})), newID())
 		cmd.Stdin = strings.NewReader(input)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
@@ -77,7 +79,7 @@ func TestSignals(t *testing.T) {
 // does, at first and when it changes, and ^C and ^Z.
 func TestTerminal(t *testing.T) {
 	forEachPlatform(t, func(t *testing.T, rt runtime) {
-		spec := newSpec("/bin/bash", "--norc", "--noprofile", "--noediting", "-i")
+		spec := bundle.Spec([]string{"/bin/bash", "--norc", "--noprofile", "--noediting", "-i"})
 		process := spec["process"].(object)
 		process["terminal"] = true
 		process["env"] = append(process["env"].([]string), "PS1=> ", "TERM=dumb", "HISTFILE=")

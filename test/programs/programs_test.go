@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"casemate/test/bundle"
 )
 
 // A program that runs so long is ended, and has failed. Most take a few seconds.
@@ -35,8 +37,7 @@ func runProgram(t *testing.T, rt runtime, name string) (result, error) {
 	t.Helper()
 	programs, err := filepath.Abs("testdata")
 	must(t, err)
-	spec := newSpec("/programs/" + name)
-	spec["mounts"] = append(spec["mounts"].([]object), mount("/programs", "bind", programs, "rbind", "ro"))
+	spec := bundle.Spec([]string{"/programs/" + name}, bundle.Mount("/programs", "bind", programs, "rbind", "ro"))
 	return rt.run(debianBundle(t, spec), programLimit)
 }
 

@@ -274,7 +274,8 @@ func (r regular) Release(*vfs.File) {
 	}
 }
 
-// Translate implements vfs.Mappable.
+// Translate implements vfs.Mappable. The first write to a page changes the file's
+// times.
 func (n *node) Translate(off, length uint64, write bool) (vfs.Backing, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -293,6 +294,9 @@ func (n *node) Translate(off, length uint64, write bool) (vfs.Backing, error) {
 	size = (size + 4095) &^ 4095
 	if off >= size {
 		return vfs.Backing{}, unix.EIO
+	}
+	if write {
+		n.TouchCM()
 	}
 	return vfs.Backing{FD: fd, Offset: off, Length: min(length, size-off)}, nil
 }

@@ -17,7 +17,8 @@ func (r *regular) Mmap(_ *vfs.Context, _ *vfs.File, prot, flags int) (vfs.Mappab
 }
 
 // Translate implements vfs.Mappable. Pages that do not exist are made, whether
-// they are to be read or written: those of the chunk of off.
+// they are to be read or written: those of the chunk of off. The first write to a
+// page changes the file's times.
 func (r *regular) Translate(off, length uint64, write bool) (vfs.Backing, error) {
 	r.data.Lock()
 	defer r.data.Unlock()
@@ -34,6 +35,9 @@ func (r *regular) Translate(off, length uint64, write bool) (vfs.Backing, error)
 			}
 			break
 		}
+	}
+	if write {
+		r.TouchCM()
 	}
 	at, n, _ := r.table.run(off, length)
 	return vfs.Backing{FD: r.fs.mem.FD(), Offset: at, Length: n, Memory: true}, nil

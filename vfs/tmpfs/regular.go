@@ -72,6 +72,7 @@ func (r *regular) release(free []memfile.Range, n uint64) {
 		return
 	}
 	r.io.Lock() // nobody copies from them any more
+	//lint:ignore SA2001 only to wait for its holders
 	r.io.Unlock()
 	for i := 0; i < len(free); {
 		// Neighbours go together.

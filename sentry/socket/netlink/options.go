@@ -104,5 +104,5 @@ func bufferSize(v int, force bool) int {
 	if v < 0 || v > defaultBuffer && !force {
 		v = defaultBuffer
 	}
-	return max(2*min(v, 1<<29), 4608)
+	return max(2*min(v, 16<<20), 4608)
 }

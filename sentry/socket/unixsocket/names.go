@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
 	"casemate/vfs"
+	"casemate/vfs/cred"
 )
 
 // Names are the abstract names of a network namespace.
@@ -19,6 +21,20 @@ type Names struct {
 	m    map[abstract]*Socket
 	auto uint32               // the last automatic name
 	all  map[*Socket]struct{} // every open socket, for /proc/net/unix
+
+	users map[cred.UID]*atomic.Int64 // how many files each user has in flight
+}
+
+// inFlight is the count of a user's files in flight.
+func (n *Names) inFlight(user cred.UID) *atomic.Int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.users[user]
+	if c == nil {
+		c = new(atomic.Int64)
+		n.users[user] = c
+	}
+	return c
 }
 
 // An abstract name is one of a type of sockets: each type has its own.
@@ -29,7 +45,7 @@ type abstract struct {
 
 // NewNames returns an empty set. stack has the interfaces that the sockets show.
 func NewNames(stack *netstack.Stack) *Names {
-	return &Names{stack: stack, m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}}
+	return &Names{stack: stack, m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}, users: map[cred.UID]*atomic.Int64{}}
 }
 
 // maxPath is the size of sun_path.

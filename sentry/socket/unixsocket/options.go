@@ -73,11 +73,14 @@ func (s *Socket) SetOption(_ *vfs.Context, level, name int, value []byte) error 
 	return s.common.SetKept(name, value)
 }
 
+// maxForced bounds what SO_SNDBUFFORCE sets: the sandbox's memory is behind it.
+const maxForced = 16 << 20
+
 // limit bounds a buffer size by net.core.wmem_max, which rmem_max equals. Linux
 // compares unsigned numbers.
 func limit(v int, force bool) int {
 	if force {
-		return min(max(v, 0), 1<<30-1)
+		return min(max(v, 0), maxForced)
 	}
 	if v < 0 || v > defaultBuffer {
 		return defaultBuffer

@@ -2,6 +2,7 @@ package unixsocket
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -40,7 +41,19 @@ type mark struct {
 }
 
 // filesInFlight are files of SCM_RIGHTS on their way.
-type filesInFlight struct{ control socket.Control }
+type filesInFlight struct {
+	control socket.Control
+	user    *atomic.Int64 // how many files the sender's user has in flight
+}
+
+// landed says that the files are on their way no more.
+func (f *filesInFlight) landed() { f.user.Add(-int64(len(f.control.Files))) }
+
+// drop lets go of files that nobody will receive.
+func (f *filesInFlight) drop() {
+	f.landed()
+	f.control.Drop()
+}
 
 // maxQueued is net.unix.max_dgram_qlen: how many datagrams wait for a receiver that
 // is not connected to the sender.
@@ -145,7 +158,7 @@ func (q *queue) purge() bool {
 	q.mu.Unlock()
 	for i := range marks {
 		if f := marks[i].file; f != nil {
-			f.control.Drop()
+			f.drop()
 		}
 	}
 	return len(marks) > 0
@@ -201,12 +214,12 @@ func (q *queue) put(src *usermem.Seq, n int) (int, error) {
 // the receiver is connected to the sender. EAGAIN if there is no room, EPIPE if nobody
 // wants it (ECONNREFUSED for datagrams), EMSGSIZE.
 func (q *queue) send(src *usermem.Seq, m mark, limit int, mutual bool) (int, error) {
-	var dropped *socket.Control // files that went with no data
+	var dropped *filesInFlight // they went with no data
 	q.mu.Lock()
 	defer func() {
 		q.mu.Unlock()
 		if dropped != nil {
-			dropped.Drop()
+			dropped.drop()
 		}
 	}()
 	if q.closed && !q.stream {
@@ -236,7 +249,7 @@ func (q *queue) send(src *usermem.Seq, m mark, limit int, mutual bool) (int, err
 	}
 	if q.stream && n == 0 {
 		if m.file != nil {
-			dropped = &m.file.control
+			dropped = m.file
 		}
 		return 0, nil
 	}
@@ -358,6 +371,7 @@ func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) {
 		return
 	}
 	m.Control.Files = append(m.Control.Files, k.file.control.Files...)
+	k.file.landed()
 	k.file = nil
 }
 

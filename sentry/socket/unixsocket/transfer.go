@@ -3,6 +3,7 @@ package unixsocket
 import (
 	"golang.org/x/sys/unix"
 
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
@@ -40,20 +41,39 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 	if err := s.common.TakeError(); err != nil {
 		return 0, err
 	}
-	k.attach(m)
-	n, err := to.in.send(src, k, sndbuf, true)
+	if err := k.attach(ctx, s.names, m); err != nil {
+		return 0, err
+	}
+	return k.put(to, src, sndbuf, true)
+}
+
+// attach gives the mark the message's files. ETOOMANYREFS if the user has too many on
+// their way.
+func (k *mark) attach(ctx *vfs.Context, names *Names, m *socket.Message) error {
+	if len(m.Control.Files) == 0 {
+		return nil
+	}
+	user := names.inFlight(ctx.Cred.RUID)
+	if t, _ := ctx.Task.(*kernel.Task); t != nil && !ctx.Cred.HasCap(unix.CAP_SYS_RESOURCE) && !ctx.Cred.HasCap(unix.CAP_SYS_ADMIN) &&
+		uint64(user.Load()) > t.ThreadGroup().Limits().Get(unix.RLIMIT_NOFILE).Cur {
+		return unix.ETOOMANYREFS
+	}
+	user.Add(int64(len(m.Control.Files)))
+	k.file = &filesInFlight{socket.Control{Files: m.Control.Files}, user}
+	return nil
+}
+
+// put sends the message to a queue.
+func (k *mark) put(to *Socket, src *usermem.Seq, limit int, mutual bool) (int, error) {
+	n, err := to.in.send(src, *k, limit, mutual)
 	if err != nil {
+		if k.file != nil {
+			k.file.landed()
+		}
 		return 0, err
 	}
 	to.notify(wait.In | wait.RdNorm)
 	return n, nil
-}
-
-// attach gives the mark the message's files.
-func (k *mark) attach(m *socket.Message) {
-	if len(m.Control.Files) > 0 {
-		k.file = &filesInFlight{socket.Control{Files: m.Control.Files}}
-	}
 }
 
 // senderLocked is who sends. The one that has sent last is mostly the one that sends:
@@ -99,16 +119,14 @@ func (s *Socket) sendDatagram(ctx *vfs.Context, src *usermem.Seq, m *socket.Mess
 	if foreign {
 		return 0, unix.EPERM
 	}
-	k.attach(m)
-	n, err := to.in.send(src, k, sndbuf, mutual || to == s)
-	if err != nil {
-		if err == unix.ECONNREFUSED && m.Addr == nil {
-			s.setPeer(nil, "")
-		}
+	if err := k.attach(ctx, s.names, m); err != nil {
 		return 0, err
 	}
-	to.notify(wait.In | wait.RdNorm)
-	return n, nil
+	n, err := k.put(to, src, sndbuf, mutual || to == s)
+	if err == unix.ECONNREFUSED && m.Addr == nil {
+		s.setPeer(nil, "")
+	}
+	return n, err
 }
 
 // Receive implements socket.Socket.

@@ -65,7 +65,7 @@ jobs -s | sed 's/^[^ ]* *//'
 kill -CONT %%
 until [ "$(ps -o stat= -p $job | cut -c1)" = S ]; do sleep 0.01; done
 kill %%
-wait %% 2>/dev/null
+wait $job 2>/dev/null
 echo "terminated: $?"
 [ "$(ps -o pgid= -p $$ | tr -d ' ')" = "$(ps -o pgid= -p $BASHPID | tr -d ' ')" ] && echo "one group"
 (sleep 50 | sleep 51 | sleep 52) &

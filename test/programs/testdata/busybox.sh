@@ -45,7 +45,7 @@ kill -USR1 $$
 	exit 7
 ) || echo "status $?"
 $b sleep 100 &
-kill %1
+kill -PIPE %1
 wait $! || echo "killed: $?"
 $b seq 1 1000 | $b tail -n +990 | while read -r n; do printf '%s,' "$n"; done
 echo

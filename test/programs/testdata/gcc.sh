@@ -83,6 +83,6 @@ if make -j4 >log 2>&1; then echo "should fail"; else echo "make fails: $?"; fi
 grep -c 'part5.c:1:.*error' log
 make clean >/dev/null && find . -name '*.o' | wc -l
 echo 'int main(void) { return *(volatile int *)0; }' | gcc -xc - -o crash
-(exec 2>/dev/null; ./crash) || echo "crash: $?"
+{ ./crash; } 2>/dev/null || echo "crash: $?"
 gcc -dumpmachine
-echo 'int main(void){__builtin_trap();}' | gcc -xc - -g -o trap && { (exec 2>/dev/null; ./trap) || echo "trap: $?"; }
+echo 'int main(void){__builtin_trap();}' | gcc -xc - -g -o trap && { { ./trap; } 2>/dev/null || echo "trap: $?"; }

@@ -1,0 +1,135 @@
+package netstack
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"casemate/netstack/backlog"
+	"casemate/netstack/ip"
+	"casemate/netstack/link/veth"
+	"casemate/netstack/sock"
+	"casemate/netstack/wheel"
+	"casemate/netstack/wire"
+	"golang.org/x/sys/unix"
+)
+
+// joined is two stacks on the ends of a veth, with addresses ending in 1 and 2.
+func joined(t *testing.T, mtu int) (*wheel.Wheel, *Stack, *Stack) {
+	w := wheel.NewManual()
+	b := new(backlog.Set)
+	x, y := veth.New(wire.MAC{2, 0, 0, 0, 0, 1}, wire.MAC{2, 0, 0, 0, 0, 2}, mtu)
+	var s [2]*Stack
+	for k, l := range []*veth.Link{x, y} {
+		s[k] = New(ip.Options{Wheel: w, Backlog: b})
+		t.Cleanup(s[k].Close)
+		i, err := s[k].AddInterface("eth0", l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s[k].SetUp(i, true)
+		for _, a := range []string{"10.0.0.", "fd00::"} {
+			bits := map[string]string{"10.0.0.": "/24", "fd00::": "/64"}[a]
+			if err := s[k].AddAddress(i, ip.Address{Prefix: netip.MustParsePrefix(a + string(rune('1'+k)) + bits)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return w, s[0], s[1]
+}
+
+// TestResolution connects across a veth, which needs ARP and neighbour
+// discovery first.
+func TestResolution(t *testing.T) {
+	_, a, b := joined(t, 1500)
+	for _, x := range []struct {
+		family int
+		addr   string
+	}{{unix.AF_INET, "10.0.0.2"}, {unix.AF_INET6, "fd00::2"}} {
+		l := b.TCP.NewEndpoint(x.family)
+		defer l.Close()
+		to := sock.Addr{Addr: netip.MustParseAddr(x.addr), Port: 80}
+		if err := l.Bind(to); err != nil {
+			t.Fatal(err)
+		}
+		l.Listen(5)
+		c := a.TCP.NewEndpoint(x.family)
+		defer c.Close()
+		if err := c.Connect(to); err != nil {
+			t.Fatal(x.addr, err)
+		}
+		e, _, err := l.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		data := strings.Repeat("x", 20000)
+		var m sock.Msg
+		if n, err := c.Send(&sock.Iovec{V: [][]byte{[]byte(data)}}, len(data), &m); n != len(data) {
+			t.Fatal(n, err)
+		}
+		got := make([]byte, 30000)
+		if n, err := e.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m); n != len(data) {
+			t.Fatal(n, err)
+		}
+	}
+	if l := a.Neighbours(); len(l) != 2 || l[0].State != unix.NUD_REACHABLE || l[1].State != unix.NUD_REACHABLE {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestNoNeighbour connects to an address that nobody has.
+func TestNoNeighbour(t *testing.T) {
+	w, a, _ := joined(t, 1500)
+	for family, addr := range map[int]string{unix.AF_INET: "10.0.0.9", unix.AF_INET6: "fd00::9"} {
+		c := a.TCP.NewEndpoint(family)
+		defer c.Close()
+		if err := c.Connect(sock.Addr{Addr: netip.MustParseAddr(addr), Port: 80}); err != unix.EINPROGRESS {
+			t.Fatal(err)
+		}
+		w.Advance(4 * time.Second)
+		if err := c.TakeError(); err != unix.EHOSTUNREACH {
+			t.Error(addr, err)
+		}
+	}
+}
+
+// TestFragments sends datagrams that need fragments.
+func TestFragments(t *testing.T) {
+	w, a, b := joined(t, 1500)
+	for _, x := range []struct {
+		family     int
+		from, addr string
+	}{{unix.AF_INET, "10.0.0.1", "10.0.0.2"}, {unix.AF_INET6, "fd00::1", "fd00::2"}} {
+		r := b.UDP.NewEndpoint(x.family)
+		defer r.Close()
+		to := sock.Addr{Addr: netip.MustParseAddr(x.addr), Port: 53}
+		if err := r.Bind(to); err != nil {
+			t.Fatal(err)
+		}
+		e := a.UDP.NewEndpoint(x.family)
+		defer e.Close()
+		// With IP_PMTUDISC_WANT the packet goes in fragments.
+		data := []byte(strings.Repeat("0123456789", 2000))
+		m := sock.Msg{Addr: to}
+		if n, err := e.Send(&sock.Iovec{V: [][]byte{data}}, len(data), &m); n != len(data) {
+			t.Fatal(n, err)
+		}
+		got := make([]byte, 30000)
+		n, err := r.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m)
+		if err != nil || string(got[:n]) != string(data) || m.Addr.Addr.String() != x.from {
+			t.Fatal(x.addr, n, m.Addr, err)
+		}
+		e.Options().MTUDiscover.Store(unix.IP_PMTUDISC_DO)
+		e.Options().MTUDiscover6.Store(unix.IPV6_PMTUDISC_DO)
+		m = sock.Msg{Addr: to}
+		if _, err := e.Send(&sock.Iovec{V: [][]byte{data}}, len(data), &m); err != unix.EMSGSIZE {
+			t.Error(err)
+		}
+	}
+	w.Advance(2 * time.Minute)
+	if n := b.Counters.IP.ReasmOKs.Load() + b.Counters.IP6.ReasmOKs.Load(); n != 2 {
+		t.Errorf("%d reassembled", n)
+	}
+}

@@ -1,0 +1,33 @@
+package procfs
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/sentry/kernel"
+	"casemate/vfs"
+)
+
+// A Type is proc as mount(2) knows it.
+type Type struct {
+	Kernel  *kernel.Kernel
+	Options Options
+}
+
+// Name implements vfs.FSType.
+func (*Type) Name() string { return "proc" }
+
+// Flags implements vfs.FSType.
+func (*Type) Flags() uint32 { return vfs.SBUserMount }
+
+// Mount implements vfs.FSType: an instance for the caller's pid namespace, or the
+// sandbox's if the caller is not a task. There are no options (EINVAL).
+func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*vfs.Superblock, error) {
+	if data != "" {
+		return nil, unix.EINVAL
+	}
+	pids := t.Kernel.RootNamespaces().PIDForChildren
+	if task, _ := ctx.Task.(*kernel.Task); task != nil {
+		pids = task.PIDNamespace()
+	}
+	return &New(t.Kernel.VFS(), t.Kernel, pids, source, t.Options).Superblock, nil
+}

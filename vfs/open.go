@@ -321,6 +321,9 @@ func (in *Inode) putWriter() { in.writeCount.Add(-1) }
 // writing.
 func (f *File) BeingWritten() bool { return f.mode&modeWrite != 0 || f.inode.writeCount.Load() > 0 }
 
+// OpenForWriting reports whether somebody has in open for writing.
+func (in *Inode) OpenForWriting() bool { return in.writeCount.Load() > 0 }
+
 // DenyWrite keeps in from being opened for writing, while it is a program that
 // is executed; ETXTBSY if somebody has it open for writing.
 func (in *Inode) DenyWrite() error {

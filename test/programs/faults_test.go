@@ -238,38 +238,27 @@ func TestKillStubs(t *testing.T) {
 	forEachPlatform(t, func(t *testing.T, rt runtime) {
 		s := newSite(t, rt.path)
 		v := startVictim(t, s, rt, busy)
-		sentry := find(t, "runsc boot")
-		gofer := find(t, "runsc gofer")
-		ended := make(chan struct{})
-		type end struct {
-			code int
-		}
-		result := make(chan end, 1)
+		spared := append(find(t, "runsc boot"), append(find(t, "runsc gofer"), v.cmd.Process.Pid)...)
+		ended := make(chan int, 1)
 		go func() {
 			_, code := v.end(t)
-			result <- end{code}
-			close(ended)
+			ended <- code
 		}()
-		for n := 0; ; n++ {
+		for killed := 0; ; {
 			select {
-			case <-ended:
-				if n == 0 {
-					t.Error("ended before any stub was killed")
-				}
-				if e := <-result; e.code == 0 {
-					t.Error("ended with 0")
+			case code := <-ended:
+				if killed == 0 || code == 0 {
+					t.Errorf("ended with %d after %d kills", code, killed)
 				}
 				s.check(t)
 				return
-			default:
+			case <-time.After(10 * time.Millisecond):
 			}
 			for _, p := range descendants(t) {
-				if p.pid != v.cmd.Process.Pid && !slices.Contains(sentry, p.pid) && !slices.Contains(gofer, p.pid) {
-					unix.Kill(p.pid, unix.SIGKILL)
-					break
+				if !slices.Contains(spared, p.pid) && unix.Kill(p.pid, unix.SIGKILL) == nil {
+					killed++
 				}
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 	})
 }

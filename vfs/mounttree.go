@@ -186,7 +186,7 @@ func (ctx *Context) NewMount(source string, dst Path, fstype string, flags uint3
 	if err != nil {
 		return err
 	}
-	if ctx.Cred.UserNS != v.UserNS {
+	if ctx.Cred.UserNS != v.UserNS && sb.Flags&SBOwnDevices == 0 {
 		flags |= unix.MS_NODEV
 	}
 	_, err = v.Attach(sb, dst, MountOptions{Flags: defaultAtime(flags)})

@@ -46,6 +46,9 @@ const (
 	SBNoNegative
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
+	// SBOwnDevices: its devices work even if the user namespace that mounts it is
+	// not the initial one (devpts).
+	SBOwnDevices
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by

@@ -111,12 +111,48 @@ func PutFPFrameTrailer(p []byte) {
 	binary.LittleEndian.PutUint32(p, fpXStateMagic2)
 }
 
+// RestoreFPState sets dst, of FPStateSize bytes, to the extended state in a signal
+// frame, as rt_sigreturn(2) does. frame is what could be read of FPStateSize bytes
+// and the trailer; at least the legacy 512 bytes. A frame that is not marked as
+// having more holds these only, and the other components are reset. It returns false
+// if the processor would refuse the state: the application gets SIGSEGV.
+func RestoreFPState(dst, frame []byte) bool {
+	le := binary.LittleEndian
+	l := fpState()
+	sw := frame[xsaveSW:xsaveHeader]
+	size := int(le.Uint32(sw[16:]))
+	whole := le.Uint32(sw[0:]) == fpXStateMagic1 && size >= xsaveExtended && size <= l.size && size <= int(le.Uint32(sw[4:])) &&
+		len(frame) >= size+FPFrameTrailer && le.Uint32(frame[size:]) == fpXStateMagic2
+	InitFPState(dst)
+	if !whole {
+		copy(dst, frame[:xsaveSW])
+		le.PutUint32(dst[xsaveMXCSR:], le.Uint32(frame[xsaveMXCSR:])&mxcsrMask)
+		return true
+	}
+	present := le.Uint64(frame[xsaveHeader:])
+	for _, b := range frame[xsaveHeader+8 : xsaveExtended] {
+		if b != 0 {
+			return false
+		}
+	}
+	if present&^l.features != 0 || le.Uint32(frame[xsaveMXCSR:])&^mxcsrMask != 0 {
+		return false
+	}
+	copy(dst, frame[:size])
+	le.PutUint64(dst[xsaveHeader:], present&le.Uint64(sw[8:]))
+	SealFPState(dst)
+	return true
+}
+
+// mxcsrMask are the bits of MXCSR that processors of this architecture have.
+const mxcsrMask = 0xffff
+
 // SanitizeFPState makes the image p, of FPStateSize bytes, which came from the
 // application (a signal frame), one that XRSTOR accepts without a fault:
 // components and MXCSR bits that do not exist are cleared.
 func SanitizeFPState(p []byte) {
 	mxcsr := binary.LittleEndian.Uint32(p[xsaveMXCSR:])
-	binary.LittleEndian.PutUint32(p[xsaveMXCSR:], mxcsr&0xffff)
+	binary.LittleEndian.PutUint32(p[xsaveMXCSR:], mxcsr&mxcsrMask)
 	present := binary.LittleEndian.Uint64(p[xsaveHeader:])
 	binary.LittleEndian.PutUint64(p[xsaveHeader:], present&fpState().features)
 	clear(p[xsaveHeader+8 : xsaveExtended])

@@ -128,12 +128,12 @@ func (t *Task) popSignalFrame() (SignalSet, error) {
 	c := buf[frameContext:]
 	at := func(i int) uint64 { return le.Uint64(c[8*i:]) }
 	if fp := at(23); fp != 0 {
-		x := t.frameBuffer(arch.FPStateSize())
-		if _, err := t.fs.Mem.CopyIn(x, fp); err != nil {
+		const legacy = 512
+		x := t.frameBuffer(arch.FPStateSize() + arch.FPFrameTrailer)
+		n, err := t.fs.Mem.CopyIn(x, fp)
+		if err != nil && n < legacy || !arch.RestoreFPState(t.state.FP, x[:n]) {
 			return 0, unix.EFAULT
 		}
-		arch.SanitizeFPState(x)
-		copy(t.state.FP, x)
 	} else {
 		arch.InitFPState(t.state.FP)
 	}

@@ -68,6 +68,15 @@ func (fs *FileSystem) Statfs(_ *vfs.Context, st *unix.Statfs_t) error {
 	return nil
 }
 
+// Revalidate implements vfs.Revalidator: what is about a task goes with its number.
+func (fs *FileSystem) Revalidate(_ *vfs.Context, _ *vfs.Inode, _ string, child *vfs.Inode) bool {
+	if child == nil {
+		return false
+	}
+	o := child.Ops().(interface{ self() *object }).self()
+	return o.task == nil || fs.pids.Task(o.task.TIDIn(fs.pids)) == o.task
+}
+
 // Sync implements vfs.SuperblockOps.
 func (fs *FileSystem) Sync(*vfs.Context) error { return nil }
 
@@ -123,6 +132,9 @@ type object struct {
 	group bool // of a process, not of one of its threads
 	entry *entry
 }
+
+// self is the object that all inodes here embed.
+func (o *object) self() *object { return o }
 
 // taskIno is the inode number of the first object about a task; each task has room
 // for a thousand.
@@ -233,6 +245,9 @@ func (d *dir) childIno(i int) uint64 {
 // Lookup implements vfs.InodeOps.
 func (d *dir) Lookup(ctx *vfs.Context, name string) (*vfs.Inode, error) {
 	if d.task != nil && d.task.ThreadGroup().Reaped() {
+		if d.entry == nil && d.group {
+			return nil, unix.ESRCH // /proc/PID itself, which nobody may search any more
+		}
 		return nil, unix.ENOENT
 	}
 	for i := range d.entries {

@@ -49,7 +49,7 @@ type FileSystem struct {
 func New(v *vfs.VFS, k *kernel.Kernel, source string, o Options) *FileSystem {
 	fs := &FileSystem{k: k, opts: o, terminals: map[uint32]*node{}}
 	fs.Type, fs.Magic, fs.Source = "devpts", unix.DEVPTS_SUPER_MAGIC, source
-	fs.Flags = vfs.SBNoCache
+	fs.Flags = vfs.SBNoCache | vfs.SBOwnDevices
 	fs.ShowOptions = fs.options
 	fs.Superblock.Init(v, fs)
 	fs.root.fs = fs

@@ -735,3 +735,32 @@ func TestServerGone(t *testing.T) {
 	wantErrno(t, err, unix.EIO)
 	c.Close()
 }
+
+func TestTmpfile(t *testing.T) {
+	c, dir, root := dirPair(t)
+	o, err := c.Tmpfile(root, unix.O_RDWR, 0o4640, noID, noID)
+	if err == unix.EOPNOTSUPP {
+		t.Skip("the file system has none")
+	}
+	check(t, err)
+	defer unix.Close(o.FD)
+	if o.Attr.Nlink != 0 || o.Attr.Mode != unix.S_IFREG|0o4640 {
+		t.Errorf("nlink %d, mode %o", o.Attr.Nlink, o.Attr.Mode)
+	}
+	_, err = unix.Write(o.FD, []byte("x"))
+	check(t, err)
+	m, err := c.Link(o.Node.At(), root, "f")
+	check(t, err)
+	if m.Attr.Nlink != 1 || m.Attr != lstat(t, dir+"/f") {
+		t.Errorf("%+v", m.Attr)
+	}
+	c.Release(o.Node)
+
+	o, err = c.Tmpfile(root, unix.O_RDWR|unix.O_EXCL, 0o600, noID, noID)
+	check(t, err)
+	unix.Close(o.FD)
+	_, err = c.Link(o.Node.At(), root, "g")
+	wantErrno(t, err, unix.ENOENT)
+	_, err = c.Tmpfile(root, unix.O_RDWR|unix.O_CREAT, 0o600, noID, noID)
+	wantErrno(t, err, unix.EINVAL)
+}

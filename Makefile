@@ -1,39 +1,50 @@
-# make try: install what is missing, build, and start a shell in a sandbox.
-# make test: everything that CI runs.
+# make try    installs what is missing, builds bin/runsc, and starts a shell in a sandbox
+# make test   everything that CI runs: unit tests, then the tests of the built command
+# make bench  the same programs under runc and under runsc, and the ratio of each
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ROOTFS ?= /var/cache/casemate/debian12
-PACKAGES := gcc libc6-dev git ca-certificates
-TEST_PACKAGES := $(PACKAGES) runc busybox-static debootstrap iproute2 procps
 
-.PHONY: all build try test unit oracle programs escape bench packages test-packages rootfs check
+# Debian packages: for building and trying, and for the tests besides.
+PACKAGES := git ca-certificates procps
+TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2
+
+# $(call install,PACKAGES) installs those that are missing, if it may.
+install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || { \
+		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
+
+.PHONY: all build try test check unit oracle programs escape bench packages test-packages rootfs
 
 all: build
 
-build:
+packages:
+	@$(call install,$(PACKAGES))
+
+test-packages:
+	@$(call install,$(TEST_PACKAGES))
+
+build: packages
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/runsc ./runsc
 
+# Everything after the build happens in one sandbox over the host's files.
 try: build
-	@test -t 0 && bin/runsc do --try-shell || bin/runsc do sh -c 'uname -a; ps aux; dmesg'
-
-# Packages of the host that are missing are installed where this runs as root.
-test-packages:
-	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi
+	@bin/runsc do sh -c 'for c in "uname -a" "ps aux" dmesg; do echo "+ $$c"; $$c; done; if [ -t 0 ]; then exec "$${SHELL:-/bin/sh}"; fi'
 
 rootfs: test-packages
 	test/rootfs/build.sh $(ROOTFS)
 
 check:
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted" >&2; exit 1; }
 	go vet ./...
 	GOARCH=arm64 go build ./...
 
-unit: check
-	go test $$(go list ./... | grep -v '^casemate/test/')
+unit: test-packages check
+	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|programs|escape)$$')
 
 oracle programs escape: build rootfs
-	ROOTFS=$(ROOTFS) go test -count=1 -timeout 30m ./test/$@
+	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 
 test: unit oracle programs escape
 

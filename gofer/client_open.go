@@ -92,6 +92,35 @@ func (c *Client) Create(dir Node, name string, flags int, mode, uid, gid uint32)
 	return o, c.finishFD(s, &d, e, &o.FD)
 }
 
+// Tmpfile makes a regular file without a name in the file system of a directory,
+// with exactly this mode and owner, and opens it for reading and writing. Flags are
+// those of Open and O_EXCL, without which Link may give it a name (open(2),
+// O_TMPFILE). EOPNOTSUPP if the file system has no such files.
+func (c *Client) Tmpfile(dir Node, flags int, mode, uid, gid uint32) (Opened, error) {
+	o := Opened{FD: -1}
+	s := c.begin()
+	if s == nil {
+		return o, unix.EIO
+	}
+	s.req.u64(uint64(dir))
+	s.req.u32(uint32(flags))
+	s.req.u32(mode)
+	s.req.u32(uid)
+	s.req.u32(gid)
+	d, e := c.call(s, opTmpfile)
+	if e == 0 {
+		o.FD, e = c.donated(s)
+		node := Node(d.u64())
+		if e == 0 {
+			o.Node = node
+			d.attr(&o.Attr)
+		} else if e != unix.EIO {
+			c.Release(node)
+		}
+	}
+	return o, c.finishFD(s, &d, e, &o.FD)
+}
+
 // Connect returns a non-blocking socket of the given type (SOCK_STREAM,
 // SOCK_DGRAM or SOCK_SEQPACKET) that is connected to the unix socket bound to
 // the target. EACCES means that the tree does not allow it, EAGAIN that the

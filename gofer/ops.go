@@ -34,4 +34,5 @@ var ops = [numOps]operation{
 	opRemovexattr: {"removexattr", (*worker).removexattr},
 	opRelease:     {"release", (*worker).release},
 	opConnect:     {"connect", (*worker).connect},
+	opTmpfile:     {"tmpfile", (*worker).tmpfile},
 }

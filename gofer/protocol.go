@@ -91,6 +91,7 @@ const (
 	opRemovexattr
 	opRelease
 	opConnect
+	opTmpfile
 	numOps
 )
 

@@ -178,6 +178,42 @@ func (w *worker) created(n *node, name []byte, fd int, mode, uid, gid uint32) (i
 	return fd, 0
 }
 
+// tmpfile: dir, flags uint32, mode uint32, uid uint32, gid uint32 -> handle, attr;
+// a descriptor is donated.
+func (w *worker) tmpfile(d *decoder) (int, unix.Errno) {
+	h := d.u64()
+	flags := int(d.u32())
+	mode, uid, gid := d.u32(), d.u32(), d.u32()
+	if !d.ok() {
+		return -1, unix.EPROTO
+	}
+	excl := flags & unix.O_EXCL
+	flags &^= unix.O_EXCL
+	if flags&^openFlags != 0 || flags&unix.O_ACCMODE != unix.O_RDWR || mode&^07777 != 0 {
+		return -1, unix.EINVAL
+	}
+	n, e := w.writable(h)
+	if e != 0 {
+		return -1, e
+	}
+	defer w.s.nodes.put(n)
+	fd, e := openat(unix.AT_FDCWD, w.number(n.fd), flags|excl|unix.O_TMPFILE, mode&0777)
+	if e != 0 {
+		return -1, e
+	}
+	path, e := openat(unix.AT_FDCWD, w.number(fd), unix.O_PATH, 0)
+	if e == 0 {
+		if e = w.own(path, mode, uid, gid); e != 0 {
+			closeFD(path)
+		}
+	}
+	if e != 0 {
+		closeFD(fd)
+		return -1, e
+	}
+	return w.donate(path, fd, n.tree)
+}
+
 // noID leaves an owner as it is (chown(2)).
 const noID = ^uint32(0)
 

@@ -69,6 +69,9 @@ func (w *walker) walkCreate(ctx *Context, at Start, path string, flags, mode uin
 		if err := w.walkParent(rest); err != nil {
 			return Path{}, false, err
 		}
+		if w.lastType != lastNorm && flags&unix.O_EXCL != 0 {
+			return Path{}, false, unix.EEXIST
+		}
 		if w.lastType != lastNorm || w.slash {
 			return Path{}, false, unix.EISDIR
 		}
@@ -143,6 +146,10 @@ func (w *walker) createLast(flags, mode uint32) (Path, bool, error) {
 		child, err = in.ops.Create(w.ctx, d.Name(), unix.S_IFREG|mode&^w.ctx.FS.Umask()&0o7777)
 	}
 	if err != nil {
+		if err == unix.EEXIST && flags&unix.O_EXCL == 0 && d.sb.reval != nil {
+			err = errRetry // somebody outside has just made it
+			d.unhash()
+		}
 		d.DecRef()
 		return Path{}, false, err
 	}
@@ -313,6 +320,9 @@ func (in *Inode) putWriter() { in.writeCount.Add(-1) }
 // BeingWritten reports whether the file may change because somebody has it open for
 // writing.
 func (f *File) BeingWritten() bool { return f.mode&modeWrite != 0 || f.inode.writeCount.Load() > 0 }
+
+// OpenForWriting reports whether somebody has in open for writing.
+func (in *Inode) OpenForWriting() bool { return in.writeCount.Load() > 0 }
 
 // DenyWrite keeps in from being opened for writing, while it is a program that
 // is executed; ETXTBSY if somebody has it open for writing.

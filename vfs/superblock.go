@@ -27,7 +27,7 @@ type SuperblockOps interface {
 type Revalidator interface {
 	// Revalidate reports whether name in dir still is child (nil: nothing has
 	// that name), and refreshes child's attributes. It may block on a gofer. No
-	// lock is held.
+	// lock is held, or dir's for writing.
 	Revalidate(ctx *Context, dir *Inode, name string, child *Inode) bool
 }
 
@@ -41,14 +41,14 @@ const (
 	SBNoExec
 	// SBKernel: no mount of it can be made by applications (pipefs, sockfs).
 	SBKernel
+	// SBNoNegative: a name that does not exist is an error for those too who would
+	// make it (procfs): ENOENT.
+	SBNoNegative
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
 	// SBOwnDevices: its devices work even if the user namespace that mounts it is
 	// not the initial one (devpts).
 	SBOwnDevices
-	// SBFixedNames: applications make no names. Where there is none, making one
-	// gives ENOENT before permissions matter (procfs).
-	SBFixedNames
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by
@@ -131,6 +131,10 @@ func (sb *Superblock) ReadOnly() bool { return sb.readOnly.Load() }
 
 // SetReadOnly sets ReadOnly.
 func (sb *Superblock) SetReadOnly(ro bool) { sb.readOnly.Store(ro) }
+
+// DropUnused forgets all cached names that nobody uses, for a file system that is
+// short of what they hold.
+func (sb *Superblock) DropUnused() { sb.lru.shrink(sb, 0) }
 
 // deactivate drops the last mount's hold.
 func (sb *Superblock) deactivate() {

@@ -449,16 +449,21 @@ func (ctx *Context) Walk(at Start, path string, flags uint32) (Path, error) {
 // lookupLocked finds name in dir, whose Inode is locked for writing. The dentry has a
 // reference and may be negative.
 func lookupLocked(ctx *Context, dir *Dentry, name string, hash uint32) (*Dentry, error) {
-	if d := dir.pinChild(name, hash); d != nil {
-		return d, nil
-	}
 	in := dir.Inode()
+	if d := dir.pinChild(name, hash); d != nil {
+		if dir.sb.reval == nil || dir.sb.reval.Revalidate(ctx, in, d.Name(), d.Inode()) || d.mounted.Load() > 0 {
+			return d, nil
+		}
+		d.Drop()
+		d.unhash()
+		d.DecRef()
+	}
 	if in.dead.Load() {
 		return nil, unix.ENOENT
 	}
 	name = strings.Clone(name)
 	child, err := in.ops.Lookup(ctx, name)
-	if err != nil && (err != unix.ENOENT || dir.sb.Flags&SBFixedNames != 0) {
+	if err != nil && (err != unix.ENOENT || dir.sb.Flags&SBNoNegative != 0) {
 		return nil, err
 	}
 	return dir.newChild(name, hash, child), nil

@@ -7,8 +7,18 @@ import (
 )
 
 // xattrPermission checks that ctx may use the attribute name of in by mask, by
-// xattr(7).
+// xattr(7). EINVAL for a namespace without a name in it.
 func (in *Inode) xattrPermission(ctx *Context, name string, mask int) error {
+	if err := in.xattrAccess(ctx, name, mask); err != nil {
+		return err
+	}
+	if strings.IndexByte(name, '.') == len(name)-1 {
+		return unix.EINVAL
+	}
+	return nil
+}
+
+func (in *Inode) xattrAccess(ctx *Context, name string, mask int) error {
 	if mask == MayWrite && in.sb.readOnly.Load() {
 		return unix.EROFS
 	}

@@ -216,6 +216,10 @@ func (w *worker) take() *thread {
 // meanwhile.
 func (t *thread) notified(n *notification) (upcall, again bool) {
 	p := t.proc.p
+	if n.ip == ipHandoff && n.args[0] == interruptSignal {
+		t.kicked.Store(false)
+		t.heard.Add(1)
+	}
 	switch ph := t.phase.Load(); ph {
 	case phaseApp:
 		if n.ip < stubText || n.ip >= stubText+stubSize {

@@ -36,6 +36,7 @@ type Platform struct {
 
 	watch   watch
 	spares  spares
+	deaf    deaf
 	spinner spinner
 	full    [fullNumbers]bool // the numbers in FullStateSyscalls
 

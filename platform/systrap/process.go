@@ -100,6 +100,11 @@ type thread struct {
 
 	ctx atomic.Pointer[context]
 
+	// kicked says that the interrupt signal has been sent, and the thread has not
+	// come up by it since; heard counts how often it has.
+	kicked atomic.Bool
+	heard  atomic.Uint32
+
 	// signal is what brought the thread into phaseStub, 0 in phasePlain. It is
 	// the listener's.
 	signal int
@@ -261,6 +266,10 @@ const errRestartNoIntr = 513
 func (t *thread) kick() {
 	if !t.proc.dead.Load() {
 		unix.RawSyscall(unix.SYS_TGKILL, uintptr(t.proc.pid), uintptr(t.tid), interruptSignal)
+		if !t.kicked.Load() {
+			t.kicked.Store(true)
+			t.proc.p.deaf.watch(t)
+		}
 	}
 }
 

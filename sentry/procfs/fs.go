@@ -50,7 +50,7 @@ func New(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string,
 	fs := &FileSystem{k: k, pids: pids, opts: o, bootID: newUUID()}
 	fs.netNames = slices.Sorted(maps.Keys(o.Net))
 	fs.Type, fs.Magic, fs.Source = "proc", unix.PROC_SUPER_MAGIC, source
-	fs.Flags = vfs.SBNoCache | vfs.SBFixedNames | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
+	fs.Flags = vfs.SBNoCache | vfs.SBNoNegative | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
 	fs.Superblock.Init(v, fs)
 	entries := rootEntries
 	if o.Sysctl != nil {

@@ -69,8 +69,25 @@ func sysFcntl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return uint64(s), err
 	case unix.F_ADD_SEALS:
 		return 0, tmpfs.AddSeals(f, uint32(arg))
+	case unix.F_GETLEASE:
+		return unix.F_UNLCK, nil
+	case unix.F_SETLEASE:
+		return 0, setLease(t, f, int32(arg))
 	}
 	return 0, unix.EINVAL
+}
+
+// setLease serves F_SETLEASE as for file systems that have no leases: EINVAL, where
+// nothing else stands against one.
+func setLease(t *kernel.Task, f *vfs.File, typ int32) error {
+	in := f.Inode()
+	if t.FSContext().Cred.FSUID != in.UID() && !t.HasCap(unix.CAP_LEASE) {
+		return unix.EACCES
+	}
+	if in.IsRegular() && (typ == unix.F_UNLCK || typ == unix.F_RDLCK && in.OpenForWriting()) {
+		return unix.EAGAIN
+	}
+	return unix.EINVAL
 }
 
 // Commands of open file description locks, fcntl(2).

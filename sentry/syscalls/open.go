@@ -15,7 +15,11 @@ const knownOpenFlags = unix.O_ACCMODE | unix.O_CREAT | unix.O_EXCL | unix.O_NOCT
 
 // openFile is what all forms of open have in common.
 func openFile(t *kernel.Task, dirfd int32, path string, flags, mode uint32, resolve uint64) (uint64, error) {
-	at, dir, err := startAt(t, dirfd, path)
+	from := path
+	if resolve&(unix.RESOLVE_BENEATH|unix.RESOLVE_IN_ROOT) != 0 {
+		from = "" // an absolute path, too, begins at dirfd
+	}
+	at, dir, err := startAt(t, dirfd, from)
 	if err != nil {
 		return 0, err
 	}

@@ -161,7 +161,7 @@ func sysSendfile(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if from.off != noOffset && from.f.Stream() {
 		return 0, unix.ESPIPE
 	}
-	if to.f.Flags()&unix.O_APPEND != 0 {
+	if to.f.Flags()&unix.O_APPEND != 0 || pipe.Of(from.f) != nil {
 		return 0, unix.EINVAL
 	}
 	if int64(a.Size(3)) < 0 {

@@ -5,51 +5,85 @@ import (
 
 	"casemate/gofer"
 	"casemate/vfs"
-	"casemate/vfs/cred"
 )
 
-func uid(a *gofer.Attr) cred.UID       { return cred.UID(a.UID) }
-func gid(a *gofer.Attr) cred.GID       { return cred.GID(a.GID) }
-func statUID(st *unix.Stat_t) cred.UID { return cred.UID(st.Uid) }
-func statGID(st *unix.Stat_t) cred.GID { return cred.GID(st.Gid) }
-
-// A listing is all names of a directory that nobody else changes, as far as they
-// have not been looked up since.
+// A listing is the names of a directory that nobody else changes.
 type listing struct {
-	entries map[string]*gofer.Dirent
+	// names has them all; nil if they are not known.
+	names map[string]listed
+	// big says that there are too many to keep.
+	big bool
+	// asked counts lookups that the gofer has served one by one.
+	asked int
 }
 
-// maxListing is how many names are fetched ahead, in one message or a few.
-const maxListing = 4096
+// A listed name has attributes as long as it has not been looked up. Then the node has
+// them, and when that has gone they have to be fetched again.
+type listed struct {
+	ino  uint64
+	typ  uint8
+	attr *gofer.Attr
+}
 
-// load fetches the directory's names unless they are known or too many. n.Inode.mu is
-// held.
-func (n *node) load() error {
-	if n.list != nil || n.fs.shared {
-		return nil
+const (
+	// maxListing is how many names of a directory are kept.
+	maxListing = 4096
+	// askedBefore is how many names are looked up one by one before all are fetched.
+	askedBefore = 4
+)
+
+// add and remove keep a listing true. The directory is locked for writing.
+func (l *listing) add(c *node, name string) {
+	if l.names != nil {
+		l.names[name] = listed{ino: c.Ino(), typ: vfs.DirentType(c.Mode())}
 	}
-	h, err := n.dirHandle()
+}
+
+func (l *listing) remove(name string) {
+	if l.names != nil {
+		delete(l.names, name)
+	}
+}
+
+// load fetches the directory's names. n.Inode.mu is held, for writing or with listMu. It
+// returns what it has read even if that is too much to keep.
+func (n *node) load() ([]dirent, error) {
+	h, err := n.anyHandle()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	list := &listing{entries: map[string]*gofer.Dirent{}}
-	var ents []gofer.Dirent
+	var batch []gofer.Dirent
+	var all []dirent
+	names := map[string]listed{}
 	for cookie, end := uint64(0), false; !end; {
-		ents, cookie, end, err = n.fs.client.Readdir(h, cookie, 1<<17, nil)
+		batch, cookie, end, err = n.fs.client.Readdir(h, cookie, 1<<17, batch[:0])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for i := range ents {
-			list.entries[ents[i].Name] = &ents[i]
-		}
-		if len(list.entries) > maxListing {
-			// Names are asked for one by one then.
-			list.entries = nil
-			break
+		for i := range batch {
+			e := &batch[i]
+			d := dirent{name: e.Name, ino: e.Ino, typ: e.Type}
+			if !e.NoAttr {
+				d.typ = vfs.DirentType(e.Attr.Mode)
+			}
+			all = append(all, d)
+			if n.fs.shared || len(all) > maxListing {
+				names = nil
+				continue
+			}
+			l := listed{ino: d.ino, typ: d.typ}
+			if !e.NoAttr && (e.Attr.Nlink == 1 || d.typ == unix.DT_DIR) {
+				// What has other names may change by them.
+				a := e.Attr
+				l.attr = &a
+			}
+			names[e.Name] = l
 		}
 	}
-	n.list = list
-	return nil
+	if !n.fs.shared {
+		n.list.names, n.list.big = names, names == nil
+	}
+	return all, nil
 }
 
 // Lookup implements vfs.InodeOps.
@@ -57,28 +91,39 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 	if !n.IsDir() {
 		return nil, unix.ENOTDIR
 	}
-	if err := n.load(); err != nil {
-		return nil, err
+	l := &n.list
+	if l.names == nil && !l.big && !n.fs.shared {
+		if l.asked++; l.asked > askedBefore {
+			if _, err := n.load(); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if n.list != nil && n.list.entries != nil {
-		e := n.list.entries[name]
-		if e == nil {
+	if l.names != nil {
+		e, ok := l.names[name]
+		if !ok {
 			return nil, unix.ENOENT
 		}
-		if !e.NoAttr {
-			// What has been looked up may change by its node, so the listing
-			// is not right any more once that has been forgotten.
-			delete(n.list.entries, name)
-			n.list.entries[name] = &gofer.Dirent{Name: name, Ino: e.Ino, Type: e.Type, NoAttr: true}
-			return &n.fs.node(&e.Attr, n, name).Inode, nil
+		if e.attr != nil {
+			l.names[name] = listed{ino: e.ino, typ: e.typ}
+			return &n.fs.node(e.attr, n, name).Inode, nil
 		}
 	}
-	h, err := n.dirHandle()
+	h, err := n.anyHandle()
 	if err != nil {
 		return nil, err
 	}
 	var out [1]gofer.Entry
-	found, stop, link, err := n.fs.client.Walk(h, []string{name}, false, out[:])
+	var found int
+	var stop gofer.Stop
+	var link string
+	for tried := false; ; {
+		// Where the host changes names, only a handle is sure to stay with its file.
+		found, stop, link, err = n.fs.client.Walk(h, []string{name}, n.fs.shared, out[:])
+		if !n.fs.again(err, &tried) {
+			break
+		}
+	}
 	if found == 0 {
 		if stop != gofer.StopError || err == nil {
 			err = unix.ENOENT
@@ -86,314 +131,21 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 		return nil, err
 	}
 	c := n.fs.node(&out[0].Attr, n, name)
-	c.mu.Lock()
-	spare := out[0].Node
-	if c.handle == 0 && spare != 0 {
-		c.handle, spare = spare, 0
-	}
+	c.takeHandle(out[0].Node)
 	if stop == gofer.StopSymlink {
+		c.mu.Lock()
 		c.link = link
-	}
-	c.mu.Unlock()
-	if spare != 0 {
-		n.fs.client.Release(spare)
+		c.mu.Unlock()
 	}
 	return &c.Inode, nil
 }
 
-// added and removed keep the listing true. n.Inode.mu is held.
-func (n *node) added(c *node, name string) {
-	if n.list != nil && n.list.entries != nil {
-		n.list.entries[name] = &gofer.Dirent{Name: name, Ino: c.Ino(), Type: vfs.DirentType(c.Mode()), NoAttr: true}
-	}
-}
-
-func (n *node) removed(name string) {
-	if n.list != nil && n.list.entries != nil {
-		delete(n.list.entries, name)
-	}
-}
-
-// made returns the inode of an object that the gofer has made in n.
-func (n *node) made(m gofer.Made, name string) *vfs.Inode {
-	n.update(&m.DirAttr)
-	c := n.fs.node(&m.Attr, n, name)
-	c.mu.Lock()
-	spare := m.Node
-	if c.handle == 0 {
-		c.handle, spare = spare, 0
-	}
-	c.mu.Unlock()
-	if spare != 0 {
-		n.fs.client.Release(spare)
-	}
-	n.added(c, name)
-	return &c.Inode
-}
-
-// Create implements vfs.InodeOps.
-func (n *node) Create(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, error) {
-	h, err := n.dirHandle()
-	if err != nil {
-		return nil, err
-	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFREG)
-	created, err := n.fs.client.Create(h, name, unix.O_RDWR|unix.O_EXCL, mode&0o7777, uint32(uid), uint32(gid))
-	if err != nil {
-		return nil, err
-	}
-	n.update(&created.DirAttr)
-	c := n.fs.node(&created.Attr, n, name)
-	c.mu.Lock()
-	spare := created.Node
-	if c.handle == 0 {
-		c.handle, spare = spare, 0
-	}
-	if c.fd.write < 0 {
-		c.fd.write = created.FD
-		n.fs.open.Add(1)
-	} else {
-		unix.Close(created.FD)
-	}
-	c.mu.Unlock()
-	if spare != 0 {
-		n.fs.client.Release(spare)
-	}
-	n.added(c, name)
-	return &c.Inode, nil
-}
-
-// Mkdir implements vfs.InodeOps.
-func (n *node) Mkdir(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, error) {
-	h, err := n.dirHandle()
-	if err != nil {
-		return nil, err
-	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFDIR)
-	m, err := n.fs.client.Mkdir(h, name, mode&0o7777, uint32(uid), uint32(gid))
-	if err != nil {
-		return nil, err
-	}
-	in := n.made(m, name)
-	if !n.fs.shared {
-		in.Ops().(*node).list = &listing{entries: map[string]*gofer.Dirent{}}
-	}
-	return in, nil
-}
-
-// Mknod implements vfs.InodeOps.
-func (n *node) Mknod(ctx *vfs.Context, name string, mode uint32, dev vfs.Dev) (*vfs.Inode, error) {
-	h, err := n.dirHandle()
-	if err != nil {
-		return nil, err
-	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode)
-	m, err := n.fs.client.Mknod(h, name, mode, dev.Major(), dev.Minor(), uint32(uid), uint32(gid))
-	if err != nil {
-		return nil, err
-	}
-	return n.made(m, name), nil
-}
-
-// Symlink implements vfs.InodeOps.
-func (n *node) Symlink(ctx *vfs.Context, name, target string) (*vfs.Inode, error) {
-	h, err := n.dirHandle()
-	if err != nil {
-		return nil, err
-	}
-	uid, gid, _ := vfs.InitOwner(ctx, &n.Inode, unix.S_IFLNK|0o777)
-	m, err := n.fs.client.Symlink(h, name, target, uint32(uid), uint32(gid))
-	if err != nil {
-		return nil, err
-	}
-	return n.made(m, name), nil
-}
-
-// Link implements vfs.InodeOps.
-func (n *node) Link(_ *vfs.Context, name string, target *vfs.Inode) error {
-	h, err := n.dirHandle()
-	if err != nil {
-		return err
-	}
-	c := target.Ops().(*node)
-	t, err := c.lockTarget()
-	if err != nil {
-		return err
-	}
-	m, err := n.fs.client.Link(t, h, name)
-	if err != nil {
-		return err
-	}
-	n.made(m, name).DecRef()
-	return nil
-}
-
-// Unlink implements vfs.InodeOps.
-func (n *node) Unlink(_ *vfs.Context, name string, child *vfs.Inode) error {
-	h, err := n.dirHandle()
-	if err != nil {
-		return err
-	}
-	c := child.Ops().(*node)
-	c.mu.Lock()
-	if c.opens > 0 || child.Nlink() > 1 || c.maps.Mapped() {
-		c.ownHandle() // it lives on without this name
-	}
-	c.mu.Unlock()
-	a, err := n.fs.client.Unlink(h, name)
-	if err != nil {
-		return err
-	}
-	n.update(&a)
-	n.removed(name)
-	child.AddNlink(-1)
-	child.TouchC()
-	return nil
-}
-
-// Rmdir implements vfs.InodeOps.
-func (n *node) Rmdir(_ *vfs.Context, name string, child *vfs.Inode) error {
-	h, err := n.dirHandle()
-	if err != nil {
-		return err
-	}
-	child.Ops().(*node).anyHandle()
-	a, err := n.fs.client.Rmdir(h, name)
-	if err != nil {
-		return err
-	}
-	n.update(&a)
-	n.removed(name)
-	child.SetNlink(0)
-	return nil
-}
-
-// Rename implements vfs.InodeOps.
-func (n *node) Rename(_ *vfs.Context, name string, child, newDir *vfs.Inode, newName string, replaced *vfs.Inode, flags uint32) error {
-	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
-		return unix.EINVAL
-	}
-	to := newDir.Ops().(*node)
-	oldHandle, err := n.dirHandle()
-	if err != nil {
-		return err
-	}
-	newHandle, err := to.dirHandle()
-	if err != nil {
-		return err
-	}
-	c := child.Ops().(*node)
-	var r *node
-	if replaced != nil {
-		r = replaced.Ops().(*node)
-		r.mu.Lock()
-		if r.opens > 0 || flags&unix.RENAME_EXCHANGE != 0 || replaced.Nlink() > 1 || r.maps.Mapped() {
-			r.ownHandle()
-		}
-		r.mu.Unlock()
-	}
-	oldAttr, newAttr, err := n.fs.client.Rename(oldHandle, name, newHandle, newName, flags)
-	if err != nil {
-		return err
-	}
-	n.update(&oldAttr)
-	to.update(&newAttr)
-	n.removed(name)
-	c.moved(to, newName)
-	to.added(c, newName)
-	child.TouchC()
-	if r != nil {
-		if flags&unix.RENAME_EXCHANGE != 0 {
-			r.moved(n, name)
-			n.added(r, name)
-		} else if replaced.IsDir() {
-			replaced.SetNlink(0)
-		} else {
-			replaced.AddNlink(-1)
-		}
-	}
-	return nil
-}
-
-// moved tells a node its new name.
-func (n *node) moved(dir *node, name string) {
-	dir.IncRef()
+// takeHandle gives n a handle, unless it has one.
+func (n *node) takeHandle(h gofer.Node) {
 	n.mu.Lock()
-	old := n.dir
-	n.dir, n.name = dir, name
+	if n.handle == 0 {
+		n.handle, h = h, 0
+	}
 	n.mu.Unlock()
-	if old != nil {
-		old.DecRef()
-	}
-}
-
-// Tmpfile implements vfs.InodeOps.
-func (n *node) Tmpfile(*vfs.Context, uint32) (*vfs.Inode, error) { return nil, unix.EOPNOTSUPP }
-
-// A dirFile is an open directory. It reads the names when it is at its beginning.
-type dirFile struct {
-	vfs.DirectoryFile
-	n    *node
-	ents []gofer.Dirent // position 2+i is entry i
-	read bool
-}
-
-// ReadDir implements vfs.FileOps.
-func (d *dirFile) ReadDir(_ *vfs.Context, f *vfs.File, e *vfs.DirEmitter) error {
-	if e.Pos == 0 || !d.read {
-		if err := d.fill(); err != nil {
-			return err
-		}
-	}
-	if !e.Dots(f) {
-		return nil
-	}
-	for i := e.Pos - 2; i < int64(len(d.ents)); i++ {
-		ent := &d.ents[i]
-		typ := ent.Type
-		if typ == unix.DT_UNKNOWN && !ent.NoAttr {
-			typ = vfs.DirentType(ent.Attr.Mode)
-		}
-		if !e.Emit(ent.Name, ent.Ino, typ, i+3) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// fill reads all names, from the listing if there is one.
-func (d *dirFile) fill() error {
-	d.ents = d.ents[:0]
-	d.read = true
-	if l := d.n.list; l != nil && l.entries != nil {
-		for _, e := range l.entries {
-			d.ents = append(d.ents, *e)
-		}
-		return nil
-	}
-	h, err := d.n.dirHandle()
-	if err != nil {
-		return err
-	}
-	for cookie, end := uint64(0), false; !end; {
-		d.ents, cookie, end, err = d.n.fs.client.Readdir(h, cookie, 1<<17, d.ents)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Seek implements vfs.FileOps.
-func (d *dirFile) Seek(_ *vfs.Context, f *vfs.File, off int64, whence int) (int64, error) {
-	return vfs.SeekSized(f, off, whence, 0)
-}
-
-// Fsync implements vfs.FileOps.
-func (d *dirFile) Fsync(_ *vfs.Context, _ *vfs.File, dataOnly bool) error {
-	h, err := d.n.dirHandle()
-	if err != nil {
-		return err
-	}
-	return d.n.fs.client.Fsync(h, dataOnly)
+	n.fs.client.Release(h)
 }

@@ -3,11 +3,17 @@
 // application's memory and descriptors of host files, which the gofer donates.
 //
 // A tree that nobody else changes (the root file system) is asked for each thing
-// once: the first name that is looked up in a directory brings all of it. A tree that
-// the host may change too is asked again at each use of a name.
+// once: when some names of a directory have been looked up, all are fetched. Of what is
+// cached, the sentry's word counts, but for the times of files that were written to, for
+// which the host is asked at the next stat. A tree that the host may change too is asked
+// again at each use of a name.
 //
-// Locks: Inode.mu (the core's), then node.mu, then FS.mu. The gofer is called with the
-// first of them held only, but for node.open, which holds node.mu as well.
+// A node has a handle of its own, which keeps its file whatever happens to its names; or
+// it is reached by a name in its directory, while node.mu keeps it from being renamed
+// and removed.
+//
+// Locks: Inode.mu (the core's), then node.mu, an entry's before its directory's, then
+// FS.mu. The gofer is called with the first two held.
 package goferfs
 
 import (
@@ -86,27 +92,23 @@ func (fs *FS) ops() vfs.SuperblockOps {
 // Revalidate implements vfs.Revalidator.
 func (fs revalidated) Revalidate(_ *vfs.Context, dir *vfs.Inode, name string, child *vfs.Inode) bool {
 	d := dir.Ops().(*node)
-	h, err := d.dirHandle()
+	h, err := d.anyHandle()
 	if err != nil {
 		return false
 	}
-	var out [1]gofer.Entry
-	found, stop, _, _ := fs.client.Walk(h, []string{name}, false, out[:])
-	if found == 0 {
-		return child == nil && stop != gofer.StopError
+	a, err := fs.client.Getattr(gofer.Target{Node: h, Name: name})
+	if err != nil {
+		return child == nil && err == unix.ENOENT
 	}
-	e := &out[0]
-	same := false
-	if child != nil {
-		n := child.Ops().(*node)
-		if same = n.id == idOf(&e.Attr) && child.Type() == e.Attr.Mode&unix.S_IFMT; same {
-			n.update(&e.Attr)
-		}
+	if child == nil {
+		return false
 	}
-	if e.Node != 0 {
-		fs.client.Release(e.Node)
+	n := child.Ops().(*node)
+	if !n.is(&a) {
+		return false
 	}
-	return same
+	n.update(&a)
+	return true
 }
 
 // node returns the node of a file with a reference: the one there is, or a new one,
@@ -114,10 +116,12 @@ func (fs revalidated) Revalidate(_ *vfs.Context, dir *vfs.Inode, name string, ch
 func (fs *FS) node(a *gofer.Attr, dir *node, name string) *node {
 	id := idOf(a)
 	fs.mu.Lock()
-	if n := fs.nodes[id]; n != nil && n.Type() == a.Mode&unix.S_IFMT {
+	if n := fs.nodes[id]; n != nil && n.is(a) {
 		n.IncRef()
 		fs.mu.Unlock()
-		n.update(a)
+		if fs.shared {
+			n.update(a)
+		}
 		return n
 	}
 	n := &node{fs: fs, id: id, dir: dir, name: name}
@@ -132,6 +136,51 @@ func (fs *FS) node(a *gofer.Attr, dir *node, name string) *node {
 	fs.nodes[id] = n
 	fs.mu.Unlock()
 	return n
+}
+
+// forget makes sure that n, whose last name has gone, is not taken for a new file that
+// gets its number.
+func (fs *FS) forget(n *node) {
+	fs.mu.Lock()
+	if fs.nodes[n.id] == n {
+		delete(fs.nodes, n.id)
+	}
+	fs.mu.Unlock()
+}
+
+// again reports whether a call that gave err is worth another try, now that what is
+// cached and not in use has been given back: the gofer, or the sentry, is at its limit
+// of descriptors.
+func (fs *FS) again(err error, tried *bool) bool {
+	if *tried || err != unix.EMFILE && err != unix.ENFILE {
+		return false
+	}
+	*tried = true
+	fs.DropUnused()
+	fs.closeIdle()
+	fs.client.Flush()
+	return true
+}
+
+// closeIdle closes the host's descriptors that no open file needs. The caller may hold
+// locks of nodes, so those that are locked are passed over.
+func (fs *FS) closeIdle() {
+	var all []*node
+	fs.mu.Lock()
+	for _, n := range fs.nodes {
+		n.IncRef()
+		all = append(all, n)
+	}
+	fs.mu.Unlock()
+	for _, n := range all {
+		if n.mu.TryLock() {
+			if n.opens == 0 && !n.maps.Mapped() {
+				n.closeFiles()
+			}
+			n.mu.Unlock()
+		}
+		n.DecRef()
+	}
 }
 
 // Statfs implements vfs.SuperblockOps.

@@ -3,6 +3,7 @@ package goferfs
 import (
 	"golang.org/x/sys/unix"
 
+	"casemate/gofer"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 )
@@ -16,11 +17,20 @@ func (n *node) Open(_ *vfs.Context, f *vfs.File) (vfs.FileOps, error) {
 		return nil, unix.ENXIO
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if _, err := n.hostFile(f.Writable()); err != nil {
+	before := n.fd
+	_, err := n.hostFile(f.Writable())
+	if err == nil {
+		n.opens++
+	}
+	other := before.write < 0 && n.fd.write >= 0 && before.read >= 0
+	n.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
-	n.opens++
+	if other && n.maps.Mapped() {
+		// A host file system of layers (overlayfs) has given the file another body.
+		n.maps.Invalidate(n, 0, 1<<63, false)
+	}
 	return regular{n: n}, nil
 }
 
@@ -41,16 +51,25 @@ func (n *node) hostFile(write bool) (int, error) {
 	if write {
 		flags = unix.O_RDWR
 	}
-	o, err := n.fs.client.Open(t, flags)
+	var o gofer.Opened
+	for tried := false; ; {
+		o, err = n.fs.client.Open(t, flags)
+		if !n.fs.again(err, &tried) {
+			break
+		}
+	}
 	if err != nil {
 		return -1, err
 	}
-	if o.Node != 0 {
-		if n.handle == 0 {
-			n.handle = o.Node
-		} else {
-			n.fs.client.Release(o.Node)
-		}
+	if !n.is(&o.Attr) {
+		unix.Close(o.FD)
+		n.fs.client.Release(o.Node)
+		return -1, unix.ESTALE
+	}
+	if n.handle == 0 {
+		n.handle = o.Node
+	} else {
+		n.fs.client.Release(o.Node)
 	}
 	n.fs.open.Add(1)
 	if write {
@@ -133,9 +152,7 @@ func (r regular) Write(_ *vfs.Context, f *vfs.File, src *usermem.Seq, off int64,
 	defer n.Unlock()
 	if flags&unix.RWF_APPEND != 0 {
 		if n.fs.shared {
-			if err := n.refresh(); err != nil {
-				return 0, err
-			}
+			return n.append(fd, src)
 		}
 		off = n.Size()
 	}
@@ -157,6 +174,24 @@ func (r regular) Write(_ *vfs.Context, f *vfs.File, src *usermem.Seq, off int64,
 		}
 		n.stale.Store(true)
 		n.TouchCM()
+	}
+	return total, err
+}
+
+// append writes to the end of a file that the host appends to as well.
+func (n *node) append(fd int, src *usermem.Seq) (int, error) {
+	total, err := src.Blocks(false, func(blocks [][]byte) (int, error) {
+		done, err := unix.Pwritev2(fd, blocks, 0, unix.RWF_APPEND)
+		return max(done, 0), err
+	})
+	if total > 0 {
+		err = nil
+		var st unix.Stat_t
+		if e := unix.Fstat(fd, &st); e != nil {
+			return total, e
+		}
+		n.SetSize(st.Size)
+		n.SetTimes(st.Atim.Nano(), st.Mtim.Nano(), st.Ctim.Nano())
 	}
 	return total, err
 }
@@ -229,8 +264,13 @@ func (r regular) Release(*vfs.File) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.opens--
-	if n.opens == 0 && n.fs.open.Load() > n.fs.max && !n.maps.Mapped() {
+	if n.opens == 0 && (n.fs.shared || n.fs.open.Load() > n.fs.max) && !n.maps.Mapped() {
 		n.closeFiles()
+		if h := n.handle; !n.fs.shared && n.dir != nil && h != 0 {
+			// Its name leads there.
+			n.handle = 0
+			n.fs.client.Release(h)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ static volatile int attempting;
 
 static void gained(const char *format, ...) {
 	char line[512];
+	static int times;
+	if (times++ > 20) return;
 	va_list ap;
 	va_start(ap, format);
 	int n = snprintf(line, sizeof line, "GAINED: ");

@@ -64,9 +64,11 @@ until [ "$(ps -o stat= -p $job | cut -c1)" = T ]; do sleep 0.01; done
 jobs -s | sed 's/^[^ ]* *//'
 kill -CONT %%
 until [ "$(ps -o stat= -p $job | cut -c1)" = S ]; do sleep 0.01; done
+exec 6>&2 2>/dev/null
 kill %%
-wait $job 2>/dev/null
+wait $job
 echo "terminated: $?"
+exec 2>&6 6>&-
 [ "$(ps -o pgid= -p $$ | tr -d ' ')" = "$(ps -o pgid= -p $BASHPID | tr -d ' ')" ] && echo "one group"
 (sleep 50 | sleep 51 | sleep 52) &
 group=$(ps -o pgid= -p $! | tr -d ' ')

@@ -189,7 +189,9 @@ type Owner struct {
 	Type   int32 // F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP
 	ID     int32 // as the caller wrote it; 0 for nobody
 	Signal int32 // F_SETSIG; 0 for SIGIO
-	Cred   *cred.Credentials
+	// Namespace is the kernel's pid namespace in which ID is a number.
+	Namespace any
+	Cred      *cred.Credentials
 }
 
 // NewFile returns a File with one reference for something that was not opened by

@@ -64,6 +64,7 @@ type Kernel struct {
 	anon           *anonFS
 	pipes          *pipe.FS
 	shm            shm
+	async          asyncFiles
 	users          users
 	barrierWait    wait.Queue // those in Membarrier
 	barrierWaiters atomic.Int32

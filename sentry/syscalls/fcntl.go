@@ -46,7 +46,7 @@ func sysFcntl(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	switch cmd {
 	case unix.F_SETFL:
-		return 0, setStatusFlags(t, f, uint32(arg))
+		return 0, setStatusFlags(t, f, fd, uint32(arg))
 	case unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, fOFDGetlk, fOFDSetlk, fOFDSetlkw:
 		return 0, recordLock(t, f, cmd, arg)
 	case unix.F_SETOWN, unix.F_GETOWN, unix.F_SETOWN_EX, unix.F_GETOWN_EX, unix.F_SETSIG, unix.F_GETSIG:
@@ -98,11 +98,12 @@ const (
 )
 
 // setStatusFlags serves F_SETFL.
-func setStatusFlags(t *kernel.Task, f *vfs.File, flags uint32) error {
+func setStatusFlags(t *kernel.Task, f *vfs.File, fd int32, flags uint32) error {
 	if flags&unix.O_NOATIME != 0 && f.Flags()&unix.O_NOATIME == 0 && !f.Inode().OwnerOrCapable(t.FSContext()) {
 		return unix.EPERM
 	}
 	f.SetFlags(flags, vfs.SettableFlags)
+	t.Kernel().SetAsync(f, fd, flags&unix.O_ASYNC != 0)
 	return nil
 }
 

@@ -43,6 +43,9 @@ func sysIoctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		} else {
 			f.SetFlags(flag, flag)
 		}
+		if cmd == fioasync {
+			t.Kernel().SetAsync(f, fd, on != 0)
+		}
 		return 0, nil
 	case fioqsize:
 		if !f.Inode().IsRegular() && !f.Inode().IsDir() && !f.Inode().IsSymlink() {

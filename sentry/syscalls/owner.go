@@ -64,7 +64,7 @@ func fileOwner(t *kernel.Task, f *vfs.File, cmd int32, arg uint64) (uint64, erro
 			return 0, unix.ESRCH
 		}
 	}
-	o.Cred = t.Credentials()
+	o.Cred, o.Namespace = t.Credentials(), t.PIDNamespace()
 	f.SetOwner(&o)
 	return 0, nil
 }

@@ -112,7 +112,7 @@ func entries() []kernel.Entry {
 		unix.SYS_MSGSND:                  absent("msgsnd", "int ptr uint hex", ""),
 		unix.SYS_MSGRCV:                  absent("msgrcv", "int ptr uint int hex", ""),
 		unix.SYS_MSGCTL:                  absent("msgctl", "int int ptr", ""),
-		unix.SYS_FCNTL:                   partial("fcntl", sysFcntl, "fd int ptr", "no leases (F_SETLEASE gives EINVAL), no F_NOTIFY; O_ASYNC sends no SIGIO"),
+		unix.SYS_FCNTL:                   partial("fcntl", sysFcntl, "fd int ptr", "no leases (F_SETLEASE gives EINVAL), no F_NOTIFY"),
 		unix.SYS_FLOCK:                   full("flock", sysFlock, "fd int"),
 		unix.SYS_FSYNC:                   full("fsync", sysFsync, "fd"),
 		unix.SYS_FDATASYNC:               full("fdatasync", sysFdatasync, "fd"),

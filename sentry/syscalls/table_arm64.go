@@ -62,7 +62,7 @@ func entries() []kernel.Entry {
 		unix.SYS_EPOLL_PWAIT:             full("epoll_pwait", sysEpollPwait, "fd ptr int int sigset uint"),
 		unix.SYS_DUP:                     full("dup", sysDup, "fd"),
 		unix.SYS_DUP3:                    full("dup3", sysDup3, "fd fd hex"),
-		unix.SYS_FCNTL:                   partial("fcntl", sysFcntl, "fd int ptr", "no leases (F_SETLEASE gives EINVAL), no F_NOTIFY; O_ASYNC sends no SIGIO"),
+		unix.SYS_FCNTL:                   partial("fcntl", sysFcntl, "fd int ptr", "no leases (F_SETLEASE gives EINVAL), no F_NOTIFY"),
 		unix.SYS_INOTIFY_INIT1:           full("inotify_init1", sysInotifyInit1, "hex"),
 		unix.SYS_INOTIFY_ADD_WATCH:       full("inotify_add_watch", sysInotifyAddWatch, "fd path hex"),
 		unix.SYS_INOTIFY_RM_WATCH:        full("inotify_rm_watch", sysInotifyRmWatch, "fd int"),

@@ -43,6 +43,9 @@ const (
 	SBKernel
 	// SBUserMount: root of a user namespace may mount it (FS_USERNS_MOUNT).
 	SBUserMount
+	// SBOwnOpen: its inodes open themselves whatever type they have (files of the
+	// host), and O_TRUNC does nothing.
+	SBOwnOpen
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by

@@ -206,6 +206,9 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 		if m.Type != "tmpfs" {
 			data = "mode=755"
 		}
+		if m.Type == "mqueue" {
+			data = "mode=1777"
+		}
 		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	}
 	return nil, fmt.Errorf("file system type %q is not supported", m.Type)

@@ -199,7 +199,13 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 		}
 		return &fs.Superblock, nil
 	case "sysfs":
-		return s.sysfs(m.Source)
+		sb, err := s.sysfs(m.Source)
+		if err != nil {
+			return nil, err
+		}
+		sb.ShowOptions = nil
+		sb.SetReadOnly(r.flags&unix.MS_RDONLY != 0)
+		return sb, nil
 	case "tmpfs", "mqueue", "cgroup", "cgroup2":
 		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192}
 		data := strings.Join(r.data, ",")
@@ -209,7 +215,11 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 		if m.Type == "mqueue" {
 			data = "mode=1777"
 		}
-		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
+		sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
+		if err == nil && m.Type != "tmpfs" {
+			sb.ShowOptions = nil // the mode is not an option that anybody gave
+		}
+		return sb, err
 	}
 	return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 }

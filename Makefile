@@ -15,7 +15,7 @@ install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$
 		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 
-.PHONY: all build try test check unit oracle programs escape bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run bench packages test-packages rootfs
 
 all: build
 
@@ -41,12 +41,12 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|programs|escape)$$')
+	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape)$$')
 
-oracle programs escape: build rootfs
+oracle programs escape run: build rootfs
 	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 
-test: unit oracle programs escape
+test: unit oracle run programs escape
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

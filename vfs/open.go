@@ -219,16 +219,18 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 			f.mode |= modeWriter
 		}
 	}
-	switch typ {
-	case unix.S_IFCHR, unix.S_IFBLK:
+	switch {
+	case in.sb.Flags&SBOwnOpen != 0:
+		f.ops, err = in.ops.Open(ctx, f)
+	case typ == unix.S_IFCHR, typ == unix.S_IFBLK:
 		f.ops, err = p.Mount.vfs.openDevice(ctx, f)
-	case unix.S_IFIFO:
+	case typ == unix.S_IFIFO:
 		if open := p.Mount.vfs.openFIFO; open != nil {
 			f.ops, err = open(ctx, f)
 		} else {
 			err = unix.ENXIO
 		}
-	case unix.S_IFSOCK:
+	case typ == unix.S_IFSOCK:
 		err = unix.ENXIO
 	default:
 		f.ops, err = in.ops.Open(ctx, f)
@@ -242,7 +244,7 @@ func (ctx *Context) openFile(p Path, flags uint32, created bool) (*File, error) 
 		return nil, err
 	}
 	f.flags.And(^uint32(unix.O_NOCTTY))
-	if flags&unix.O_TRUNC != 0 && typ == unix.S_IFREG && !created {
+	if flags&unix.O_TRUNC != 0 && typ == unix.S_IFREG && !created && in.sb.Flags&SBOwnOpen == 0 {
 		if err := ctx.truncate(in, 0); err != nil {
 			f.DecRef()
 			return nil, err

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -116,8 +117,8 @@ type MountInfo struct {
 	Mount        *Mount
 }
 
-// Mounts returns what is mounted in n below root, in mountinfo's order: the order of mounting,
-// each mount before those below it.
+// Mounts returns what is mounted in n below root, in mountinfo's order, which is that
+// of mounting.
 func (n *MountNamespace) Mounts(root Path) []MountInfo {
 	n.vfs.mountMu.Lock()
 	defer n.vfs.mountMu.Unlock()
@@ -152,6 +153,7 @@ func (n *MountNamespace) Mounts(root Path) []MountInfo {
 		}
 		list = append(list, i)
 	})
+	slices.SortFunc(list, func(a, b MountInfo) int { return a.ID - b.ID })
 	return list
 }
 

@@ -49,6 +49,9 @@ const (
 	// SBOwnDevices: its devices work even if the user namespace that mounts it is
 	// not the initial one (devpts).
 	SBOwnDevices
+	// SBOwnOpen: its inodes open themselves whatever type they have (files of the
+	// host), and O_TRUNC does nothing.
+	SBOwnOpen
 )
 
 // A Superblock is one instance of a file system. The exported fields are set by

@@ -101,6 +101,9 @@ func (s *sandbox) run() error {
 	if err := s.assemble(); err != nil {
 		return err
 	}
+	if err := s.checkSysctls(); err != nil {
+		return err
+	}
 	if err := confine.Capabilities(0); err != nil {
 		return err
 	}

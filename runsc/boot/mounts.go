@@ -184,7 +184,15 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	switch m.Type {
 	case "mqueue", "cgroup", "cgroup2":
 		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory}
-		return t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, "mode=755")
+		mode := "mode=755"
+		if m.Type == "mqueue" {
+			mode = "mode=1777"
+		}
+		sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, mode)
+		if err == nil {
+			sb.ShowOptions = nil // the mode is not an option that anybody gave
+		}
+		return sb, err
 	}
 	t, err := s.vfs.Type(m.Type)
 	if err != nil {
@@ -193,6 +201,10 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {
 		return nil, fmt.Errorf("options %q of a %s: %w", data, m.Type, err)
+	}
+	if m.Type == "sysfs" {
+		sb.ShowOptions = nil
+		sb.SetReadOnly(r.flags&unix.MS_RDONLY != 0)
 	}
 	if pts, ok := sb.Ops().(*tty.FileSystem); ok && s.devpts == nil {
 		s.devpts = pts

@@ -77,6 +77,12 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 	for _, l := range p.Rlimits {
 		limits.Set(bundle.Rlimits[l.Type], unix.Rlimit{Cur: l.Soft, Max: l.Hard})
 	}
+	// A working directory that is not there is made (runc does so too).
+	if cwd, err := s.mountPoint(p.Cwd, true); err == nil {
+		cwd.DecRef()
+	} else if err != unix.EACCES {
+		return nil, fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, err)
+	}
 	namespaces := s.kernel.RootNamespaces()
 	fds, err := s.stdio(c)
 	if err != nil {
@@ -160,6 +166,8 @@ func (s *sandbox) credentials(p *specs.Process) (*cred.Credentials, error) {
 // stdio are the descriptors 0, 1 and 2: the terminal, or the host's descriptors.
 func (s *sandbox) stdio(c *cred.Credentials) (*vfs.FDTable, error) {
 	fds := vfs.NewFDTable()
+	// They belong to the container's user, who may open /dev/stdout again.
+	owner := vfs.NewContext(c, s.mounts)
 	var terminal *vfs.File
 	if s.Terminal {
 		var err error
@@ -174,7 +182,7 @@ func (s *sandbox) stdio(c *cred.Credentials) (*vfs.FDTable, error) {
 			f.IncRef()
 		} else {
 			var err error
-			if f, err = s.hostFDs.Import(s.ctx, host); err != nil {
+			if f, err = s.hostFDs.Import(owner, host); err != nil {
 				return nil, fmt.Errorf("standard descriptor %d: %w", i, err)
 			}
 		}

@@ -4,6 +4,7 @@ package hostfd
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +22,7 @@ type FS struct {
 func New(v *vfs.VFS, poller *Poller) *FS {
 	fs := &FS{poller: poller}
 	fs.sb.Type, fs.sb.Source, fs.sb.Magic = "hostfs", "none", unix.PIPEFS_MAGIC
-	fs.sb.Flags = vfs.SBKernel | vfs.SBNoExec
+	fs.sb.Flags = vfs.SBKernel | vfs.SBNoExec | vfs.SBOwnOpen
 	fs.sb.Init(v, fs)
 	root := &inode{}
 	root.Init(&fs.sb, root, 1, unix.S_IFDIR|0o555, 0, 0)
@@ -51,9 +52,39 @@ type inode struct {
 	vfs.NotDirectory
 	vfs.NotSymlink
 	vfs.NoXattr
-	vfs.NoOpen
-	fd int
+	fd     int
+	access uint32      // O_ACCMODE of the host's description
+	ops    vfs.FileOps // of all files: they share the description
+	files  atomic.Int64
 }
+
+// Open implements vfs.InodeOps, for /proc/PID/fd/N and with it /dev/stdout: another
+// file on the same host description, so it shares the position and is never
+// truncated. EACCES if the description does not allow the access.
+func (in *inode) Open(_ *vfs.Context, f *vfs.File) (vfs.FileOps, error) {
+	if in.ops == nil {
+		return nil, unix.ENXIO
+	}
+	if want := f.Flags() & unix.O_ACCMODE; in.access != unix.O_RDWR && want != in.access {
+		return nil, unix.EACCES
+	}
+	for {
+		n := in.files.Load()
+		if n == 0 {
+			return nil, unix.ENXIO // closed; only an O_PATH descriptor is left
+		}
+		if in.files.CompareAndSwap(n, n+1) {
+			break
+		}
+	}
+	if _, ok := in.ops.(*stream); ok {
+		f.SetStream()
+	}
+	return in.ops, nil
+}
+
+// closed counts a file out and reports whether it was the last one.
+func (in *inode) closed() bool { return in.files.Add(-1) == 0 }
 
 // Getattr implements vfs.InodeOps. Size and times are the host's.
 func (in *inode) Getattr(_ *vfs.Context, _, _ uint32, st *unix.Statx_t) error {
@@ -76,7 +107,8 @@ func (fs *FS) Import(ctx *vfs.Context, fd int) (*vfs.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("descriptor %d: %w", fd, err)
 	}
-	in := &inode{fd: fd}
+	in := &inode{fd: fd, access: uint32(flags) & unix.O_ACCMODE}
+	in.files.Store(1)
 	in.Init(&fs.sb, in, st.Ino, st.Mode, ctx.Cred.FSUID, ctx.Cred.FSGID)
 	in.SetRdev(vfs.Dev(st.Rdev))
 	name := "pipe:"
@@ -91,9 +123,11 @@ func (fs *FS) Import(ctx *vfs.Context, fd int) (*vfs.File, error) {
 	path := vfs.AnonymousPath(fs.mount, name, &in.Inode)
 	kept := uint32(flags) & (unix.O_ACCMODE | unix.O_APPEND)
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return vfs.NewFile(ctx.Cred, path, kept, &regular{fd: fd}), nil
+		in.ops = &regular{in: in, fd: fd}
+		return vfs.NewFile(ctx.Cred, path, kept, in.ops), nil
 	}
-	s := &stream{fd: fd, poll: fs.poller}
+	s := &stream{in: in, fd: fd, poll: fs.poller}
+	in.ops = s
 	if err := fs.poller.add(fd, &s.queue); err != nil && err != unix.EPERM {
 		path.DecRef()
 		return nil, fmt.Errorf("watching descriptor %d: %w", fd, err)

@@ -13,6 +13,7 @@ import (
 // shell that has redirected it.
 type regular struct {
 	vfs.FileDefaults
+	in *inode
 	fd int
 }
 
@@ -57,4 +58,8 @@ func (r *regular) Fsync(_ *vfs.Context, _ *vfs.File, dataOnly bool) error {
 }
 
 // Release implements vfs.FileOps.
-func (r *regular) Release(*vfs.File) { unix.Close(r.fd) }
+func (r *regular) Release(*vfs.File) {
+	if r.in.closed() {
+		unix.Close(r.fd)
+	}
+}

@@ -16,6 +16,7 @@ import (
 // says it will not block.
 type stream struct {
 	vfs.FileDefaults
+	in    *inode
 	fd    int
 	queue wait.Queue
 	poll  *Poller
@@ -127,6 +128,9 @@ func moved(n int, err error) (int, error) {
 
 // Release implements vfs.FileOps.
 func (s *stream) Release(*vfs.File) {
+	if !s.in.closed() {
+		return
+	}
 	s.poll.remove(s.fd)
 	unix.Close(s.fd)
 }

@@ -61,7 +61,7 @@ func New(v *vfs.VFS, k *kernel.Kernel, source string, o Options) *FileSystem {
 
 // options are the instance's options as mountinfo shows them.
 func (fs *FileSystem) options() string {
-	s := ""
+	s := "rw,"
 	if fs.opts.SetUID {
 		s += fmt.Sprintf("uid=%d,", fs.opts.UID)
 	}

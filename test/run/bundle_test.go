@@ -170,7 +170,7 @@ var containers atomic.Int64
 func newID() string { return fmt.Sprintf("run-%d-%d", os.Getpid(), containers.Add(1)) }
 
 // timeout is how long a container may run.
-const timeout = 2 * time.Minute
+const timeout = 30 * time.Second
 
 // command prepares to run the bundle.
 func (rt runtime) command(ctx context.Context, b *bundle, flags ...string) *exec.Cmd {

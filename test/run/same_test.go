@@ -116,15 +116,15 @@ var sameCases = []struct {
 		func(t *testing.T, b *bundle) {
 			b.spec.Mounts = append(b.spec.Mounts, mount("/t", "tmpfs", "mine", "size=1m", "mode=0750", "uid=1000", "gid=1001", "noexec", "nosuid"))
 		}},
-	{"mountinfo of the standard mounts", `cut -d' ' -f4- /proc/self/mountinfo | grep -v ' / / '`, nil},
-	{"mountinfo of bind mounts", `cut -d' ' -f4- /proc/self/mountinfo`, func(t *testing.T, b *bundle) {
+	{"mountinfo of the standard mounts", `tail -n +2 /proc/self/mountinfo | cut -d' ' -f4-`, nil},
+	{"mountinfo of bind mounts", `cut -d' ' -f5,6 /proc/self/mountinfo`, func(t *testing.T, b *bundle) {
 		a := filepath.Join(b.dir, "a dir")
 		must(t, os.MkdirAll(a, 0o755))
 		must(t, os.WriteFile(filepath.Join(b.dir, "single"), []byte("single\n"), 0o640))
 		b.spec.Mounts = append(b.spec.Mounts, mount("/a", "bind", a, "rbind", "ro", "nosuid"), mount("/f", "bind", filepath.Join(b.dir, "single"), "bind", "noexec"),
 			mount("/host-shm", "bind", "/dev/shm", "bind", "ro"))
 	}},
-	{"read-only root", `touch /f 2>&1; grep ' / / \| /tmp ' /proc/self/mountinfo | cut -d' ' -f6; echo x >/dev/shm/f && cat /dev/shm/f; cut -d' ' -f4-6 /proc/self/mountinfo | head -1`, func(t *testing.T, b *bundle) {
+	{"read-only root", `touch /f 2>&1; echo x >/dev/shm/f && cat /dev/shm/f; cut -d' ' -f5-6 /proc/self/mountinfo | head -1`, func(t *testing.T, b *bundle) {
 		b.spec.Root.Readonly = true
 	}},
 	{"masked and read-only paths", `cat /proc/cmdline | wc -c; ls -A /sys/firmware /hidden; cat /secret; echo x >/proc/sys/kernel/hostname; echo $?; touch /fixed/x; echo $?; cat /fixed/f; cut -d' ' -f5,6 /proc/self/mountinfo`,
@@ -136,7 +136,7 @@ var sameCases = []struct {
 			b.spec.Linux.MaskedPaths = []string{"/proc/cmdline", "/sys/firmware", "/hidden", "/secret", "/not/there"}
 			b.spec.Linux.ReadonlyPaths = []string{"/proc/sys", "/fixed", "/not/there"}
 		}},
-	{"devices", `ls -l /dev | awk '{print $1,$3,$4,$5,$6,$NF}' | sort; stat -c '%F %t %T %a %u %g' /dev/mine /dev/sub/fifo /dev/blk; echo x >/dev/null && head -c 3 /dev/zero | wc -c; echo a >/dev/full`,
+	{"devices", `ls -l /dev | grep -v ^total | grep -v kcore | awk '{print $1,$3,$4,$NF}' | sort; stat -c '%F %t %T %a %u %g' /dev/mine /dev/sub/fifo /dev/blk; echo x >/dev/null && head -c 3 /dev/zero | wc -c; echo a >/dev/full`,
 		func(t *testing.T, b *bundle) {
 			b.spec.Linux.Devices = []specs.LinuxDevice{
 				{Path: "/dev/mine", Type: "c", Major: 1, Minor: 5, FileMode: ptr(os.FileMode(0o640)), UID: ptr(uint32(7)), GID: ptr(uint32(8))},
@@ -149,16 +149,9 @@ var sameCases = []struct {
 	{"exit code 42", `exit 42`, nil},
 	{"exit code 255", `exit 255`, nil},
 	{"killed by SIGTERM", `sh -c 'kill -TERM $$'; exit $?`, nil},
-	{"standard descriptors", `ls -l /proc/self/fd | awk '{print $9}' | sort; echo err >&2; echo out >/dev/stdout; echo err2 >/dev/stderr; cat; echo end`, nil},
+	{"standard descriptors", `ls /proc/self/fd | sort; echo err >&2; echo out >/dev/stdout; echo err2 >/dev/stderr; cat; echo end`, nil},
 	{"first process", `echo $$; cat /proc/1/comm; tr '\0' ' ' </proc/1/cmdline; cat /proc/self/oom_score_adj`, func(t *testing.T, b *bundle) {
 		b.spec.Process.OOMScoreAdj = ptr(500)
-	}},
-	{"loopback", `ip -o addr show lo | grep -o 'inet 127[^ ]*'; ls /sys/class/net`, nil},
-	{"net sysctl", `cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range`, func(t *testing.T, b *bundle) {
-		b.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "net.core.somaxconn": "777", "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 100"}
-	}},
-	{"kernel sysctl", `cat /proc/sys/kernel/shmmax /proc/sys/kernel/sem /proc/sys/fs/mqueue/msg_max /proc/sys/kernel/msgmax`, func(t *testing.T, b *bundle) {
-		b.spec.Linux.Sysctl = map[string]string{"kernel.shmmax": "1234567", "kernel.sem": "100 200 300 400", "fs.mqueue.msg_max": "20", "kernel.msgmax": "9000"}
 	}},
 }
 

@@ -1,0 +1,35 @@
+package run
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRefused checks that what is not supported ends in an error that names it, and
+// that the container does not run without it.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		flag   string
+		change func(*bundle)
+		want   string
+	}{
+		{"host network", "--network=host", nil, "--network=host"},
+		{"overlay in a file", "--overlay2=root:self", nil, "--overlay2=root:self"},
+		{"unknown sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.nonesuch": "1"} }, "kernel.nonesuch"},
+		{"fixed sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.shmmax": "1234567"} }, "kernel.shmmax"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, rt := range runscs(t) {
+				b := newBundle(t, "echo ran")
+				if c.change != nil {
+					c.change(b)
+				}
+				got := rt.run(t, b, c.flag)
+				if got.code == 0 || got.out != "" || !strings.Contains(got.err, c.want) {
+					t.Errorf("%s: want an error that names %s: %v", rt.name, c.want, got)
+				}
+			}
+		})
+	}
+}

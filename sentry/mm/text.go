@@ -24,7 +24,8 @@ func (m *MemoryManager) ReadText(addr uint64, p []byte) error {
 	return nil
 }
 
-// PatchText implements platform.Text.
+// PatchText implements platform.Text. It does not change an instruction that lies
+// in two pages.
 func (m *MemoryManager) PatchText(c platform.Context, addr uint64, old, new []byte) bool {
 	if len(old) != len(new) || len(old) == 0 || m.begin() != nil {
 		return false
@@ -33,38 +34,32 @@ func (m *MemoryManager) PatchText(c platform.Context, addr uint64, old, new []by
 	return m.end(c, nil) == nil && done
 }
 
+// patchLocked changes bytes of one page. Other threads may be executing them: they
+// find either the old or the new, since a page that is in use already is not
+// written to but replaced by another.
 func (m *MemoryManager) patchLocked(addr uint64, old, new []byte) bool {
+	page := addr &^ (pageSize - 1)
 	end := addr + uint64(len(old))
-	for at := addr; at < end; {
-		e := m.findVMA(at)
-		if e == nil || e.Value.has(vmaShared) || e.Value.prot&(unix.PROT_WRITE|unix.PROT_EXEC) != unix.PROT_EXEC {
-			return false
-		}
-		page := at &^ (pageSize - 1)
-		if m.provide(*e, page, true) != nil {
-			return false
-		}
-		at = page + pageSize
-	}
-	// Now all of it is private memory, and nobody else's.
-	b := m.backings.Find(addr)
-	if end > b.End {
-		// Two backings: what one instruction may straddle.
-		next := m.backings.Find(b.End)
-		first := m.mf.Bytes(b.Value.off+addr-b.Start, b.End-addr)
-		second := m.mf.Bytes(next.Value.off, end-b.End)
-		if !bytes.Equal(first, old[:len(first)]) || !bytes.Equal(second, old[len(first):]) {
-			return false
-		}
-		copy(first, new)
-		copy(second, new[len(first):])
-		return true
-	}
-	text := m.mf.Bytes(b.Value.off+addr-b.Start, end-addr)
-	if !bytes.Equal(text, old) {
+	e := m.findVMA(addr)
+	if e == nil || end > page+pageSize || e.Value.has(vmaShared) || e.Value.prot&(unix.PROT_WRITE|unix.PROT_EXEC) != unix.PROT_EXEC {
 		return false
 	}
-	copy(text, new)
+	b := m.backings.Find(page)
+	inUse := b != nil && b.Value.private() && m.users.Load() > 1
+	if m.provide(*e, page, true) != nil {
+		return false
+	}
+	text := func() []byte {
+		b = m.backings.Find(page)
+		return m.mf.Bytes(b.Value.off+addr-b.Start, end-addr)
+	}
+	if !bytes.Equal(text(), old) {
+		return false
+	}
+	if inUse && m.copyPrivate(page, page+pageSize, b.Value.off+page-b.Start) != nil {
+		return false
+	}
+	copy(text(), new)
 	return true
 }
 

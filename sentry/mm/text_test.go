@@ -73,6 +73,13 @@ func TestPatchText(t *testing.T) {
 	if err := m.ReadText(at, old); err != nil || old[4] != fileByte(1) {
 		t.Fatalf("ReadText: %v %v", old, err)
 	}
+	if m.PatchText(nil, at, old, []byte("12345")) {
+		t.Error("it patched two pages")
+	}
+	at--
+	if err := m.ReadText(at, old); err != nil {
+		t.Fatal(err)
+	}
 	if m.PatchText(nil, at, []byte("other"), []byte("12345")) {
 		t.Error("it patched what was not there")
 	}
@@ -103,4 +110,49 @@ func TestPatchText(t *testing.T) {
 		t.Error("it read beyond the mapping")
 	}
 	checkHost(t, mf, m, child)
+}
+
+// TestPatchTextInUse checks that a page which other threads may be executing is
+// replaced and not written to.
+func TestPatchTextInUse(t *testing.T) {
+	mf := newMemfile(t)
+	m := newMM(t, mf, wide)
+	f := newHostFile(t, 2)
+	a, err := m.Map(nil, MapOptions{Length: 2 * pageSize, Prot: unix.PROT_READ | unix.PROT_EXEC, Flags: unix.MAP_PRIVATE,
+		File: f, Mappable: f, MaxProt: rwx, Limits: NoLimits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := make([]byte, 10)
+	if err := m.ReadText(a, old); err != nil {
+		t.Fatal(err)
+	}
+	patch := func(at uint64, was, is string) (before, after hostPage) {
+		t.Helper()
+		pages := m.as.(*fakeAS).pages
+		before = pages[a]
+		if !m.PatchText(nil, at, []byte(was), []byte(is)) {
+			t.Fatal("it did not patch")
+		}
+		return before, pages[a]
+	}
+	patch(a, string(old[:5]), "first")
+	if before, after := patch(a, "first", "again"); before != after {
+		t.Errorf("a page of a single thread is at %+v, was at %+v", after, before)
+	}
+	m.IncUsers()
+	before, after := patch(a+5, string(old[5:]), "other")
+	if before.off == after.off {
+		t.Error("a page that others may be executing was written to")
+	}
+	if err := m.ReadText(a, old); err != nil || string(old) != "againother" {
+		t.Errorf("%q %v", old, err)
+	}
+	fork(t, m).DecUsers()
+	// It is marked copy-on-write, though nobody else has it any more.
+	if before, after := patch(a, "again", "third"); before.off == after.off {
+		t.Error("a page that was copy-on-write was written to")
+	}
+	checkHost(t, mf, m)
+	m.DecUsers()
 }

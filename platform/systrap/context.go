@@ -55,6 +55,7 @@ func (c *context) Blocking() {
 	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
 	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+		w.unpin()
 		c.p.cool(c.t.Load())
 	}
 }

@@ -89,7 +89,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rax = errNoSys
 		c.state.Full = false
 		d := c.h.HandleSyscall(c)
-		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr))) {
+		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr)), &n.args) {
 			c.p.heat(t)
 		}
 		c.finish(d)

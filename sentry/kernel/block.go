@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/platform"
 	"casemate/sentry/clock"
 	"casemate/vfs/wait"
 )
@@ -28,6 +29,7 @@ func (w *waker) wake() {
 	switch w.state.Swap(wakerWoken) {
 	case wakerParked:
 		w.ch <- struct{}{}
+		platform.NoteWake()
 	case wakerSleeping:
 		clock.FutexWake(&w.state)
 	}

@@ -31,7 +31,7 @@ const (
 
 // A Handler is the sentry's side of a Context. Its methods are called on the
 // goroutine (and OS thread) that received the event; for one Context never two
-// at a time.
+// at a time, but for HandleKill.
 type Handler interface {
 	// HandleSyscall serves the system call that the Context has made. Always
 	// valid: the call number (State.Regs' Orig_rax on amd64), the six
@@ -49,6 +49,12 @@ type Handler interface {
 	// Context has died (killed from outside, or by its own doing). The Context
 	// can never run again.
 	HandleDeath(c Context)
+	// HandleKill is called when the host process that carries the Context has been
+	// killed during one of its upcalls: the task is to end, whatever it waits for.
+	// Alone of all it may be called while an upcall is in progress, on another
+	// goroutine, and even after the Context's end. It does not block. A platform
+	// that finds out later calls just HandleDeath.
+	HandleKill(c Context)
 }
 
 // A Fault is a processor exception as Linux's signal frame reports it.

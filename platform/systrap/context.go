@@ -102,7 +102,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 	}
 	if !t.area.readFrame(t.frame, t.base, &c.state) {
 		t.proc.breach("no frame", n)
-		c.lost(t)
+		c.lose(t)
 		return
 	}
 	d := platform.Resume
@@ -147,7 +147,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		d = c.h.HandleFault(c, f)
 	default:
 		t.proc.breach("unexpected signal", n)
-		c.lost(t)
+		c.lose(t)
 		return
 	}
 	c.finish(d)
@@ -184,7 +184,7 @@ func (c *context) finish(d platform.Disposition) {
 				ok := c.complete(t)
 				t.mu.Unlock()
 				if !ok {
-					c.lost(t)
+					c.lose(t)
 					return
 				}
 				c.intr.Store(false)
@@ -195,6 +195,7 @@ func (c *context) finish(d platform.Disposition) {
 		}
 		if c.lost(t) {
 			t.mu.Unlock()
+			c.die(runApp)
 			return
 		}
 		if c.intr.Load() {
@@ -267,28 +268,34 @@ func (c *context) lock(t *thread) {
 	}
 }
 
-// lost leaves c to the reaper if its process has died or has been killed. It
-// returns true if the Handler knows of the death already.
+// lost ends the upcall: from now on it is for the reaper to make c die with its
+// process. It returns true if the process is dead already, and the reaper may have
+// missed c: the caller has c die, with no lock held.
 func (c *context) lost(t *thread) bool {
 	c.p.spinner.running.Add(1)
 	c.run.Store(runApp)
-	if !t.proc.dead.Load() {
-		return false
-	}
-	c.die(runApp)
-	return true
+	return t.proc.dead.Load()
 }
 
-// die tells the Handler that c has died, if nobody else does; was is what c was
-// doing.
-func (c *context) die(was uint32) {
-	if c.run.CompareAndSwap(was, runDead) {
-		if was == runApp {
-			c.p.spinner.running.Add(-1)
-		}
-		c.space.left(c)
-		c.h.HandleDeath(c)
+// lose ends the upcall of a context whose process has died or has been killed. No
+// lock is held.
+func (c *context) lose(t *thread) {
+	if c.lost(t) {
+		c.die(runApp)
 	}
+}
+
+// die tells the Handler that c has died, if it still does what it did, was. No lock is held: the Handler may release the address space.
+func (c *context) die(was uint32) bool {
+	if !c.run.CompareAndSwap(was, runDead) {
+		return false
+	}
+	if was == runApp {
+		c.p.spinner.running.Add(-1)
+	}
+	c.space.left(c)
+	c.h.HandleDeath(c)
+	return true
 }
 
 // exit lets go of c's thread.

@@ -51,7 +51,12 @@ func (w *worker) receive() bool {
 	switch e := receive(w.p.listener, &w.n); e {
 	case 0:
 		return true
-	case unix.EINTR, unix.ENOENT: // ENOENT: the caller is not there any more
+	case unix.EINTR:
+	case unix.ENOENT: // the caller is not there any more
+		if listenerOver(w.p.listener) {
+			// Nor will there ever be one: all stubs have died.
+			<-w.p.over
+		}
 	default:
 		w.p.logf("systrap: seccomp listener: %v", e)
 		time.Sleep(time.Second)

@@ -343,7 +343,7 @@ func (c *context) fastCall(t *thread) {
 		ok := c.complete(t)
 		t.mu.Unlock()
 		if !ok {
-			c.lost(t)
+			c.lose(t)
 			return
 		}
 		c.state.Regs.Orig_rax = nr

@@ -78,6 +78,7 @@ func Open(options platform.Options) (platform.Platform, error) {
 		listener: -1,
 		text:     -1,
 		stopped:  make(chan struct{}),
+		over:     make(chan struct{}),
 		anchor:   make(chan struct{}),
 	}
 	if pid := os.Getpid(); pid != 1 {
@@ -168,11 +169,11 @@ func (p *Platform) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("cloning: %w", err)
 	}
-	proc := p.newProcess(pid, []uint64{chunk})
+	proc := p.newProcess([]uint64{chunk})
 	t := newThread(proc, pid, 0)
 	proc.threads = []*thread{t}
 	p.tids.set(uint32(pid), t)
-	reaper.add(proc)
+	reaper.add(proc, pid)
 	if err = p.awaitListener(proc, a, len(calls)); err != nil {
 		proc.kill()
 		return err
@@ -189,7 +190,7 @@ func (p *Platform) open() (err error) {
 		proc.kill()
 		return fmt.Errorf("the template: %w", r.errno)
 	}
-	p.zygote = t
+	p.template.t = t
 	go p.watchAll()
 	return nil
 }

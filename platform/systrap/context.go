@@ -32,8 +32,11 @@ type context struct {
 	// intr says that HandleInterrupt is due.
 	intr atomic.Bool
 
-	// worker is the goroutine of the upcall.
+	// worker makes the upcall; nil if that is none of a worker's.
 	worker atomic.Pointer[worker]
+
+	parking  atomic.Uint32
+	unparked chan struct{} // capacity 1
 
 	space *space
 	t     atomic.Pointer[thread]
@@ -43,7 +46,7 @@ type context struct {
 
 // NewContext implements platform.Platform.
 func (p *Platform) NewContext(h platform.Handler) platform.Context {
-	return &context{p: p, h: h, state: platform.State{FP: arch.NewFPState(), Full: true}}
+	return &context{p: p, h: h, unparked: make(chan struct{}, 1), state: platform.State{FP: arch.NewFPState(), Full: true}}
 }
 
 // State implements platform.Context.
@@ -52,11 +55,13 @@ func (c *context) State() *platform.State { return &c.state }
 // Blocking implements platform.Context.
 func (c *context) Blocking() {
 	w := c.worker.Load()
-	if w != nil && c.p.role.Load() == &w.busy {
-		c.p.passRole(w)
-	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+	switch {
+	case w == nil:
+	case c.p.spinner.owner.CompareAndSwap(w, nil):
 		w.unpin()
 		c.p.cool(c.t.Load())
+	case w.abdicate():
+		c.p.passRole(w)
 	}
 }
 
@@ -174,7 +179,7 @@ func (c *context) finish(d platform.Disposition) {
 		case c.next != nil:
 			t = c.move()
 			if t == nil {
-				c.die(runUpcall)
+				c.die(runUpcall, c.worker.Load())
 				return
 			}
 		}
@@ -195,7 +200,7 @@ func (c *context) finish(d platform.Disposition) {
 		}
 		if c.lost(t) {
 			t.mu.Unlock()
-			c.die(runApp)
+			c.die(runApp, c.worker.Load())
 			return
 		}
 		if c.intr.Load() {
@@ -281,15 +286,18 @@ func (c *context) lost(t *thread) bool {
 // lock is held.
 func (c *context) lose(t *thread) {
 	if c.lost(t) {
-		c.die(runApp)
+		c.die(runApp, c.worker.Load())
 	}
 }
 
-// die tells the Handler that c has died, if it still does what it did, was. No lock is held: the Handler may release the address space.
-func (c *context) die(was uint32) bool {
+// die tells the Handler that c has died, if it still does what it did, was. No lock
+// is held: the Handler may release the address space. w is the worker that calls, or
+// nil.
+func (c *context) die(was uint32, w *worker) bool {
 	if !c.run.CompareAndSwap(was, runDead) {
 		return false
 	}
+	c.worker.Store(w)
 	if was == runApp {
 		c.p.spinner.running.Add(-1)
 	}

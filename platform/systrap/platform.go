@@ -46,7 +46,9 @@ type Platform struct {
 
 	procs   sync.WaitGroup
 	closing atomic.Bool
-	workers atomic.Int32  // goroutines in listen
+	idle    workers
+	ready   workers       // parked, and told to go on
+	workers atomic.Int32  // drivers, and goroutines that listen in another's stead
 	stopped chan struct{} // closed when there is none after closing
 	over    chan struct{} // closed when nobody shall wait for notifications any more
 	anchor  chan struct{} // closed to let the template's parent thread end
@@ -127,6 +129,14 @@ func (p *Platform) Close() error {
 		proc.kill()
 	}
 	p.procs.Wait()
+	ended := make(chan struct{})
+	go func() { // not locked to a thread, as the caller may be
+		defer close(ended)
+		for w := p.idle.pop(); w != nil; w = p.idle.pop() {
+			w.end()
+		}
+	}()
+	<-ended
 	if p.listener >= 0 {
 		unix.Close(p.listener)
 	}

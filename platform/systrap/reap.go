@@ -105,7 +105,7 @@ func (proc *process) died() {
 		if t == nil {
 			continue
 		}
-		if c := t.ctx.Load(); c != nil && !c.die(runApp) && c.run.Load() == runUpcall && !proc.released.Load() {
+		if c := t.ctx.Load(); c != nil && !c.die(runApp, nil) && c.run.Load() == runUpcall && !proc.released.Load() {
 			c.h.HandleKill(c)
 		}
 	}

@@ -276,7 +276,7 @@ func (c *context) launch(t *thread) {
 	if dead := c.lost(t); dead || e != 0 {
 		t.mu.Unlock()
 		if dead {
-			go c.die(runApp) // the caller of Start may have locks
+			go c.die(runApp, nil) // the caller of Start may have locks
 		}
 		return
 	}

@@ -179,10 +179,10 @@ func (p *Platform) open() (err error) {
 		return err
 	}
 	wakeSync(p.listener)
-	w := p.newWorker()
+	w := p.idleWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none
 	p.role.Store(&w.listening)
-	w.begin()
+	p.launch(w)
 	t.mu.Lock()
 	r := t.await(t.done)
 	t.mu.Unlock()

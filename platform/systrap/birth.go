@@ -131,7 +131,7 @@ func (p *Platform) forkOnce(t *thread) (*thread, unix.Errno) {
 	b.proc.chunks[n] = offset
 	p.expect(offset, b)
 	pid, e := t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
-		unix.CLONE_PARENT | unix.CLONE_FILES, 0, p.parent, 0, uint64(p.areas.fd), offset}}})
+		processFlags, 0, p.parent, 0, uint64(p.areas.fd), offset}}})
 	if e != 0 {
 		if p.unexpect(offset) {
 			b.proc.died() // it never was
@@ -214,8 +214,7 @@ func (s *space) clone(t *thread) (*thread, unix.Errno) {
 	}
 	p.expect(mark, b)
 	_, e := t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
-		unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM,
-		areaAddr(slot), 0, 0, mark, stack}}})
+		threadFlags, areaAddr(slot), 0, 0, mark, stack}}})
 	if e != 0 {
 		p.unexpect(mark)
 		return nil, e

@@ -16,10 +16,12 @@
 // The filter (filter_amd64.go) turns every system call into a user notification
 // (seccomp_unotify(2)), which is the event: the number, the arguments and the
 // caller's thread ID come from the kernel. The answer is the result. The numbers
-// in Options.FullStateSyscalls become SIGSYS instead; its handler, which is the
-// handler of faults and of the interrupt signal too, hands over by a call of its
-// own, which is notified likewise. The sentry reads the signal frame in the area,
-// writes another one, and answers with the command to return by it.
+// in Options.FullStateSyscalls become SIGSYS instead, and so do those that the host
+// must not carry out even if the sentry were to allow it, and what is rare
+// (filter_amd64.go, notified). The handler of SIGSYS, which is the handler of faults
+// and of the interrupt signal too, hands over by a call of its own, which is notified
+// likewise. The sentry reads the signal frame in the area, writes another one, and
+// answers with the command to return by it.
 //
 // # What is trusted
 //

@@ -178,6 +178,12 @@ func (p *Platform) open() (err error) {
 		proc.kill()
 		return err
 	}
+	// No stub makes a descriptor, whatever the sentry should let it do. (Not earlier:
+	// the listener is one.)
+	if err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{}, nil); err != nil {
+		proc.kill()
+		return fmt.Errorf("limiting the stubs' descriptors: %w", err)
+	}
 	wakeSync(p.listener)
 	w := p.idleWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none

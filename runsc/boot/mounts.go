@@ -73,7 +73,7 @@ func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
 func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
 	root := lower.Root().Inode()
 	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
-		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.memoryLimit(),
 	}).Superblock())
 	fs, err := overlay.New(s.vfs, overlay.Options{
 		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,

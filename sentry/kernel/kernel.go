@@ -41,6 +41,9 @@ type Options struct {
 	CPUs int
 	// TotalMemory is the memory that applications see, in bytes.
 	TotalMemory uint64
+	// MaxTasks is how many tasks there may be, those that nobody has waited for
+	// included: more give EAGAIN. 0: any number.
+	MaxTasks int64
 	// Log receives one line for what an operator may want to know. May be nil.
 	Log func(format string, args ...any)
 }
@@ -56,6 +59,7 @@ type Kernel struct {
 	log            func(format string, args ...any)
 	cpus           int
 	total          uint64
+	maxTasks       int64
 	timers         *clock.Queue
 	futexes        futexTable
 	vfs            *vfs.VFS
@@ -95,6 +99,7 @@ func New(o Options) *Kernel {
 		log:      o.Log,
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
+		maxTasks: o.MaxTasks,
 		vfs:      o.VFS,
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
@@ -103,6 +108,9 @@ func New(o Options) *Kernel {
 		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
+	}
+	if k.maxTasks <= 0 {
+		k.maxTasks = PIDMax
 	}
 	if k.log == nil {
 		k.log = func(string, ...any) {}
@@ -158,6 +166,9 @@ func (k *Kernel) RootNamespaces() Namespaces { return k.root }
 
 // NumTasks is the number of tasks.
 func (k *Kernel) NumTasks() int64 { return k.tasks.Load() }
+
+// MaxTasks is how many tasks there may be.
+func (k *Kernel) MaxTasks() int64 { return k.maxTasks }
 
 // Forks is the number of tasks that there have been.
 func (k *Kernel) Forks() int64 { return k.forks.Load() }

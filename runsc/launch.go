@@ -60,6 +60,24 @@ func (l *launch) run(a *app) (code int, err error) {
 	signal.Notify(signals)
 	defer signal.Stop(signals)
 
+	group, err := a.makeGroup(l.id, l.spec)
+	if err != nil {
+		return 0, err
+	}
+	if group != nil {
+		defer func() { err = errors.Join(err, group.Delete()) }()
+		c.State.Cgroup = group.Paths()
+		if err := c.Save(); err != nil {
+			return 0, err
+		}
+		args.Cgroup, args.Boot.Limits = group, group.Limits(l.resources())
+		kills := group.OOMKills()
+		defer func() {
+			if n := group.OOMKills() - kills; n > 0 && errors.Is(err, sandbox.ErrDied) {
+				err = fmt.Errorf("out of memory: the host has killed %d of its processes at the limit of %d bytes: %w", n, args.Boot.Limits.Memory, err)
+			}
+		}()
+	}
 	s, err := sandbox.Start(&args.Args)
 	if err != nil {
 		return 0, err
@@ -88,6 +106,14 @@ func (l *launch) run(a *app) (code int, err error) {
 		return 0, &startError{reply.Failed, reply.Code}
 	}
 	return reply.Exited.Status(), nil
+}
+
+// resources are the limits of the container; nil if there are none.
+func (l *launch) resources() *specs.LinuxResources {
+	if l.spec.Linux == nil {
+		return nil
+	}
+	return l.spec.Linux.Resources
 }
 
 // A startError is what the sandbox says why the container's process could not

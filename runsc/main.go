@@ -32,6 +32,9 @@ func (a *app) fail(err error) subcommands.ExitStatus {
 	return exitFailure
 }
 
+// warn tells the log of what is not as it was asked for, but does not stop a container.
+func (a *app) warn(message string, args ...any) { a.log.Warn(message, args...) }
+
 const (
 	exitFailure subcommands.ExitStatus = 1
 	// exitDied is how run and do end when the sandbox was killed.

@@ -32,8 +32,8 @@ func (g *Group) Limits(r *specs.LinuxResources) Limits {
 }
 
 // hostPids is the limit of the host's processes and threads for a container that may
-// have as many tasks as p says. The sandbox counts the container's tasks itself, and
-// exactly; the host counts the sentry's and the gofer's threads too, which must not be
+// have as many tasks as p says. The sandbox counts the container's tasks itself; the
+// host counts the sentry's and the gofer's threads too, which must not be
 // refused at a time when the container is within its limit.
 func hostPids(p *specs.LinuxPids) *specs.LinuxPids {
 	if p == nil || p.Limit == nil || *p.Limit <= 0 || *p.Limit > math.MaxInt32 {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"casemate/runsc/cgroup"
 )
 
 var (
@@ -29,6 +31,7 @@ type State struct {
 	SandboxPID int               `json:"sandboxPid"`
 	GoferPID   int               `json:"goferPid"`
 	Annotate   map[string]string `json:"annotations,omitempty"`
+	Cgroup     cgroup.Paths      `json:"cgroup,omitempty"`
 }
 
 // A Container is a container's directory, which is locked while the Container is

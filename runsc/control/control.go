@@ -12,6 +12,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
 )
 
@@ -61,6 +62,7 @@ type Boot struct {
 	HostRoot  bool         // the root is the host's own file system (runsc do)
 	Terminal  bool         // FDStdin is a terminal in raw mode
 	Size      WindowSize   // its size at the start
+	Limits    cgroup.Limits
 }
 
 // WindowSize is a terminal's size in characters and pixels.

@@ -83,7 +83,8 @@ func (l *launch) run(a *app) (code int, err error) {
 		return 0, err
 	}
 	defer s.Destroy()
-	c.State.SandboxPID, c.State.GoferPID = s.PID()
+	sentry, gofer := s.PID()
+	c.State.Sandbox, c.State.Gofer = container.NameProcess(sentry), container.NameProcess(gofer)
 	if err := c.Save(); err != nil {
 		return 0, err
 	}
@@ -93,7 +94,7 @@ func (l *launch) run(a *app) (code int, err error) {
 	}
 	if reply.Started {
 		if l.pidFile != "" {
-			if err := os.WriteFile(l.pidFile, fmt.Append(nil, c.State.SandboxPID), 0o644); err != nil {
+			if err := os.WriteFile(l.pidFile, fmt.Append(nil, sentry), 0o644); err != nil {
 				return 0, fmt.Errorf("writing the pid file: %w", err)
 			}
 		}

@@ -28,10 +28,16 @@ type launch struct {
 	spec     *specs.Spec
 	hostRoot bool // the root is the host's own file system
 	pidFile  string
+	// shellCodes are the exit codes 126 and 127 for a program that cannot run; an OCI
+	// runtime has 1 for all that fails.
+	shellCodes bool
 }
 
 // run runs the container to its end and returns the exit code of its process.
 func (l *launch) run(a *app) (code int, err error) {
+	for _, warning := range bundle.Ignore(l.spec) {
+		a.warn(warning)
+	}
 	c, err := container.Create(a.conf.Root, l.id, l.bundle)
 	if err != nil {
 		return 0, err
@@ -124,7 +130,10 @@ type startError struct {
 	code int
 }
 
-func (e *startError) Error() string { return e.text }
+func (e *startError) Error() string { return startFailed + e.text }
+
+// startFailed is how runc begins such messages.
+const startFailed = "unable to start container process: "
 
 // forward passes signals on to the container until the channel's end, which never
 // comes: it ends with the process.
@@ -181,7 +190,7 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 			continue
 		}
 		if _, err := os.Stat(m.Source); err != nil {
-			return nil, fmt.Errorf("bind mount on %s: %w", m.Destination, err)
+			return nil, fmt.Errorf("%serror during container init: error mounting %q to rootfs at %q: %w", startFailed, m.Source, m.Destination, err)
 		}
 		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: strings.HasPrefix(a.conf.Overlay2, "all:")}
 		for _, o := range m.Options {

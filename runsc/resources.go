@@ -27,7 +27,7 @@ func (a *app) makeGroup(id string, spec *specs.Spec) (*cgroup.Group, error) {
 	}
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 	if a.conf.Rootless && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
-		a.warn("the sandbox is in no cgroup of its own, and its resources are not limited", "error", err)
+		a.warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%w (--ignore-cgroups goes on without)", err)

@@ -101,10 +101,10 @@ func (s *sandbox) run() error {
 		return err
 	}
 	if err := s.assemble(); err != nil {
-		return err
+		return initError(err)
 	}
 	if err := s.checkSysctls(); err != nil {
-		return err
+		return initError(err)
 	}
 	if err := confine.Capabilities(0); err != nil {
 		return err

@@ -31,7 +31,7 @@ func (s *sandbox) assemble() error {
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		if err := s.mount(i, m); err != nil {
-			return fmt.Errorf("mounting %q to %q: %w", m.Source, m.Destination, err)
+			return fmt.Errorf("error mounting %q to rootfs at %q: %w", m.Source, m.Destination, err)
 		}
 	}
 	if err := s.makeDevices(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,13 +53,21 @@ const (
 	stateName = "state.json"
 )
 
-var validID = regexp.MustCompile(`^[\w+.-]+$`)
+// validID reports whether id may be that of a container.
+func validID(id string) bool {
+	for _, c := range id {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_+-.", c)) {
+			return false
+		}
+	}
+	return id != "" && id != "." && id != ".."
+}
 
 // Create makes the directory of a new container below root and locks it. It
 // fails with ErrExists if there is one already, but takes over what a killed command
 // has left of a container in the foreground.
 func Create(root, id, bundle string) (*Container, error) {
-	if !validID.MatchString(id) || id == "." || id == ".." {
+	if !validID(id) {
 		return nil, ErrInvalidID
 	}
 	if err := os.MkdirAll(root, 0o711); err != nil {

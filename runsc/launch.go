@@ -17,6 +17,7 @@ import (
 	"casemate/runsc/bundle"
 	"casemate/runsc/container"
 	"casemate/runsc/control"
+	"casemate/runsc/hostmount"
 	"casemate/runsc/sandbox"
 )
 
@@ -211,6 +212,11 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 			return nil, err
 		}
 		args.Trees[i].Source = real
+		m, err := hostmount.Of(real)
+		if err != nil {
+			return nil, err
+		}
+		args.Boot.Mounts = append(args.Boot.Mounts, m)
 	}
 	return args, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
+	"casemate/runsc/hostmount"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -59,10 +60,12 @@ type Boot struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
-	HostRoot  bool         // the root is the host's own file system (runsc do)
-	Terminal  bool         // FDStdin is a terminal in raw mode
-	Size      WindowSize   // its size at the start
-	Limits    cgroup.Limits
+	// Mounts are where the trees come from, as mountinfo shows it.
+	Mounts   []hostmount.Mount
+	HostRoot bool       // the root is the host's own file system (runsc do)
+	Terminal bool       // FDStdin is a terminal in raw mode
+	Size     WindowSize // its size at the start
+	Limits   cgroup.Limits
 }
 
 // WindowSize is a terminal's size in characters and pixels.

@@ -8,6 +8,7 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/socket/families"
 	"casemate/sentry/syscalls"
+	"casemate/sentry/sysfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -46,7 +47,7 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(sysfsType{s})
+	s.vfs.RegisterType(&sysfs.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})

@@ -103,7 +103,7 @@ func (s *sandbox) run() error {
 	if err := s.assemble(); err != nil {
 		return initError(err)
 	}
-	if err := s.checkSysctls(); err != nil {
+	if err := s.setSysctls(); err != nil {
 		return initError(err)
 	}
 	if err := confine.Capabilities(0); err != nil {

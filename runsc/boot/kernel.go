@@ -35,6 +35,9 @@ func (s *sandbox) makeKernel() error {
 		MaxTasks:    s.Limits.Tasks,
 		Log:         s.logf,
 	})
+	if s.Spec.Domainname != "" {
+		s.kernel.RootNamespaces().UTS.SetDomain(s.Spec.Domainname)
+	}
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)

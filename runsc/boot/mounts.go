@@ -1,8 +1,10 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -126,14 +128,21 @@ var propagations = map[string]uint32{
 // A mountRequest is a mount's options, sorted.
 type mountRequest struct {
 	flags       uint32
-	recursive   bool // rro and the like
 	propagation []uint32
 	data        []string // the file system's own
 	atime       bool     // some option is about access times
+	copyUp      bool     // fill a tmpfs with what it is mounted over
 }
 
+// parseMountOptions sorts options; those that start with r are for all mounts below
+// too, of which a tree of the gofer has none.
 func parseMountOptions(options []string) (r mountRequest) {
 	for _, o := range options {
+		switch o {
+		case "tmpcopyup", "notmpcopyup":
+			r.copyUp = o == "tmpcopyup"
+			continue
+		}
 		if f, ok := mountFlags[o]; ok {
 			if f.clear {
 				r.flags &^= f.flag
@@ -146,9 +155,12 @@ func parseMountOptions(options []string) (r mountRequest) {
 			r.propagation = append(r.propagation, p)
 			continue
 		}
-		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok && strings.HasPrefix(o, "r") && !f.clear {
-			r.flags |= f.flag
-			r.recursive = true
+		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok {
+			if f.clear {
+				r.flags &^= f.flag
+			} else {
+				r.flags |= f.flag
+			}
 			continue
 		}
 		r.data = append(r.data, o)
@@ -181,9 +193,30 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 	if bundle.IsBind(m) {
 		r.bind(s.inherited(s.BindTrees[i]))
 	}
+	if slices.Contains(r.data, "idmap") || slices.Contains(r.data, "ridmap") || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return errors.New("idmapped mounts are not supported")
+	}
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
 		return err
+	}
+	if r.copyUp {
+		if m.Type != "tmpfs" {
+			return errors.New("tmpcopyup is an option of tmpfs only")
+		}
+		if err := s.copyInto(sb, m.Destination); err != nil {
+			return err
+		}
+	}
+	over, err := s.ctx.Walk(vfs.Start{}, path.Clean("/"+m.Destination), vfs.WalkFollow)
+	if err == nil {
+		mode := over.Inode().Mode() & 0o7777
+		over.DecRef()
+		if m.Type == "tmpfs" && !hasOption(r.data, "mode") {
+			// runc gives it the permissions of what it is mounted over.
+			root := sb.Root().Inode()
+			root.SetMode(root.Type() | mode)
+		}
 	}
 	dst, err := s.mountPoint(m.Destination, sb.Root().Inode().IsDir())
 	if err != nil {
@@ -198,6 +231,11 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 		mount.SetPropagation(p&^unix.MS_REC, p&unix.MS_REC != 0)
 	}
 	return nil
+}
+
+// hasOption reports whether options give a value to name.
+func hasOption(options []string, name string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, name+"=") })
 }
 
 // superblock is the file system that m asks for.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"casemate/runsc/bundle"
 	"casemate/runsc/container"
 	"casemate/runsc/control"
+	"casemate/runsc/filestore"
 	"casemate/runsc/hostmount"
 	"casemate/runsc/sandbox"
 )
@@ -49,6 +49,7 @@ func (l *launch) run(a *app) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer args.closeStores()
 	if args.DebugLog, err = a.conf.OpenDebugLog("boot", l.id, time.Now().Format("20060102-150405.000000")); err != nil {
 		return 0, err
 	}
@@ -176,10 +177,11 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 		HostNet:  a.conf.Network == "host",
 		Boot: control.Boot{
 			ID: l.id, Version: version, Config: *a.conf, Spec: spec, HostRoot: l.hostRoot,
-			BindTrees: map[int]int{}, Shared: map[int]bool{},
+			BindTrees: map[int]int{}, Shared: map[int]bool{}, Stores: map[int]int{},
 		},
 	}}
-	overlay := a.conf.Overlay2 != "none"
+	overlay, _ := a.conf.Overlay(true, "")
+	overlayAll, _ := a.conf.Overlay(false, "")
 	shared := a.conf.FileAccess == "shared" || l.hostRoot
 	args.Trees = []control.Tree{{Source: spec.Root.Path, Recursive: true, ReadOnly: spec.Root.Readonly || overlay, Shared: shared}}
 	if shared {
@@ -193,7 +195,7 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 		if _, err := os.Stat(m.Source); err != nil {
 			return nil, fmt.Errorf("%serror during container init: error mounting %q to rootfs at %q: %w", startFailed, m.Source, m.Destination, err)
 		}
-		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: strings.HasPrefix(a.conf.Overlay2, "all:")}
+		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: overlayAll}
 		for _, o := range m.Options {
 			switch o {
 			case "rbind":
@@ -217,8 +219,38 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 			return nil, err
 		}
 		args.Boot.Mounts = append(args.Boot.Mounts, m)
+		if err := args.addStore(a, i); err != nil {
+			args.closeStores()
+			return nil, err
+		}
 	}
 	return args, nil
+}
+
+// addStore makes the file store of tree i, if it has one. The tree of a bind mount that
+// is one file has not: its overlay is in memory.
+func (args *launchArgs) addStore(a *app, i int) error {
+	source := args.Trees[i].Source
+	overlay, dir := a.conf.Overlay(i == 0, source)
+	if !overlay || dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return err
+	}
+	f, err := filestore.Create(dir)
+	if err != nil {
+		return err
+	}
+	args.Boot.Stores[i] = control.FDStores + len(args.Stores)
+	args.Stores = append(args.Stores, f)
+	return nil
+}
+
+func (args *launchArgs) closeStores() {
+	for _, f := range args.Stores {
+		f.Close()
+	}
 }
 
 // takeTerminal makes the terminal on standard input the container's: raw here,

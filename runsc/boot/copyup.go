@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/vfs"
+	"casemate/vfs/tmpfs"
 	"casemate/vfs/usermem"
 )
 
@@ -21,6 +22,26 @@ func (s *sandbox) copyInto(sb *vfs.Superblock, name string) error {
 		return fmt.Errorf("tmpcopyup: %w", err)
 	}
 	return nil
+}
+
+// attachCopy mounts a copy in memory of sb, which is a single file, on dst: what an
+// overlay is for one.
+func (s *sandbox) attachCopy(sb *vfs.Superblock, dst vfs.Path, o vfs.MountOptions) (*vfs.Mount, error) {
+	from := s.vfs.NewNamespace(s.userNS, sb, 0)
+	defer from.DecRef()
+	to := s.vfs.NewNamespace(s.userNS, tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o755}).Superblock(), 0)
+	defer to.DecRef()
+	c := copier{from: vfs.NewContext(s.ctx.Cred, from), to: vfs.NewContext(s.ctx.Cred, to)}
+	const name = "/file"
+	if err := c.copy("/", name); err != nil {
+		return nil, err
+	}
+	p, err := c.to.Walk(vfs.Start{}, name, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer p.DecRef()
+	return s.vfs.Bind(p, dst, false, &o)
 }
 
 // A copier copies files from one root to another.

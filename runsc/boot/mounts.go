@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"casemate/platform/memfile"
 	"casemate/runsc/bundle"
 	"casemate/sentry/tty"
 	"casemate/vfs"
@@ -55,10 +56,10 @@ func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Config.Overlay2 == "none" {
+	if overlay, _ := s.Config.Overlay(true, ""); !overlay {
 		return tree, nil
 	}
-	return s.overlay(tree, "overlay")
+	return s.overlay(0, tree, "overlay")
 }
 
 // inherited are the flags that a bind mount of a tree has from the host's mount, as
@@ -80,11 +81,24 @@ func (s *sandbox) tree(i int) (*vfs.Superblock, error) {
 	return &fs.Superblock, nil
 }
 
-// overlay puts a layer in memory over lower.
-func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+// overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
+// file store.
+func (s *sandbox) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+	mem, size := s.memory, s.host.memory
+	if fd, ok := s.Stores[tree]; ok {
+		var disk unix.Statfs_t
+		err := unix.Fstatfs(fd, &disk)
+		if err == nil {
+			mem, err = memfile.Over(fd)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("file store of the overlay: %w", err)
+		}
+		size = disk.Bavail * uint64(disk.Bsize)
+	}
 	root := lower.Root().Inode()
-	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
-		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
+	upper := overlay.Whole(tmpfs.New(s.vfs, mem, tmpfs.Options{
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: size,
 	}).Superblock())
 	fs, err := overlay.New(s.vfs, overlay.Options{
 		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,
@@ -223,7 +237,13 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 		return err
 	}
 	defer dst.DecRef()
-	mount, err := s.vfs.Attach(sb, dst, vfs.MountOptions{Flags: r.flags})
+	options := vfs.MountOptions{Flags: r.flags}
+	var mount *vfs.Mount
+	if s.overlaid(m, &r) && !sb.Root().Inode().IsDir() {
+		mount, err = s.attachCopy(sb, dst, options)
+	} else {
+		mount, err = s.vfs.Attach(sb, dst, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -238,12 +258,18 @@ func hasOption(options []string, name string) bool {
 	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, name+"=") })
 }
 
+// overlaid reports whether m is a bind mount that gets an overlay.
+func (s *sandbox) overlaid(m *specs.Mount, r *mountRequest) bool {
+	all, _ := s.Config.Overlay(false, "")
+	return all && bundle.IsBind(m) && r.flags&unix.MS_RDONLY == 0
+}
+
 // superblock is the file system that m asks for.
 func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
 		sb, err := s.tree(s.BindTrees[i])
-		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
-			return s.overlay(sb, m.Source)
+		if err == nil && s.overlaid(m, r) && sb.Root().Inode().IsDir() {
+			return s.overlay(s.BindTrees[i], sb, m.Source)
 		}
 		return sb, err
 	}

@@ -26,6 +26,7 @@ const (
 	FDStdin               // the container's standard input, or the terminal
 	FDStdout
 	FDStderr
+	FDStores // the first of the file stores
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -60,6 +61,9 @@ type Boot struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Stores gives for trees below an overlay that is kept in a file of the host the
+	// number of its descriptor.
+	Stores map[int]int
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts   []hostmount.Mount
 	HostRoot bool       // the root is the host's own file system (runsc do)

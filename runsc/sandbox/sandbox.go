@@ -28,6 +28,8 @@ type Args struct {
 	Scratch string
 	// Stdio are the container's standard descriptors.
 	Stdio [3]*os.File
+	// Stores are the file stores, in the order of Boot.Stores.
+	Stores []*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
@@ -162,6 +164,7 @@ func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
 	}
 	s.sentry = command("boot", a, flags, uid, gid, s.output)
 	s.sentry.ExtraFiles = []*os.File{conn, gofer, log, a.Stdio[0], a.Stdio[1], a.Stdio[2]}
+	s.sentry.ExtraFiles = append(s.sentry.ExtraFiles, a.Stores...)
 	if err := s.sentry.Start(); err != nil {
 		s.sentry = nil
 		return fmt.Errorf("starting the sandbox: %w", err)

@@ -174,8 +174,19 @@ const timeout = 30 * time.Second
 
 // command prepares to run the bundle.
 func (rt runtime) command(ctx context.Context, b *bundle, flags ...string) *exec.Cmd {
-	args := slices.Concat([]string{"--root", filepath.Join(b.dir, "state")}, rt.flags, flags, []string{"run", "--bundle", b.dir, newID()})
-	cmd := exec.CommandContext(ctx, rt.path, args...)
+	return rt.runtimeCommand(ctx, b, append(flags, "run", "--bundle", b.dir, newID())...)
+}
+
+// commandOf prepares to run the bundle, which is written, as the container id; it is
+// killed at the end of the test.
+func (rt runtime) commandOf(t *testing.T, b *bundle, id string, flags ...string) *exec.Cmd {
+	t.Helper()
+	return rt.runtimeCommand(t.Context(), b, append(flags, "run", "--bundle", b.dir, id)...)
+}
+
+// runtimeCommand prepares any command of the runtime; its state is below the bundle.
+func (rt runtime) runtimeCommand(ctx context.Context, b *bundle, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, rt.path, slices.Concat([]string{"--root", filepath.Join(b.dir, "state")}, rt.flags, args)...)
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }

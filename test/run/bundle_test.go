@@ -129,7 +129,7 @@ func newBundle(t *testing.T, script string) *bundle {
 }
 
 // applets are the commands of busybox that the scripts use.
-const applets = "sh ash cat chmod chown cp dd echo env false find grep head hostname id ifconfig ip kill ls ln mkdir mknod mount mv printenv printf ps pwd rm rmdir sed sleep sort stat stty su sync tail test touch tr true tty ulimit unshare umask umount uname wc yes cut awk readlink dirname basename df setpriv sysctl nc date"
+const applets = "sh ash nproc cat chmod chown cp dd echo env false find grep head hostname id ifconfig ip kill ls ln mkdir mknod mount mv printenv printf ps pwd rm rmdir sed sleep sort stat stty su sync tail test touch tr true tty ulimit unshare umask umount uname wc yes cut awk readlink dirname basename df setpriv sysctl nc date"
 
 func installBusybox(t *testing.T, bin string) {
 	t.Helper()

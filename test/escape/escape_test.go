@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -51,7 +52,7 @@ func TestHostile(t *testing.T) {
 				for _, name := range names {
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
-						hostile(t, runsc, p, bin, name)
+						hostile(t, nil, runsc, p, bin, name)
 						before := strings.Count(neighbour.out.String(), "\n")
 						neighbour.until(t, fmt.Sprintf("count %d end", before+2), time.Minute)
 					})
@@ -69,14 +70,40 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// hostile runs one program, with all witnesses.
-func hostile(t *testing.T, runsc, platform, bin, name string) {
+// TestRootless runs the programs that have to do with files and rights in sandboxes
+// of an ordinary user.
+func TestRootless(t *testing.T) {
+	bin := t.TempDir()
+	must(t, os.Chmod(bin, 0o755))
+	must(t, os.Chmod(filepath.Dir(bin), 0o711))
+	build(t, bin)
+	runsc := filepath.Join(bin, "runsc") // where everybody can come
+	data, err := os.ReadFile(command(t))
+	must(t, err)
+	must(t, os.WriteFile(runsc, data, 0o755))
+	user := &syscall.Credential{Uid: 1000, Gid: 1000}
+	for _, p := range platforms() {
+		for _, name := range []string{"paths", "descriptors", "remap"} {
+			t.Run(p+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				hostile(t, user, runsc, p, bin, name)
+			})
+		}
+	}
+}
+
+// hostile runs one program, with all witnesses. user is nil for root.
+func hostile(t *testing.T, user *syscall.Credential, runsc, platform, bin, name string) {
 	outside := t.TempDir()
 	c := newCanary(t, outside)
 	shared := filepath.Join(outside, "shared")
 	must(t, os.Mkdir(shared, 0o755))
 	stop := meddle(t, name, shared)
-	s := start(t, runsc, platform, "hostile-"+name, bin, shared, "/hostile/"+name)
+	if user != nil {
+		must(t, os.Chown(shared, int(user.Uid), int(user.Gid)))
+		must(t, os.Chmod(filepath.Dir(outside), 0o711))
+	}
+	s := startAs(t, user, runsc, platform, "hostile-"+name, bin, shared, "/hostile/"+name)
 	pids := map[int]bool{}
 	look := func() {
 		for _, p := range processes(s.cmd.Process.Pid) {

@@ -40,7 +40,7 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 	a := theApp(args)
 	if f.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "runsc: do needs a command")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	root, err := filepath.Abs(c.root)
 	if err != nil {
@@ -79,6 +79,6 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 		Linux:  &specs.Linux{},
 	}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
-	l := launch{id: fmt.Sprintf("do-%d", os.Getpid()), bundle: root, spec: spec, hostRoot: root == "/"}
+	l := launch{id: fmt.Sprintf("do-%d", os.Getpid()), bundle: root, spec: spec, hostRoot: root == "/", shellCodes: true}
 	return l.execute(a)
 }

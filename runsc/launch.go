@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +16,8 @@ import (
 	"casemate/runsc/bundle"
 	"casemate/runsc/container"
 	"casemate/runsc/control"
+	"casemate/runsc/filestore"
+	"casemate/runsc/hostmount"
 	"casemate/runsc/sandbox"
 )
 
@@ -28,10 +29,16 @@ type launch struct {
 	spec     *specs.Spec
 	hostRoot bool // the root is the host's own file system
 	pidFile  string
+	// shellCodes are the exit codes 126 and 127 for a program that cannot run; an OCI
+	// runtime has 1 for all that fails.
+	shellCodes bool
 }
 
 // run runs the container to its end and returns the exit code of its process.
 func (l *launch) run(a *app) (code int, err error) {
+	for _, warning := range bundle.Ignore(l.spec) {
+		a.warn(warning)
+	}
 	c, err := container.Create(a.conf.Root, l.id, l.bundle)
 	if err != nil {
 		return 0, err
@@ -42,6 +49,7 @@ func (l *launch) run(a *app) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer args.closeStores()
 	if args.DebugLog, err = a.conf.OpenDebugLog("boot", l.id, time.Now().Format("20060102-150405.000000")); err != nil {
 		return 0, err
 	}
@@ -60,12 +68,31 @@ func (l *launch) run(a *app) (code int, err error) {
 	signal.Notify(signals)
 	defer signal.Stop(signals)
 
+	group, err := a.makeGroup(l.id, l.spec)
+	if err != nil {
+		return 0, err
+	}
+	if group != nil {
+		defer func() { err = errors.Join(err, group.Delete()) }()
+		c.State.Cgroup = group.Paths()
+		if err := c.Save(); err != nil {
+			return 0, err
+		}
+		args.Cgroup, args.Boot.Limits = group, group.Limits()
+		kills := group.OOMKills()
+		defer func() {
+			if n := group.OOMKills() - kills; n > 0 && errors.Is(err, sandbox.ErrDied) {
+				err = fmt.Errorf("out of memory: the host has killed %d of its processes at the limit of %d bytes: %w", n, args.Boot.Limits.Memory, err)
+			}
+		}()
+	}
 	s, err := sandbox.Start(&args.Args)
 	if err != nil {
 		return 0, err
 	}
 	defer s.Destroy()
-	c.State.SandboxPID, c.State.GoferPID = s.PID()
+	sentry, gofer := s.PID()
+	c.State.Sandbox, c.State.Gofer = container.NameProcess(sentry), container.NameProcess(gofer)
 	if err := c.Save(); err != nil {
 		return 0, err
 	}
@@ -75,7 +102,7 @@ func (l *launch) run(a *app) (code int, err error) {
 	}
 	if reply.Started {
 		if l.pidFile != "" {
-			if err := os.WriteFile(l.pidFile, fmt.Append(nil, c.State.SandboxPID), 0o644); err != nil {
+			if err := os.WriteFile(l.pidFile, fmt.Append(nil, sentry), 0o644); err != nil {
 				return 0, fmt.Errorf("writing the pid file: %w", err)
 			}
 		}
@@ -97,7 +124,10 @@ type startError struct {
 	code int
 }
 
-func (e *startError) Error() string { return e.text }
+func (e *startError) Error() string { return startFailed + e.text }
+
+// startFailed is how runc begins such messages.
+const startFailed = "unable to start container process: "
 
 // forward passes signals on to the container until the channel's end, which never
 // comes: it ends with the process.
@@ -139,10 +169,11 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 		HostNet:  a.conf.Network == "host",
 		Boot: control.Boot{
 			ID: l.id, Version: version, Config: *a.conf, Spec: spec, HostRoot: l.hostRoot,
-			BindTrees: map[int]int{}, Shared: map[int]bool{},
+			BindTrees: map[int]int{}, Shared: map[int]bool{}, Stores: map[int]int{},
 		},
 	}}
-	overlay := a.conf.Overlay2 != "none"
+	overlay, _ := a.conf.Overlay(true, "")
+	overlayAll, _ := a.conf.Overlay(false, "")
 	shared := a.conf.FileAccess == "shared" || l.hostRoot
 	args.Trees = []control.Tree{{Source: spec.Root.Path, Recursive: true, ReadOnly: spec.Root.Readonly || overlay, Shared: shared}}
 	if shared {
@@ -154,9 +185,9 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 			continue
 		}
 		if _, err := os.Stat(m.Source); err != nil {
-			return nil, fmt.Errorf("bind mount on %s: %w", m.Destination, err)
+			return nil, fmt.Errorf("%serror during container init: error mounting %q to rootfs at %q: %w", startFailed, m.Source, m.Destination, err)
 		}
-		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: strings.HasPrefix(a.conf.Overlay2, "all:")}
+		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: overlayAll}
 		for _, o := range m.Options {
 			switch o {
 			case "rbind":
@@ -175,8 +206,43 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 			return nil, err
 		}
 		args.Trees[i].Source = real
+		m, err := hostmount.Of(real)
+		if err != nil {
+			return nil, err
+		}
+		args.Boot.Mounts = append(args.Boot.Mounts, m)
+		if err := args.addStore(a, i); err != nil {
+			args.closeStores()
+			return nil, err
+		}
 	}
 	return args, nil
+}
+
+// addStore makes the file store of tree i, if it has one. The tree of a bind mount that
+// is one file has not: its overlay is in memory.
+func (args *launchArgs) addStore(a *app, i int) error {
+	source := args.Trees[i].Source
+	overlay, dir := a.conf.Overlay(i == 0, source)
+	if !overlay || dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return err
+	}
+	f, err := filestore.Create(dir)
+	if err != nil {
+		return err
+	}
+	args.Boot.Stores[i] = control.FDStores + len(args.Stores)
+	args.Stores = append(args.Stores, f)
+	return nil
+}
+
+func (args *launchArgs) closeStores() {
+	for _, f := range args.Stores {
+		f.Close()
+	}
 }
 
 // takeTerminal makes the terminal on standard input the container's: raw here,

@@ -38,8 +38,9 @@ func (c *runCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) su
 	a := theApp(args)
 	if f.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "runsc: run takes one argument, the container's id")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
+	a.failed = "runsc run failed: "
 	spec, err := bundle.Load(c.bundle)
 	if err != nil {
 		return a.fail(err)
@@ -57,7 +58,7 @@ func (l *launch) execute(a *app) subcommands.ExitStatus {
 	a.fail(err)
 	var start *startError
 	switch {
-	case errors.As(err, &start) && start.code != 0:
+	case errors.As(err, &start) && l.shellCodes:
 		return subcommands.ExitStatus(start.code)
 	case errors.Is(err, sandbox.ErrDied):
 		return exitDied

@@ -17,6 +17,7 @@ import (
 	"casemate/gofer"
 	"casemate/platform"
 	"casemate/platform/memfile"
+	"casemate/runsc/cgroup"
 	"casemate/runsc/confine"
 	"casemate/runsc/control"
 	"casemate/runsc/seccomp"
@@ -75,7 +76,7 @@ func (s *sandbox) run() error {
 	runtime.GOMAXPROCS(max(runtime.NumCPU(), 2))
 	s.log = slog.New(s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log")))
 	s.log.Info("starting", "version", s.Version, "id", s.ID, "args", s.Spec.Process.Args)
-	if err := s.host.read(); err != nil {
+	if err := s.host.read(&s.Limits); err != nil {
 		return err
 	}
 	// The platform and the vDSO look at /proc and /sys while they start; the stubs move
@@ -101,10 +102,10 @@ func (s *sandbox) run() error {
 		return err
 	}
 	if err := s.assemble(); err != nil {
-		return err
+		return initError(err)
 	}
-	if err := s.checkSysctls(); err != nil {
-		return err
+	if err := s.setSysctls(); err != nil {
+		return initError(err)
 	}
 	if err := confine.Capabilities(0); err != nil {
 		return err
@@ -137,18 +138,25 @@ type hostInfo struct {
 	memInfo  int   // descriptor of /proc/meminfo, which stays open
 }
 
-func (h *hostInfo) read() error {
+// read reads it, reduced to what the sandbox's limits leave.
+func (h *hostInfo) read(limits *cgroup.Limits) error {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return fmt.Errorf("reading the host's CPUs: %w", err)
 	}
-	h.cpuInfo = string(info)
 	var si unix.Sysinfo_t
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("reading the host's memory: %w", err)
 	}
 	h.memory = si.Totalram * uint64(si.Unit)
+	if limits.Memory != 0 {
+		h.memory = min(h.memory, limits.Memory)
+	}
 	h.cpus = runtime.NumCPU()
+	if limits.CPUs != 0 {
+		h.cpus = min(h.cpus, limits.CPUs)
+	}
+	h.cpuInfo = firstCPUs(string(info), h.cpus)
 	h.maxTasks = int64(max(min(32768, h.memory/memoryPerTask), 512))
 	for _, name := range []string{"pid_max", "threads-max"} {
 		n, err := readNumber("/proc/sys/kernel/" + name)
@@ -175,4 +183,18 @@ func readNumber(path string) (int64, error) {
 		return 0, err
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+}
+
+// firstCPUs is the part of /proc/cpuinfo that describes the first n CPUs, which are
+// separated by empty lines.
+func firstCPUs(info string, n int) string {
+	end := 0
+	for range n {
+		i := strings.Index(info[end:], "\n\n")
+		if i < 0 {
+			return info
+		}
+		end += i + 2
+	}
+	return info[:end]
 }

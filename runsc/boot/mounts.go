@@ -1,13 +1,16 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"casemate/platform/memfile"
 	"casemate/runsc/bundle"
 	"casemate/sentry/tty"
 	"casemate/vfs"
@@ -26,12 +29,13 @@ func (s *sandbox) assemble() error {
 	if err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
-	s.mounts = s.vfs.NewNamespace(s.userNS, root, unix.MS_RELATIME)
+	rootFlags := s.inherited(0)
+	s.mounts = s.vfs.NewNamespace(s.userNS, root, rootFlags)
 	s.ctx = vfs.NewContext(cred.NewRoot(s.userNS), s.mounts)
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		if err := s.mount(i, m); err != nil {
-			return fmt.Errorf("mounting %q to %q: %w", m.Source, m.Destination, err)
+			return fmt.Errorf("error mounting %q to rootfs at %q: %w", m.Source, m.Destination, err)
 		}
 	}
 	if err := s.makeDevices(); err != nil {
@@ -39,7 +43,7 @@ func (s *sandbox) assemble() error {
 	}
 	if s.Spec.Root.Readonly {
 		p := s.mounts.Root()
-		p.Mount.SetOptions(vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME}, false)
+		p.Mount.SetOptions(vfs.MountOptions{Flags: unix.MS_RDONLY | rootFlags}, false)
 		p.DecRef()
 	}
 	return s.hidePaths()
@@ -48,20 +52,28 @@ func (s *sandbox) assemble() error {
 // rootSuperblock is the root file system: the gofer's first tree, below an overlay
 // if there is to be one.
 func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
-	tree, err := s.tree(0, "overlay", "overlay")
+	tree, err := s.tree(0)
 	if err != nil {
 		return nil, err
 	}
-	if s.Config.Overlay2 == "none" {
+	if overlay, _ := s.Config.Overlay(true, ""); !overlay {
 		return tree, nil
 	}
-	return s.overlay(tree, "overlay")
+	return s.overlay(0, tree, "overlay")
+}
+
+// inherited are the flags that a bind mount of a tree has from the host's mount, as
+// mount(2) has it for MS_BIND.
+func (s *sandbox) inherited(tree int) uint32 {
+	flags := parseMountOptions(strings.Split(s.Mounts[tree].Options, ",")).flags
+	return flags &^ unix.MS_STRICTATIME
 }
 
 // tree mounts a tree of the gofer.
-func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
+func (s *sandbox) tree(i int) (*vfs.Superblock, error) {
+	m := &s.Mounts[i]
 	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
-		Type: typ, Source: source, Shared: s.Shared[i], MaxOpen: maxOpen,
+		Type: m.Type, Source: m.Source, Root: m.Root, Super: m.Super, Shared: s.Shared[i], MaxOpen: maxOpen,
 	})
 	if err != nil {
 		return nil, err
@@ -69,11 +81,24 @@ func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
 	return &fs.Superblock, nil
 }
 
-// overlay puts a layer in memory over lower.
-func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+// overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
+// file store.
+func (s *sandbox) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+	mem, size := s.memory, s.memoryLimit()
+	if fd, ok := s.Stores[tree]; ok {
+		var disk unix.Statfs_t
+		err := unix.Fstatfs(fd, &disk)
+		if err == nil {
+			mem, err = memfile.Over(fd)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("file store of the overlay: %w", err)
+		}
+		size = disk.Bavail * uint64(disk.Bsize)
+	}
 	root := lower.Root().Inode()
-	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
-		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.memoryLimit(),
+	upper := overlay.Whole(tmpfs.New(s.vfs, mem, tmpfs.Options{
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: size,
 	}).Superblock())
 	fs, err := overlay.New(s.vfs, overlay.Options{
 		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,
@@ -117,13 +142,21 @@ var propagations = map[string]uint32{
 // A mountRequest is a mount's options, sorted.
 type mountRequest struct {
 	flags       uint32
-	recursive   bool // rro and the like
 	propagation []uint32
 	data        []string // the file system's own
+	atime       bool     // some option is about access times
+	copyUp      bool     // fill a tmpfs with what it is mounted over
 }
 
+// parseMountOptions sorts options; those that start with r are for all mounts below
+// too, of which a tree of the gofer has none.
 func parseMountOptions(options []string) (r mountRequest) {
 	for _, o := range options {
+		switch o {
+		case "tmpcopyup", "notmpcopyup":
+			r.copyUp = o == "tmpcopyup"
+			continue
+		}
 		if f, ok := mountFlags[o]; ok {
 			if f.clear {
 				r.flags &^= f.flag
@@ -136,32 +169,81 @@ func parseMountOptions(options []string) (r mountRequest) {
 			r.propagation = append(r.propagation, p)
 			continue
 		}
-		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok && strings.HasPrefix(o, "r") && !f.clear {
-			r.flags |= f.flag
-			r.recursive = true
+		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok {
+			if f.clear {
+				r.flags &^= f.flag
+			} else {
+				r.flags |= f.flag
+			}
 			continue
 		}
 		r.data = append(r.data, o)
 	}
+	r.atime = r.flags&atimeFlags != 0
 	if r.flags&(unix.MS_NOATIME|unix.MS_STRICTATIME) == 0 {
 		r.flags |= unix.MS_RELATIME
 	}
 	return r
 }
 
+const atimeFlags = unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
+
+// bind makes r one of a bind mount: it has the host's flags as long as no others are
+// asked for, and the host's of access times as long as none of these are (mount(2),
+// "Remounting an existing mount").
+func (r *mountRequest) bind(host uint32) {
+	const silent = unix.MS_SILENT | unix.MS_I_VERSION | unix.MS_POSIXACL
+	switch {
+	case r.flags&^(silent|unix.MS_RELATIME) == 0 && !r.atime:
+		r.flags = host
+	case !r.atime:
+		r.flags = r.flags&^atimeFlags | host&atimeFlags
+	}
+}
+
 // mount makes one mount of the spec.
 func (s *sandbox) mount(i int, m *specs.Mount) error {
 	r := parseMountOptions(m.Options)
+	if bundle.IsBind(m) {
+		r.bind(s.inherited(s.BindTrees[i]))
+	}
+	if slices.Contains(r.data, "idmap") || slices.Contains(r.data, "ridmap") || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return errors.New("idmapped mounts are not supported")
+	}
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
 		return err
+	}
+	if r.copyUp {
+		if m.Type != "tmpfs" {
+			return errors.New("tmpcopyup is an option of tmpfs only")
+		}
+		if err := s.copyInto(sb, m.Destination); err != nil {
+			return err
+		}
+	}
+	over, err := s.ctx.Walk(vfs.Start{}, path.Clean("/"+m.Destination), vfs.WalkFollow)
+	if err == nil {
+		mode := over.Inode().Mode() & 0o7777
+		over.DecRef()
+		if m.Type == "tmpfs" && !hasOption(r.data, "mode") {
+			// runc gives it the permissions of what it is mounted over.
+			root := sb.Root().Inode()
+			root.SetMode(root.Type() | mode)
+		}
 	}
 	dst, err := s.mountPoint(m.Destination, sb.Root().Inode().IsDir())
 	if err != nil {
 		return err
 	}
 	defer dst.DecRef()
-	mount, err := s.vfs.Attach(sb, dst, vfs.MountOptions{Flags: r.flags})
+	options := vfs.MountOptions{Flags: r.flags}
+	var mount *vfs.Mount
+	if s.overlaid(m, &r) && !sb.Root().Inode().IsDir() {
+		mount, err = s.attachCopy(sb, dst, options)
+	} else {
+		mount, err = s.vfs.Attach(sb, dst, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -171,12 +253,23 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 	return nil
 }
 
+// hasOption reports whether options give a value to name.
+func hasOption(options []string, name string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, name+"=") })
+}
+
+// overlaid reports whether m is a bind mount that gets an overlay.
+func (s *sandbox) overlaid(m *specs.Mount, r *mountRequest) bool {
+	all, _ := s.Config.Overlay(false, "")
+	return all && bundle.IsBind(m) && r.flags&unix.MS_RDONLY == 0
+}
+
 // superblock is the file system that m asks for.
 func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
-		sb, err := s.tree(s.BindTrees[i], "bind", m.Source)
-		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
-			return s.overlay(sb, m.Source)
+		sb, err := s.tree(s.BindTrees[i])
+		if err == nil && s.overlaid(m, r) && sb.Root().Inode().IsDir() {
+			return s.overlay(s.BindTrees[i], sb, m.Source)
 		}
 		return sb, err
 	}
@@ -280,8 +373,9 @@ func (s *sandbox) mask(name string) error {
 	}
 	defer p.DecRef()
 	if p.Inode().IsDir() {
-		empty := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o755, Size: 4096, ReadOnly: true})
-		_, err = s.vfs.Attach(empty.Superblock(), p, vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME})
+		empty := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o1777, Size: 4096, ReadOnly: true}).Superblock()
+		empty.ShowOptions = nil
+		_, err = s.vfs.Attach(empty, p, vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME})
 		return err
 	}
 	null, err := s.ctx.Walk(vfs.Start{}, "/dev/null", vfs.WalkFollow)

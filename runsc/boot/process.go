@@ -16,18 +16,12 @@ import (
 	"casemate/vfs/usermem"
 )
 
-// A startError says why the container's program cannot run. code is the exit code that
-// a shell gives then.
-type startError struct {
-	err  error
-	code int
-}
-
-func (e *startError) Error() string { return e.err.Error() }
-
 // runInit runs the container's process to its end.
 func (s *sandbox) runInit() error {
 	tg, err := s.createInit()
+	if failed := (*execError)(nil); errors.As(err, &failed) {
+		return s.failExec(failed)
+	}
 	if err != nil {
 		return err
 	}
@@ -72,17 +66,14 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 	p := s.Spec.Process
 	c, err := s.credentials(p)
 	if err != nil {
-		return nil, err
+		return nil, initError(err)
 	}
 	limits := kernel.DefaultLimits()
 	for _, l := range p.Rlimits {
 		limits.Set(bundle.Rlimits[l.Type], unix.Rlimit{Cur: l.Soft, Max: l.Hard})
 	}
-	// A working directory that is not there is made (runc does so too).
-	if cwd, err := s.mountPoint(p.Cwd, true); err == nil {
-		cwd.DecRef()
-	} else if err != unix.EACCES {
-		return nil, fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, err)
+	if err := s.makeCwd(p.Cwd); err != nil {
+		return nil, initError(err)
 	}
 	namespaces := s.kernel.RootNamespaces()
 	fds, err := s.stdio(c)
@@ -99,9 +90,15 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 	if p.OOMScoreAdj != nil {
 		o.OOMScoreAdj = int32(*p.OOMScoreAdj)
 	}
+	fds.IncRef()
+	defer fds.DecRef(s.ctx, nil)
 	tg, err := s.kernel.CreateProcess(o)
 	if err != nil {
-		return nil, s.describe(p, err)
+		err = s.describe(p, c, err)
+		if failed := (*execError)(nil); errors.As(err, &failed) {
+			failed.show(s.ctx, fds)
+		}
+		return nil, err
 	}
 	if s.terminal != nil {
 		if err := s.terminal.Job.Acquire(tg.Leader(), s.terminal, false); err != nil {
@@ -109,31 +106,6 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 		}
 	}
 	return tg, nil
-}
-
-// describe words an error of CreateProcess as runc does, which engines look at.
-func (s *sandbox) describe(p *specs.Process, err error) error {
-	cwd, werr := s.ctx.Walk(vfs.Start{}, p.Cwd, vfs.WalkFollow|vfs.WalkDirectory)
-	if werr != nil {
-		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, werr)
-	}
-	cwd.DecRef()
-	switch {
-	case err == unix.ENOENT && !hasSlash(p.Args[0]):
-		return &startError{fmt.Errorf("exec: %q: executable file not found in $PATH", p.Args[0]), 127}
-	case err == unix.ENOENT:
-		return &startError{fmt.Errorf("exec: %q: stat %s: no such file or directory", p.Args[0], p.Args[0]), 127}
-	}
-	return &startError{fmt.Errorf("exec: %q: %w", p.Args[0], err), 126}
-}
-
-func hasSlash(name string) bool {
-	for i := range len(name) {
-		if name[i] == '/' {
-			return true
-		}
-	}
-	return false
 }
 
 // credentials are those that the spec gives the process.

@@ -12,7 +12,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
+	"casemate/runsc/hostmount"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -24,6 +26,7 @@ const (
 	FDStdin               // the container's standard input, or the terminal
 	FDStdout
 	FDStderr
+	FDStores // the first of the file stores
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -58,9 +61,15 @@ type Boot struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
-	HostRoot  bool         // the root is the host's own file system (runsc do)
-	Terminal  bool         // FDStdin is a terminal in raw mode
-	Size      WindowSize   // its size at the start
+	// Stores gives for trees below an overlay that is kept in a file of the host the
+	// number of its descriptor.
+	Stores map[int]int
+	// Mounts are where the trees come from, as mountinfo shows it.
+	Mounts   []hostmount.Mount
+	HostRoot bool       // the root is the host's own file system (runsc do)
+	Terminal bool       // FDStdin is a terminal in raw mode
+	Size     WindowSize // its size at the start
+	Limits   cgroup.Limits
 }
 
 // WindowSize is a terminal's size in characters and pixels.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/control"
 )
 
@@ -27,8 +28,12 @@ type Args struct {
 	Scratch string
 	// Stdio are the container's standard descriptors.
 	Stdio [3]*os.File
+	// Stores are the file stores, in the order of Boot.Stores.
+	Stores []*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
+	// Cgroup is where both processes are put before they do anything. May be nil.
+	Cgroup   *cgroup.Group
 	Rootless bool
 	HostNet  bool
 }
@@ -126,6 +131,9 @@ func (s *Sandbox) startGofer(a *Args, socket *os.File) error {
 		s.gofer = nil
 		return fmt.Errorf("starting the gofer: %w", err)
 	}
+	if err := a.confine(s.gofer); err != nil {
+		return err
+	}
 	r.Close()
 	if err := json.NewEncoder(w).Encode(&control.GoferConfig{Trees: a.Trees, ID: a.Boot.ID, Scratch: a.Scratch}); err != nil {
 		return fmt.Errorf("configuring the gofer: %w", err)
@@ -156,11 +164,20 @@ func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
 	}
 	s.sentry = command("boot", a, flags, uid, gid, s.output)
 	s.sentry.ExtraFiles = []*os.File{conn, gofer, log, a.Stdio[0], a.Stdio[1], a.Stdio[2]}
+	s.sentry.ExtraFiles = append(s.sentry.ExtraFiles, a.Stores...)
 	if err := s.sentry.Start(); err != nil {
 		s.sentry = nil
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
-	return nil
+	return a.confine(s.sentry)
+}
+
+// confine puts a process that waits for its configuration into the cgroup.
+func (a *Args) confine(cmd *exec.Cmd) error {
+	if a.Cgroup == nil {
+		return nil
+	}
+	return a.Cgroup.Add(cmd.Process.Pid)
 }
 
 // PID returns the host's process ids of the sentry and of the gofer.

@@ -60,7 +60,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		c.RUID != cred.RootUID && !c.HasCap(unix.CAP_SYS_RESOURCE) && !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return 0, unix.EAGAIN
 	}
-	if k.tasks.Load() >= k.maxTasks {
+	if !k.tasksLeft() {
 		return 0, unix.EAGAIN
 	}
 	ns, c, err := t.cloneNamespaces(f, c)
@@ -231,7 +231,7 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 	if len(a.SetTID) > 0 && !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
 		return 0, unix.EPERM
 	}
-	if k.tasks.Load() >= k.maxTasks {
+	if !k.tasksLeft() {
 		return 0, unix.EAGAIN
 	}
 	p, err := k.allocPID(ns.PIDForChildren, a.SetTID)

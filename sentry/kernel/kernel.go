@@ -164,6 +164,9 @@ func (k *Kernel) UserNS() *cred.UserNamespace { return k.userNS }
 // RootNamespaces are the namespaces of the sandbox itself.
 func (k *Kernel) RootNamespaces() Namespaces { return k.root }
 
+// tasksLeft reports whether there may be one more task.
+func (k *Kernel) tasksLeft() bool { return k.tasks.Load() < k.maxTasks }
+
 // NumTasks is the number of tasks.
 func (k *Kernel) NumTasks() int64 { return k.tasks.Load() }
 

@@ -1,8 +1,6 @@
 package procfs
 
 import (
-	"golang.org/x/sys/unix"
-
 	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
@@ -20,14 +18,15 @@ func (*Type) Name() string { return "proc" }
 func (*Type) Flags() uint32 { return vfs.SBUserMount }
 
 // Mount implements vfs.FSType: an instance for the caller's pid namespace, or the
-// sandbox's if the caller is not a task. There are no options (EINVAL).
+// sandbox's if the caller is not a task. Options are hidepid, gid and subset (EINVAL).
 func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*vfs.Superblock, error) {
-	if data != "" {
-		return nil, unix.EINVAL
+	hide, err := hiding{}.parse(data)
+	if err != nil {
+		return nil, err
 	}
 	pids := t.Kernel.RootNamespaces().PIDForChildren
 	if task, _ := ctx.Task.(*kernel.Task); task != nil {
 		pids = task.PIDNamespace()
 	}
-	return &New(t.Kernel.VFS(), t.Kernel, pids, source, t.Options).Superblock, nil
+	return &newFileSystem(t.Kernel.VFS(), t.Kernel, pids, source, t.Options, hide).Superblock, nil
 }

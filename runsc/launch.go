@@ -78,7 +78,7 @@ func (l *launch) run(a *app) (code int, err error) {
 		if err := c.Save(); err != nil {
 			return 0, err
 		}
-		args.Cgroup, args.Boot.Limits = group, group.Limits(l.resources())
+		args.Cgroup, args.Boot.Limits = group, group.Limits()
 		kills := group.OOMKills()
 		defer func() {
 			if n := group.OOMKills() - kills; n > 0 && errors.Is(err, sandbox.ErrDied) {

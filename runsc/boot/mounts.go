@@ -84,7 +84,7 @@ func (s *sandbox) tree(i int) (*vfs.Superblock, error) {
 // overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
 // file store.
 func (s *sandbox) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
-	mem, size := s.memory, s.host.memory
+	mem, size := s.memory, s.memoryLimit()
 	if fd, ok := s.Stores[tree]; ok {
 		var disk unix.Statfs_t
 		err := unix.Fstatfs(fd, &disk)

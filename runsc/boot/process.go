@@ -32,6 +32,7 @@ func (s *sandbox) runInit() error {
 		return err
 	}
 	go s.serve(tg)
+	go s.newMemoryWatch().run()
 	select {
 	case <-tg.Exited():
 	case <-s.gofer.Done():

@@ -117,14 +117,6 @@ func (l *launch) run(a *app) (code int, err error) {
 	return reply.Exited.Status(), nil
 }
 
-// resources are the limits of the container; nil if there are none.
-func (l *launch) resources() *specs.LinuxResources {
-	if l.spec.Linux == nil {
-		return nil
-	}
-	return l.spec.Linux.Resources
-}
-
 // A startError is what the sandbox says why the container's process could not
 // run. code is the exit code to end with, if not 0.
 type startError struct {

@@ -111,6 +111,7 @@ func resources1(r *specs.LinuxResources) *specs.LinuxResources {
 	host.Pids = hostPids(r.Pids)
 	if r.Memory != nil {
 		memory := *r.Memory
+		//lint:ignore SA1019 configurations may still have it; kernels refuse it
 		memory.Kernel = nil
 		host.Memory = &memory
 	}

@@ -24,7 +24,7 @@ func (s *sandbox) memoryLimit() uint64 {
 }
 
 func (s *sandbox) resources() *specs.LinuxResources {
-	if s.Spec.Linux == nil {
+	if s.Spec.Linux == nil || s.Config.IgnoreCgroups {
 		return nil
 	}
 	return s.Spec.Linux.Resources

@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"runtime"
-
 	"casemate/vfs/cred"
 )
 
@@ -63,7 +61,3 @@ func (t *Task) ChangeIDs(c *cred.Credentials) {
 	}
 	t.SetCredentials(c)
 }
-
-// Yield lets other tasks run: those that are about to go on in the sentry. Those that
-// compute run on the host's threads, which the host is fair to.
-func (t *Task) Yield() { runtime.Gosched() }

@@ -46,7 +46,7 @@ unit: test-packages check
 oracle programs escape run: build rootfs
 	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 
-test: unit oracle run programs
+test: unit oracle run programs escape
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

@@ -190,6 +190,14 @@ func (s *Sandbox) Receive() (*control.Reply, error) {
 	if err := s.conn.Receive(reply); err != nil {
 		return nil, s.Death(err)
 	}
+	if reply.Failed != "" && s.gofer.ProcessState == nil {
+		// The reason may be the gofer's end.
+		s.gofer.Process.Kill()
+		s.gofer.Wait()
+		if said := strings.TrimSpace(s.errors.String()); s.gofer.ProcessState.ExitCode() > 0 && said != "" {
+			reply.Failed = "gofer: " + said
+		}
+	}
 	return reply, nil
 }
 

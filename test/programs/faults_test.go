@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -271,23 +272,27 @@ func TestKillStub(t *testing.T) {
 			t.Skip("the tracer of a stub looks after it when the system call returns")
 		}
 		s := newSite(t, rt.path)
-		v := startVictim(t, s, rt, `/bin/true; echo ready; sleep 1000; echo status $?; /bin/true && echo works; exit 3`)
+		// A copy of busybox, to tell its process by.
+		script := `cp /bin/busybox /tmp/busybox; echo ready; /tmp/busybox sleep 1000; echo status $?; /bin/true && echo works; exit 3`
+		v := startVictim(t, s, rt, script)
 		status := make(chan string, 1)
 		go func() {
 			line, _ := v.stdout.ReadString('\n')
 			status <- line
 		}()
-		// The youngest first: some are kept for later and not missed, and the oldest is the
-		// shell's.
-		for said := ""; said == ""; {
+		for waiting := true; waiting; {
 			select {
-			case said = <-status:
-				if said != "status 137\n" {
+			case said := <-status:
+				if waiting = false; said != "status 137\n" {
 					t.Errorf("said %q", said)
 				}
 			case <-time.After(20 * time.Millisecond):
-				ps := descendants(t)
-				unix.Kill(ps[len(ps)-1].pid, unix.SIGKILL)
+				for _, p := range descendants(t) {
+					maps, _ := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
+					if bytes.Contains(maps, []byte("/tmp/busybox")) {
+						unix.Kill(p.pid, unix.SIGKILL)
+					}
+				}
 			}
 		}
 		if said, code := v.end(t); said != "works\n" || code != 3 {

@@ -129,7 +129,7 @@ func (s *site) bundle(t *testing.T, spec object) (dir string) {
 	data, err := os.ReadFile(s.busybox)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(root, "bin/busybox"), data, 0o755))
-	for _, name := range []string{"sh", "sleep", "cat", "echo", "true"} {
+	for _, name := range []string{"sh", "sleep", "cat", "cp", "echo", "true"} {
 		must(t, os.Symlink("busybox", filepath.Join(root, "bin", name)))
 	}
 	must(t, bundle.Write(dir, spec))

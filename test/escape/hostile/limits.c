@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #define MAX_TASKS 600
-#define MAX_MEMORY (1UL << 30)
+#define MAX_MEMORY (640UL << 20)
 
 static volatile int *count;
 
@@ -77,7 +77,7 @@ static void anonymous(void *arg) {
 // Memory of many processes that are small each.
 static void crowd(void *arg) {
 	(void)arg;
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 24; i++) {
 		pid_t p = fork();
 		if (p != 0) continue;
 		size_t size = MAX_MEMORY / 15;

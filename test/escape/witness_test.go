@@ -3,6 +3,7 @@ package escape
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -90,6 +91,12 @@ func confined(t *testing.T, s *sandbox, platform string) (stubs int) {
 			its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns))
 			if err == nil && mine == its {
 				t.Errorf("%s (%s) is in the host's %s namespace", what, name, ns)
+			}
+		}
+		if r == "boot" {
+			out, err := exec.Command("nsenter", "--user", "--target", strconv.Itoa(pid), "cat", "/proc/sys/user/max_user_namespaces").Output()
+			if err == nil && strings.TrimSpace(string(out)) != "0" {
+				t.Errorf("user namespaces below the sandbox's own: %s", out)
 			}
 		}
 		mounts(t, s, pid, name)

@@ -92,6 +92,11 @@ func (s *sandbox) run() error {
 	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
 		return fmt.Errorf("making the vDSO: %w", err)
 	}
+	// A sentry that has been taken over shall not gain capabilities in a user namespace
+	// of a stub's making. The host may have its sysctls read-only.
+	if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
+		s.log.Info("user namespaces cannot be forbidden", "error", err)
+	}
 	if err := enterEmptyRoot(); err != nil {
 		return err
 	}

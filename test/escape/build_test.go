@@ -2,32 +2,68 @@ package escape
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
 var compileFlags = strings.Fields("-std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Wno-unused-function -Wno-unused-result " +
 	"-Wno-array-bounds -Wno-stringop-overflow -Wno-nonnull -static -pthread")
 
-// build compiles the hostile programs into dir and returns their names.
-func build(t *testing.T, dir string) []string {
-	t.Helper()
+// programs is where the hostile programs are, for everybody to read.
+var programs string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "escape")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programs = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// compile compiles the hostile programs into programs and returns their names.
+var compile = sync.OnceValues(func() (names []string, err error) {
 	sources, err := filepath.Glob("hostile/*.c")
 	if err != nil || len(sources) == 0 {
-		t.Fatalf("no programs in hostile/ (%v)", err)
+		return nil, fmt.Errorf("no programs in hostile/ (%v)", err)
 	}
-	var names []string
-	for _, s := range sources {
+	var wg sync.WaitGroup
+	errs := make([]error, len(sources))
+	turn := make(chan struct{}, runtime.NumCPU())
+	for i, s := range sources {
 		name := strings.TrimSuffix(filepath.Base(s), ".c")
-		out, err := exec.Command("gcc", append(compileFlags, "-o", filepath.Join(dir, name), s)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("compiling %s: %v\n%s", s, err, out)
-		}
 		names = append(names, name)
+		wg.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			out, err := exec.Command("gcc", append(compileFlags, "-o", filepath.Join(programs, name), s)...).CombinedOutput()
+			if err != nil {
+				errs[i] = fmt.Errorf("compiling %s: %w\n%s", s, err, out)
+			}
+		})
 	}
+	wg.Wait()
+	return names, errors.Join(errs...)
+})
+
+// build returns the names of the hostile programs, which are in programs then.
+func build(t *testing.T) []string {
+	t.Helper()
+	names, err := compile()
+	must(t, err)
 	return names
 }
 

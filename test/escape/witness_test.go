@@ -3,6 +3,7 @@ package escape
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,10 +93,16 @@ func confined(t *testing.T, s *sandbox, platform string) (stubs int) {
 				t.Errorf("%s (%s) is in the host's %s namespace", what, name, ns)
 			}
 		}
+		if r == "boot" {
+			out, err := exec.Command("nsenter", "--user", "--target", strconv.Itoa(pid), "cat", "/proc/sys/user/max_user_namespaces").Output()
+			if err == nil && strings.TrimSpace(string(out)) != "0" {
+				t.Errorf("user namespaces below the sandbox's own: %s", out)
+			}
+		}
 		mounts(t, s, pid, name)
 		directories(t, pid, name)
 	}
-	if s.wait(50 * time.Millisecond) {
+	if (roles["boot"] != 1 || roles["gofer"] != 1) && s.wait(20*time.Second) {
 		return stubs // they were ending
 	}
 	if roles["boot"] != 1 || roles["gofer"] != 1 {

@@ -53,6 +53,11 @@ static void fail(const char *what) {
 	_exit(2);
 }
 
+// From now on the witnesses on the host look at the sandbox's processes.
+__attribute__((constructor)) static void begin(void) {
+	if (getpid() == 1) write(1, "begin\n", 6);
+}
+
 static int survived(void) {
 	if (attempting) _exit(7);
 	fflush(stdout);

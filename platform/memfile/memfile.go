@@ -112,7 +112,7 @@ func New() (*File, error) {
 		return nil, fmt.Errorf("create the memory file: memfd_create: %w", err)
 	}
 	f := &File{fd: fd}
-	if err := f.mapAll(); err != nil {
+	if err := f.mapAll(maxSize); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("map the memory file of at least %d bytes: %w (is the address space limited, as by ulimit -v?)", minSize, err)
 	}
@@ -125,7 +125,17 @@ func New() (*File, error) {
 // fault. EPERM if programs cannot be mapped from the file.
 func Over(fd int) (*File, error) {
 	f := &File{fd: fd, store: true}
-	if err := f.mapAll(); err != nil {
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(fd, &disk); err != nil {
+		return nil, fmt.Errorf("size of the store's disk: %w", err)
+	}
+	// Twice the disk is enough even if free space is scattered. Address space is not
+	// without end either.
+	size := int64(minSize)
+	for size < maxSize && uint64(size) < 2*disk.Blocks*uint64(disk.Bsize) {
+		size *= 2
+	}
+	if err := f.mapAll(size); err != nil {
 		return nil, fmt.Errorf("map the store: %w", err)
 	}
 	p, err := unix.Mmap(fd, 0, arch.PageSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED)
@@ -140,10 +150,10 @@ func Over(fd int) (*File, error) {
 // IsStore reports whether f was made by Over.
 func (f *File) IsStore() bool { return f.store }
 
-// mapAll gives the file its size and maps it.
-func (f *File) mapAll() error {
+// mapAll gives the file its size, at most the one given, and maps it.
+func (f *File) mapAll(size int64) error {
 	var err error
-	for size := int64(maxSize); size >= minSize; size /= 2 {
+	for ; size >= minSize; size /= 2 {
 		if err = unix.Ftruncate(f.fd, size); err != nil {
 			continue
 		}

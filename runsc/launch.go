@@ -96,16 +96,16 @@ func (l *launch) run(a *app) (code int, err error) {
 	if err := c.Save(); err != nil {
 		return 0, err
 	}
+	if l.pidFile != "" {
+		if err := writePidFile(l.pidFile, sentry); err != nil {
+			return 0, err
+		}
+	}
 	reply, err := s.Receive()
 	if err != nil {
 		return 0, err
 	}
 	if reply.Started {
-		if l.pidFile != "" {
-			if err := os.WriteFile(l.pidFile, fmt.Append(nil, sentry), 0o644); err != nil {
-				return 0, fmt.Errorf("writing the pid file: %w", err)
-			}
-		}
 		go forward(s, signals, args.Boot.Terminal)
 		if reply, err = s.Receive(); err != nil {
 			return 0, err
@@ -115,6 +115,18 @@ func (l *launch) run(a *app) (code int, err error) {
 		return 0, &startError{reply.Failed, reply.Code}
 	}
 	return reply.Exited.Status(), nil
+}
+
+// writePidFile writes a file that never is there without its content.
+func writePidFile(name string, pid int) error {
+	err := os.WriteFile(name+".new", fmt.Append(nil, pid), 0o644)
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the pid file: %w", err)
+	}
+	return nil
 }
 
 // A startError is what the sandbox says why the container's process could not

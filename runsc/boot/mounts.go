@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/bundle"
+	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -21,7 +22,7 @@ import (
 const maxOpen = 512
 
 // assemble mounts everything that the spec asks for, in its order.
-func (s *sandbox) assemble() error {
+func (s *container) assemble() error {
 	root, err := s.rootSuperblock()
 	if err != nil {
 		return fmt.Errorf("root file system: %w", err)
@@ -47,7 +48,7 @@ func (s *sandbox) assemble() error {
 
 // rootSuperblock is the root file system: the gofer's first tree, below an overlay
 // if there is to be one.
-func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
+func (s *container) rootSuperblock() (*vfs.Superblock, error) {
 	tree, err := s.tree(0, "overlay", "overlay")
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
 }
 
 // tree mounts a tree of the gofer.
-func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
+func (s *container) tree(i int, typ, source string) (*vfs.Superblock, error) {
 	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
 		Type: typ, Source: source, Shared: s.Shared[i], MaxOpen: maxOpen,
 	})
@@ -70,7 +71,7 @@ func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
 }
 
 // overlay puts a layer in memory over lower.
-func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+func (s *container) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
 	root := lower.Root().Inode()
 	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
 		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
@@ -150,7 +151,7 @@ func parseMountOptions(options []string) (r mountRequest) {
 }
 
 // mount makes one mount of the spec.
-func (s *sandbox) mount(i int, m *specs.Mount) error {
+func (s *container) mount(i int, m *specs.Mount) error {
 	r := parseMountOptions(m.Options)
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
@@ -172,7 +173,7 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 }
 
 // superblock is the file system that m asks for.
-func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
+func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
 		sb, err := s.tree(s.BindTrees[i], "bind", m.Source)
 		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
@@ -198,6 +199,9 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	if err != nil {
 		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
+	if proc, ok := t.(*procfs.Type); ok {
+		t = proc.Of(s.namespaces.PIDForChildren)
+	}
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {
 		return nil, fmt.Errorf("options %q of a %s: %w", data, m.Type, err)
@@ -208,14 +212,16 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	}
 	if pts, ok := sb.Ops().(*tty.FileSystem); ok && s.devpts == nil {
 		s.devpts = pts
-		pts.Register(s.vfs)
+		if s.registered.CompareAndSwap(false, true) {
+			pts.Register(s.vfs)
+		}
 	}
 	return sb, nil
 }
 
 // mountPoint returns the place of name, which it makes if it is not there: the
 // directories on the way, and a directory or a file to mount on.
-func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
+func (s *container) mountPoint(name string, dir bool) (vfs.Path, error) {
 	name = path.Clean("/" + name)
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err != unix.ENOENT {
@@ -241,7 +247,7 @@ func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
 }
 
 // hidePaths makes the spec's masked paths empty and its read-only paths read-only.
-func (s *sandbox) hidePaths() error {
+func (s *container) hidePaths() error {
 	l := s.Spec.Linux
 	if l == nil {
 		return nil
@@ -270,7 +276,7 @@ func (s *sandbox) hidePaths() error {
 }
 
 // mask hides a directory below an empty one, and anything else below /dev/null.
-func (s *sandbox) mask(name string) error {
+func (s *container) mask(name string) error {
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err == unix.ENOENT {
 		return nil

@@ -64,7 +64,28 @@ func check(spec *specs.Spec) error {
 	if spec.Root == nil || spec.Root.Path == "" {
 		return errors.New("root.path is missing")
 	}
-	p := spec.Process
+	if err := CheckProcess(spec.Process); err != nil {
+		return err
+	}
+	for _, m := range spec.Mounts {
+		if m.Destination == "" {
+			return errors.New("mounts: a destination is missing")
+		}
+	}
+	if spec.Linux != nil {
+		seen := map[specs.LinuxNamespaceType]bool{}
+		for _, ns := range spec.Linux.Namespaces {
+			if seen[ns.Type] {
+				return fmt.Errorf("linux.namespaces: %s occurs twice", ns.Type)
+			}
+			seen[ns.Type] = true
+		}
+	}
+	return nil
+}
+
+// CheckProcess checks a process, which may be nil.
+func CheckProcess(p *specs.Process) error {
 	if p == nil {
 		return errors.New("process is missing")
 	}
@@ -90,20 +111,6 @@ func check(spec *specs.Spec) error {
 		seen[r.Type] = true
 		if r.Soft > r.Hard {
 			return fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
-		}
-	}
-	for _, m := range spec.Mounts {
-		if m.Destination == "" {
-			return errors.New("mounts: a destination is missing")
-		}
-	}
-	if spec.Linux != nil {
-		seen := map[specs.LinuxNamespaceType]bool{}
-		for _, ns := range spec.Linux.Namespaces {
-			if seen[ns.Type] {
-				return fmt.Errorf("linux.namespaces: %s occurs twice", ns.Type)
-			}
-			seen[ns.Type] = true
 		}
 	}
 	return nil

@@ -22,8 +22,9 @@ Make the container that the bundle describes, up to its process, which start run
 
 func (c *createCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
+	a.failed = "runsc create failed: "
 	if !oneArgument(f, "the container's id") {
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	o, err := c.options(f.Arg(0))
 	if err != nil {

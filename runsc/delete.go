@@ -33,7 +33,7 @@ func (c *deleteCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any)
 	a := theApp(args)
 	if f.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "runsc: delete needs the id of a container")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	status := subcommands.ExitSuccess
 	for _, id := range f.Args() {

@@ -82,9 +82,10 @@ func (c *execCommand) SetFlags(f *flag.FlagSet) {
 
 func (c *execCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
+	a.failed = "exec failed: "
 	if f.NArg() < 1 {
 		fmt.Fprintln(os.Stderr, "runsc: exec needs a container's id")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	if f.NArg() == 1 && c.process == "" {
 		return a.failExec(errors.New("process args cannot be empty"))

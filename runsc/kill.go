@@ -33,7 +33,7 @@ func (c *killCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 	a := theApp(args)
 	if f.NArg() != 1 && f.NArg() != 2 {
 		fmt.Fprintln(os.Stderr, "runsc: kill takes a container's id and, if it is not TERM, a signal")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	sig := unix.SIGTERM
 	if f.NArg() == 2 {

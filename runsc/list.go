@@ -34,7 +34,7 @@ func (c *listCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 	a := theApp(args)
 	if f.NArg() != 0 {
 		fmt.Fprintln(os.Stderr, "runsc: list takes no arguments")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	all, err := a.env().List()
 	if err != nil {

@@ -71,8 +71,9 @@ func (c *runCommand) SetFlags(f *flag.FlagSet) {
 
 func (c *runCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
+	a.failed = "runsc run failed: "
 	if !oneArgument(f, "the container's id") {
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	o, err := c.options(f.Arg(0))
 	if err != nil {
@@ -126,7 +127,7 @@ func (a *app) failStart(err error) subcommands.ExitStatus {
 	a.fail(err)
 	var refused *sandbox.Error
 	switch {
-	case errors.As(err, &refused) && refused.Code != 0:
+	case errors.As(err, &refused) && refused.Code != 0 && a.shellCodes:
 		return subcommands.ExitStatus(refused.Code)
 	case errors.Is(err, sandbox.ErrDied):
 		return exitDied

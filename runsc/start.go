@@ -19,7 +19,7 @@ func (*startCommand) SetFlags(*flag.FlagSet) {}
 func (*startCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
 	if !oneArgument(f, "the container's id") {
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	c, err := a.env().Open(f.Arg(0))
 	if err != nil {

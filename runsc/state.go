@@ -27,7 +27,7 @@ func (*stateCommand) SetFlags(*flag.FlagSet) {}
 func (*stateCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
 	if !oneArgument(f, "the container's id") {
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	c, err := a.env().Load(f.Arg(0))
 	if err != nil {

@@ -21,7 +21,7 @@ func (*waitCommand) SetFlags(*flag.FlagSet) {}
 func (*waitCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
 	if !oneArgument(f, "the container's id") {
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	c, err := a.env().Load(f.Arg(0))
 	if err != nil {

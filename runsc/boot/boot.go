@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -16,6 +17,7 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/memfile"
+	"casemate/runsc/cgroup"
 	"casemate/runsc/confine"
 	"casemate/runsc/control"
 	"casemate/runsc/seccomp"
@@ -93,7 +95,7 @@ func (s *sandbox) start() (*container, error) {
 	handler, level := s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log"))
 	s.log, s.level = slog.New(handler), level
 	s.log.Info("starting", "version", s.Version, "id", s.ID, "args", s.Spec.Process.Args)
-	if err := s.host.read(); err != nil {
+	if err := s.host.read(&s.Limits); err != nil {
 		return nil, err
 	}
 	// The platform and the vDSO look at /proc and /sys while they start; the stubs move
@@ -158,17 +160,38 @@ type hostInfo struct {
 	cpus    int
 }
 
-func (h *hostInfo) read() error {
+// read reads it, reduced to what the sandbox's limits leave.
+func (h *hostInfo) read(limits *cgroup.Limits) error {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return fmt.Errorf("reading the host's CPUs: %w", err)
 	}
-	h.cpuInfo = string(info)
 	var si unix.Sysinfo_t
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("reading the host's memory: %w", err)
 	}
 	h.memory = si.Totalram * uint64(si.Unit)
+	if limits.Memory != 0 {
+		h.memory = min(h.memory, limits.Memory)
+	}
 	h.cpus = runtime.NumCPU()
+	if limits.CPUs != 0 {
+		h.cpus = min(h.cpus, limits.CPUs)
+	}
+	h.cpuInfo = firstCPUs(string(info), h.cpus)
 	return nil
+}
+
+// firstCPUs is the part of /proc/cpuinfo that describes the first n CPUs, which are
+// separated by empty lines.
+func firstCPUs(info string, n int) string {
+	end := 0
+	for range n {
+		i := strings.Index(info[end:], "\n\n")
+		if i < 0 {
+			return info
+		}
+		end += i + 2
+	}
+	return info[:end]
 }

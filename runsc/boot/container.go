@@ -54,7 +54,7 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 	if err != nil {
 		closeAll(c.stdio)
 		c.release()
-		return nil, err
+		return nil, initError(err)
 	}
 	return c, nil
 }

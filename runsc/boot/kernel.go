@@ -31,6 +31,7 @@ func (s *sandbox) makeKernel() error {
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
 		TotalMemory: s.host.memory,
+		MaxTasks:    s.Limits.Tasks,
 		Log:         s.logf,
 	})
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)

@@ -1,10 +1,10 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,19 +18,13 @@ import (
 	"casemate/vfs/usermem"
 )
 
-// A startError says why the container's program cannot run. code is the exit code that
-// a shell gives then.
-type startError struct {
-	err  error
-	code int
-}
-
-func (e *startError) Error() string { return e.err.Error() }
-
 // A process is one that runsc has started: a container's first, or one of runsc exec.
 type process struct {
-	tg      *kernel.ThreadGroup
-	console *console // nil if it has no terminal
+	tg      *kernel.ThreadGroup // nil if failed is set
+	failed  *execError          // what becomes of it when it is started
+	fds     *vfs.FDTable        // with failed
+	ctx     *vfs.Context        // with failed
+	console *console            // nil if it has no terminal
 	done    chan struct{}
 	exit    control.Exit // valid once done is closed
 
@@ -42,18 +36,12 @@ type process struct {
 // newProcess makes a process that start runs. It takes over files.
 func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []int, first bool) (*process, error) {
 	c, err := s.credentials(p)
+	if err == nil && first {
+		err = s.makeCwd(p.Cwd)
+	}
 	if err != nil {
 		closeAll(files)
-		return nil, err
-	}
-	if first {
-		// A working directory that is not there is made (runc does so too).
-		if cwd, err := s.mountPoint(p.Cwd, true); err == nil {
-			cwd.DecRef()
-		} else if err != unix.EACCES {
-			closeAll(files)
-			return nil, fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, err)
-		}
+		return nil, initError(err)
 	}
 	result := &process{done: make(chan struct{})}
 	fds, err := s.descriptors(result, c, stdio, files, first)
@@ -75,11 +63,19 @@ func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []in
 	if p.OOMScoreAdj != nil {
 		o.OOMScoreAdj = int32(*p.OOMScoreAdj)
 	}
+	fds.IncRef()
 	tg, err := s.kernel.CreateProcess(o)
 	if err != nil {
+		err = s.describe(p, c, err)
+		if errors.As(err, &result.failed) {
+			result.fds, result.ctx = fds, s.ctx
+			return result, nil
+		}
+		fds.DecRef(s.ctx, nil)
 		result.console.close()
-		return nil, s.describe(p, err)
+		return nil, err
 	}
+	fds.DecRef(s.ctx, nil)
 	result.tg = tg
 	if t := result.console; t != nil {
 		if err := t.Job.Acquire(tg.Leader(), t.Terminal, false); err != nil {
@@ -93,6 +89,10 @@ func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []in
 
 // start runs the process.
 func (p *process) start() error {
+	if p.failed != nil {
+		p.fail()
+		return nil
+	}
 	if err := p.tg.Start(); err != nil {
 		p.console.close()
 		return fmt.Errorf("starting the process: %w", err)
@@ -107,9 +107,25 @@ func (p *process) start() error {
 	return nil
 }
 
+// fail ends a process whose program cannot be executed.
+func (p *process) fail() {
+	if f := p.fds.Get(2); f != nil {
+		writeAll(p.ctx, f, p.failed.Error()+"\n") // nobody may listen
+		f.DecRef()
+	}
+	p.fds.DecRef(p.ctx, nil)
+	p.console.close()
+	p.exit = control.Exit{Code: 1}
+	close(p.done)
+}
+
 // abandon does away with a process that has not been started; it counts as killed.
 func (p *process) abandon() {
-	p.tg.Abandon()
+	if p.failed != nil {
+		p.fds.DecRef(p.ctx, nil)
+	} else {
+		p.tg.Abandon()
+	}
 	p.console.close()
 	p.exit = control.Exit{Signal: int(unix.SIGKILL)}
 	close(p.done)
@@ -146,23 +162,10 @@ func (p *process) tell() {
 
 // signal sends the process a signal.
 func (p *process) signal(sig int) error {
+	if p.failed != nil {
+		return unix.ESRCH
+	}
 	return p.tg.SignalGroup(&kernel.SigInfo{Signo: int32(sig), Code: kernel.SIUser})
-}
-
-// describe words an error of CreateProcess as runc does, which engines look at.
-func (s *container) describe(p *specs.Process, err error) error {
-	cwd, werr := s.ctx.Walk(vfs.Start{}, p.Cwd, vfs.WalkFollow|vfs.WalkDirectory)
-	if werr != nil {
-		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, werr)
-	}
-	cwd.DecRef()
-	switch {
-	case err == unix.ENOENT && !strings.Contains(p.Args[0], "/"):
-		return &startError{fmt.Errorf("exec: %q: executable file not found in $PATH", p.Args[0]), 127}
-	case err == unix.ENOENT:
-		return &startError{fmt.Errorf("exec: %q: stat %s: no such file or directory", p.Args[0], p.Args[0]), 127}
-	}
-	return &startError{fmt.Errorf("exec: %q: %w", p.Args[0], err), 126}
 }
 
 // credentials are those that the spec gives the process.

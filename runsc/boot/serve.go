@@ -173,7 +173,10 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	pid := int(p.tg.ID(found.namespaces.PIDForChildren))
+	pid := 0
+	if p.tg != nil {
+		pid = int(p.tg.ID(found.namespaces.PIDForChildren))
+	}
 	if err := p.start(); err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ func (g *Group) Limits(r *specs.LinuxResources) Limits {
 }
 
 // hostPids is the limit of the host's processes and threads for a container that may
-// have as many tasks as p says. The sandbox counts the container's tasks itself, and
-// exactly; the host counts the sentry's and the gofer's threads too, which must not be
+// have as many tasks as p says. The sandbox counts the container's tasks itself; the
+// host counts the sentry's and the gofer's threads too, which must not be
 // refused at a time when the container is within its limit.
 func hostPids(p *specs.LinuxPids) *specs.LinuxPids {
 	if p == nil || p.Limit == nil || *p.Limit <= 0 || *p.Limit > math.MaxInt32 {
@@ -47,6 +47,25 @@ const (
 	tasksPerTask = 4   // stubs, spare ones, and the sentry's thread that listens to it
 	ownTasks     = 256 // the sentry and the gofer
 )
+
+// blockIO is b without weights of 0, which engines write for "as it is"; nil if nothing is
+// left.
+func blockIO(b *specs.LinuxBlockIO) *specs.LinuxBlockIO {
+	if b == nil {
+		return nil
+	}
+	host := *b
+	for _, w := range []**uint16{&host.Weight, &host.LeafWeight} {
+		if *w != nil && **w == 0 {
+			*w = nil
+		}
+	}
+	if host.Weight == nil && host.LeafWeight == nil && len(host.WeightDevice)+len(host.ThrottleReadBpsDevice)+
+		len(host.ThrottleWriteBpsDevice)+len(host.ThrottleReadIOPSDevice)+len(host.ThrottleWriteIOPSDevice) == 0 {
+		return nil
+	}
+	return &host
+}
 
 // memoryLimit is the least limit of the group and those above.
 func (g *Group) memoryLimit() (least uint64) {

@@ -83,7 +83,7 @@ func requires(r *specs.LinuxResources, paths Paths) error {
 		{"cpu", r.CPU != nil && (r.CPU.Shares != nil || r.CPU.Quota != nil)},
 		{"cpuset", r.CPU != nil && (r.CPU.Cpus != "" || r.CPU.Mems != "")},
 		{"pids", r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0},
-		{"blkio", r.BlockIO != nil},
+		{"blkio", blockIO(r.BlockIO) != nil},
 	} {
 		if _, ok := paths[need.controller]; need.asked && !ok {
 			return fmt.Errorf("linux.resources asks for a limit of the controller %s, which the host does not have", need.controller)
@@ -109,6 +109,7 @@ func resources1(r *specs.LinuxResources) *specs.LinuxResources {
 	host := *r
 	host.Devices = nil
 	host.Pids = hostPids(r.Pids)
+	host.BlockIO = blockIO(r.BlockIO)
 	if r.Memory != nil {
 		memory := *r.Memory
 		memory.Kernel = nil

@@ -72,6 +72,7 @@ func update2(m *cgroup2.Manager, dir string, r *specs.LinuxResources) error {
 func resources2(r *specs.LinuxResources) *cgroup2.Resources {
 	host := *r
 	host.Pids = hostPids(r.Pids)
+	host.BlockIO = blockIO(r.BlockIO)
 	if c := r.CPU; c != nil && (c.Quota != nil || c.Period != nil) {
 		cpu := *c
 		if c.Quota != nil && *c.Quota < 0 {

@@ -57,7 +57,7 @@ func (c *Config) handler(w io.Writer) slog.Handler {
 	}
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.LevelKey {
-			a.Value = slog.StringValue(strings.ToLower(a.Value.String()))
+			a.Value = slog.StringValue(levelName(a.Value.String()))
 		}
 		return a
 	}}
@@ -65,4 +65,12 @@ func (c *Config) handler(w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
+}
+
+// levelName is runc's name of a level.
+func levelName(name string) string {
+	if name == "WARN" {
+		return "warning"
+	}
+	return strings.ToLower(name)
 }

@@ -14,8 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +41,8 @@ type Env struct {
 	Conf    *config.Config
 	Log     *slog.Logger
 	Version string
+	// Warn tells the person of what is not as it was asked for.
+	Warn func(message string)
 }
 
 // A Process names a process of the host for good: a number may be given to another
@@ -93,42 +94,64 @@ type Container struct {
 	conn    *control.Conn    // on which Exec or the first process is attached, or nil
 }
 
-var validID = regexp.MustCompile(`^[\w+.-]+$`)
-
-func checkID(id string) error {
-	if !validID.MatchString(id) || id == "." || id == ".." {
-		return fmt.Errorf("%w: %q (only letters, digits and any of _+-. are allowed)", ErrInvalidID, id)
+// validID reports whether id may be that of a container.
+func validID(id string) bool {
+	for _, c := range id {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_+-.", c)) {
+			return false
+		}
 	}
-	return nil
+	return id != "" && id != "." && id != ".."
 }
 
 // make makes the directory of a new container and locks it. It fails with ErrExists if
-// there is one already.
+// there is one already, but takes over what a killed command has left.
 func (e *Env) make(id string) (*Container, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
+	if !validID(id) {
+		return nil, ErrInvalidID
 	}
 	if err := os.MkdirAll(e.Conf.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("creating the state directory: %w", err)
 	}
 	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
-	if err := os.Mkdir(c.dir, 0o711); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("%w: %s", ErrExists, id)
+	for {
+		if err := os.Mkdir(c.dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("creating the container's state directory: %w", err)
 		}
-		return nil, fmt.Errorf("creating the container's state directory: %w", err)
+		switch err := c.acquire(unix.LOCK_NB); {
+		case err == ErrNotExist:
+			continue // it has been removed since
+		case err == unix.EWOULDBLOCK:
+			return nil, ErrExists
+		case err != nil:
+			return nil, err
+		}
+		if _, err := os.Stat(c.stateFile()); errors.Is(err, os.ErrNotExist) {
+			return c, nil // it is new, or its command was killed before it did anything
+		}
+		err := c.read()
+		if err == nil && !c.abandoned() {
+			err = ErrExists
+		}
+		if err == nil {
+			err = c.destroy()
+		}
+		c.Unlock()
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err := c.acquire(); err != nil {
-		os.RemoveAll(c.dir)
-		return nil, err
-	}
-	return c, nil
+}
+
+// abandoned reports whether the runsc run that was to delete the container has been killed.
+func (c *Container) abandoned() bool {
+	return c.State.Keeper.PID != 0 && !c.State.Keeper.Alive()
 }
 
 // Load reads a container's state. ErrNotExist.
 func (e *Env) Load(id string) (*Container, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
+	if !validID(id) {
+		return nil, ErrInvalidID
 	}
 	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
 	return c, c.read()
@@ -137,11 +160,11 @@ func (e *Env) Load(id string) (*Container, error) {
 // Open locks a container, waiting for others to unlock it, and reads its state.
 // ErrNotExist.
 func (e *Env) Open(id string) (*Container, error) {
-	if err := checkID(id); err != nil {
-		return nil, err
+	if !validID(id) {
+		return nil, ErrInvalidID
 	}
 	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
-	if err := c.acquire(); err != nil {
+	if err := c.acquire(0); err != nil {
 		return nil, err
 	}
 	if err := c.read(); err != nil {
@@ -191,8 +214,9 @@ func (c *Container) read() error {
 	return nil
 }
 
-// acquire locks the container. ErrNotExist if it is deleted meanwhile.
-func (c *Container) acquire() error {
+// acquire locks the container; flag may be LOCK_NB (flock(2)): EWOULDBLOCK. ErrNotExist if
+// it is deleted meanwhile.
+func (c *Container) acquire(flag int) error {
 	path := filepath.Join(c.dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
@@ -202,9 +226,13 @@ func (c *Container) acquire() error {
 		return fmt.Errorf("opening the container's lock: %w", err)
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|flag); err != unix.EINTR {
 			break
 		}
+	}
+	if err == unix.EWOULDBLOCK {
+		f.Close()
+		return err
 	}
 	if err != nil {
 		f.Close()
@@ -229,7 +257,7 @@ func sameFile(f *os.File, path string) bool {
 
 // Lock locks the container again, after Unlock, and reads its state. ErrNotExist.
 func (c *Container) Lock() error {
-	if err := c.acquire(); err != nil {
+	if err := c.acquire(0); err != nil {
 		return err
 	}
 	return c.read()
@@ -259,28 +287,22 @@ func (c *Container) save() error {
 	return nil
 }
 
-// removeDir deletes the container's directory, the lock last, so that whoever finds the
-// directory can lock it.
+// removeDir deletes the container's directory.
 func (c *Container) removeDir() error {
-	entries, err := os.ReadDir(c.dir)
+	// Under another name, that is not an id, nobody tries to lock it any more.
+	removed := c.dir + ":removed"
+	err := os.RemoveAll(removed)
+	if err == nil {
+		err = os.Rename(c.dir, removed)
+	}
+	for err == nil {
+		// One who has begun to open the lock may still put a new one there.
+		if err = os.RemoveAll(removed); !errors.Is(err, unix.ENOTEMPTY) {
+			break
+		}
+		err = nil
+	}
 	if err != nil {
-		return fmt.Errorf("removing the container's state: %w", err)
-	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		if a.Name() == "lock" {
-			return 1
-		}
-		if b.Name() == "lock" {
-			return -1
-		}
-		return 0
-	})
-	for _, entry := range entries {
-		if err := os.RemoveAll(filepath.Join(c.dir, entry.Name())); err != nil {
-			return fmt.Errorf("removing the container's state: %w", err)
-		}
-	}
-	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("removing the container's state: %w", err)
 	}
 	return nil

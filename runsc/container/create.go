@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/bundle"
 	"casemate/runsc/cgroup"
 	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
@@ -33,9 +34,6 @@ type Options struct {
 // Create makes a container up to its first process, which Start runs. The result is locked.
 // If it fails nothing is left.
 func (e *Env) Create(o *Options) (*Container, error) {
-	if err := e.takeOver(o.ID); err != nil {
-		return nil, err
-	}
 	c, err := e.make(o.ID)
 	if err != nil {
 		return nil, err
@@ -49,12 +47,15 @@ func (e *Env) Create(o *Options) (*Container, error) {
 
 func (c *Container) create(o *Options) error {
 	e := c.env
-	bundle, err := filepath.Abs(o.Bundle)
+	for _, warning := range bundle.Ignore(o.Spec) {
+		e.Warn(warning)
+	}
+	dir, err := filepath.Abs(o.Bundle)
 	if err != nil {
 		return err
 	}
 	c.State = State{
-		ID: o.ID, Bundle: bundle, Rootfs: o.Spec.Root.Path, Created: time.Now().UTC(), Phase: Creating,
+		ID: o.ID, Bundle: dir, Rootfs: o.Spec.Root.Path, Created: time.Now().UTC(), Phase: Creating,
 		Annotations: o.Spec.Annotations, Sandbox: o.ID, Owner: os.Geteuid(),
 	}
 	if o.Foreground {
@@ -141,7 +142,10 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if err := c.createHooks(args.Boot.Spec); err != nil {
 		return err
 	}
-	return s.Configure(args)
+	if err := s.Configure(args); err != nil {
+		return startError(err)
+	}
+	return nil
 }
 
 // createHooks runs the hooks that belong to create.
@@ -170,30 +174,6 @@ func (c *Container) discard() {
 		c.env.Log.Warn("a container that could not be created is not wholly removed", "id", c.State.ID, "error", err)
 	}
 	c.Unlock()
-}
-
-// takeOver deletes a container that a runsc run in the foreground has left behind because
-// it was killed.
-func (e *Env) takeOver(id string) error {
-	c, err := e.Load(id)
-	if err != nil || !c.abandoned() {
-		return nil // make says what is wrong
-	}
-	if err := c.Lock(); err != nil {
-		return nil
-	}
-	defer c.Unlock()
-	if !c.abandoned() {
-		return nil
-	}
-	if err := c.destroy(); err != nil {
-		return fmt.Errorf("removing what is left of an earlier container %s: %w", id, err)
-	}
-	return nil
-}
-
-func (c *Container) abandoned() bool {
-	return c.State.Keeper.PID != 0 && !c.State.Keeper.Alive() && c.Status() == StatusStopped
 }
 
 // specFile is where the configuration is kept: the bundle's may change.
@@ -254,3 +234,15 @@ func resources(spec *specs.Spec) *specs.LinuxResources {
 
 // errNoSandbox says that a container of a pod has come before the pod's first.
 var errNoSandbox = errors.New("the sandbox that the container's annotations name does not run")
+
+// startFailed is how runc begins the messages of a process that could not be run; engines
+// look at them.
+const startFailed = "unable to start container process: "
+
+// startError words what the sandbox says when it cannot make a process.
+func startError(err error) error {
+	if refused := (*sandbox.Error)(nil); errors.As(err, &refused) {
+		return &sandbox.Error{Text: startFailed + refused.Text, Code: refused.Code}
+	}
+	return err
+}

@@ -56,7 +56,7 @@ func (c *Container) Exec(o *ExecOptions, signals <-chan os.Signal) (int, error) 
 	}
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Exec: &request}, files...); err != nil {
-		return 0, err
+		return 0, startError(err)
 	}
 	pid := os.Getpid()
 	var monitor *exec.Cmd

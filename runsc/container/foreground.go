@@ -2,6 +2,7 @@ package container
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -25,10 +26,17 @@ func (c *Container) Run(o *Options, signals <-chan os.Signal) (int, error) {
 	if err := c.Start(); err != nil {
 		return 0, err
 	}
+	group, err := c.group()
+	if err != nil {
+		return 0, err
+	}
 	c.Unlock()
 	go Forward(s.Conn, signals, o.Spec.Process.Terminal && o.Terminal.ConsoleSocket == "")
 	reply, err := s.Receive()
 	if err != nil {
+		if group != nil && group.OOMKills() > 0 {
+			err = fmt.Errorf("out of memory: the host has killed processes of the sandbox at the limit of its cgroup: %w", err)
+		}
 		return 0, err
 	}
 	return reply.Exited.Status(), nil

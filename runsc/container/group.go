@@ -27,7 +27,7 @@ func (e *Env) makeGroup(id string, spec *specs.Spec) (*cgroup.Group, error) {
 	}
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 	if e.Conf.Rootless && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
-		e.Log.Warn("the sandbox is in no cgroup of its own, and its resources are not limited", "error", err)
+		e.Warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%w (--ignore-cgroups goes on without)", err)

@@ -54,7 +54,7 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, append([]*os.File{g.Socket}, args.Files...)...); err != nil {
 		g.Destroy()
-		return err
+		return startError(err)
 	}
 	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"casemate/runsc/bundle"
 	"casemate/runsc/control"
+	"casemate/runsc/hostmount"
 	"casemate/runsc/sandbox"
 )
 
@@ -28,7 +29,7 @@ func (o *Options) addTrees(e *Env, args *sandbox.Args) error {
 			continue
 		}
 		if _, err := os.Stat(m.Source); err != nil {
-			return fmt.Errorf("bind mount on %s: %w", m.Destination, err)
+			return fmt.Errorf("%serror during container init: error mounting %q to rootfs at %q: %w", startFailed, m.Source, m.Destination, err)
 		}
 		tree := control.Tree{Source: m.Source, Shared: true, ReadOnly: strings.HasPrefix(e.Conf.Overlay2, "all:")}
 		for _, option := range m.Options {
@@ -49,6 +50,11 @@ func (o *Options) addTrees(e *Env, args *sandbox.Args) error {
 			return err
 		}
 		args.Trees[i].Source = real
+		m, err := hostmount.Of(real)
+		if err != nil {
+			return err
+		}
+		boot.Mounts = append(boot.Mounts, m)
 	}
 	return nil
 }

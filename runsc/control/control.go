@@ -12,6 +12,7 @@ import (
 
 	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
+	"casemate/runsc/hostmount"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -68,6 +69,8 @@ type Container struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Mounts are where the trees come from, as mountinfo shows it.
+	Mounts []hostmount.Mount
 	Stdio
 }
 

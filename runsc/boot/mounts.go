@@ -2,7 +2,9 @@ package boot
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -327,4 +329,12 @@ func (s *container) mask(name string) error {
 	defer null.DecRef()
 	_, err = s.vfs.Bind(null, p, false, nil)
 	return err
+}
+
+// MountOptions are all options of mounts that this runtime knows.
+func MountOptions() []string {
+	names := slices.Collect(maps.Keys(mountFlags))
+	names = slices.AppendSeq(names, maps.Keys(propagations))
+	slices.Sort(names)
+	return names
 }

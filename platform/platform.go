@@ -171,10 +171,10 @@ type Text interface {
 	// or writable.
 	PatchText(c Context, addr uint64, old, new []byte) bool
 	// ReserveHidden maps length bytes (read, execute) for the platform's own
-	// code within 2 GiB of near, at an address where the application has
-	// nothing; it is not shown in /proc/PID/maps, is inherited by fork, and goes
-	// with the address space.
-	ReserveHidden(c Context, near, length uint64) (addr uint64, err error)
+	// code in [lo, hi), as low as it can, at an address where the application
+	// has nothing; it is not shown in /proc/PID/maps, is inherited by fork, and
+	// goes with the address space.
+	ReserveHidden(c Context, lo, hi, length uint64) (addr uint64, err error)
 	// WriteHidden writes code into such a mapping.
 	WriteHidden(c Context, addr uint64, code []byte) error
 }

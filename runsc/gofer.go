@@ -139,13 +139,19 @@ func bind(source, target string, recursive bool) error {
 
 // restrict makes target, a mount, and all mounts below it such that no device can
 // be opened by them and no program gets rights by them; read-only if that is asked
-// for (mount_setattr(2)). Code from them may be mapped: applications are run.
+// for (mount_setattr(2)). Code from them may be mapped, whatever the host's mount says:
+// it is the sandbox that knows from which of its mounts programs are run.
 func restrict(target string, readOnly bool) error {
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Attr_clr: unix.MOUNT_ATTR_NOEXEC}
 	if readOnly {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
 	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attr)
+	if err == unix.EPERM {
+		// An ordinary user cannot take noexec away.
+		attr.Attr_clr = 0
+		err = unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attr)
+	}
 	if err == unix.ENOSYS {
 		// Before Linux 5.12 only one mount at a time can be changed.
 		flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV)

@@ -55,6 +55,7 @@ func (c *context) Blocking() {
 	if w != nil && c.p.role.Load() == &w.busy {
 		c.p.passRole(w)
 	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+		w.unpin()
 		c.p.cool(c.t.Load())
 	}
 }
@@ -88,7 +89,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rax = errNoSys
 		c.state.Full = false
 		d := c.h.HandleSyscall(c)
-		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr))) {
+		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr)), &n.args) {
 			c.p.heat(t)
 		}
 		c.finish(d)

@@ -27,6 +27,11 @@ type worker struct {
 	left atomic.Bool
 	// upcalls counts the upcalls that w has made.
 	upcalls atomic.Uint64
+
+	// The spinner's: the thread that pin has pinned, and the processors that it
+	// might use before.
+	pinned int
+	cpus   unix.CPUSet
 }
 
 type role struct {

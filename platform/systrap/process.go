@@ -117,7 +117,8 @@ type thread struct {
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
 	heat     int
-	hot      atomic.Bool // it is one of spinner.hot
+	hot      atomic.Bool  // it is one of spinner.hot
+	cpu      atomic.Int32 // the processor on which its last notification was answered, if hot
 	lastCall uint64
 }
 
@@ -151,6 +152,7 @@ func (t *thread) answer(phase uint32, val int64, errno int32) {
 func (t *thread) goOn(phase uint32, val int64) {
 	r := response{id: t.notif, val: val}
 	t.phase.Store(phase)
+	t.answered()
 	t.mu.Unlock()
 	respond(t.proc.p.listener, &r)
 }

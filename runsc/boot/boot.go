@@ -121,6 +121,9 @@ func (s *sandbox) start() (*container, error) {
 	for i := range s.Preserved {
 		files = append(files, control.FDMore+i)
 	}
+	for i := range s.Stores {
+		files = append(files, control.FDMore+s.Preserved+i)
+	}
 	root, err := s.prepare(&s.Boot.Container, files)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type container struct {
 	namespaces kernel.Namespaces
 	ownPIDs    bool // no other container shares the pid namespace
 	stdio      []int
+	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
 	ctx        *vfs.Context // of the sandbox itself: root with all capabilities
 	devpts     *tty.FileSystem
@@ -34,11 +35,11 @@ type container struct {
 // prepare makes all of a container but its first process. It takes over files: the gofer's
 // socket and the descriptors of that process.
 func (s *sandbox) prepare(conf *control.Container, files []int) (*container, error) {
-	if len(files) != 4+conf.Preserved {
+	if len(files) != 4+conf.Preserved+len(conf.Stores) {
 		closeAll(files)
 		return nil, fmt.Errorf("%d descriptors have come for a container", len(files))
 	}
-	c := &container{sandbox: s, Container: *conf, stdio: files[1:]}
+	c := &container{sandbox: s, Container: *conf, stdio: files[1 : 4+conf.Preserved], storeFDs: files[4+conf.Preserved:]}
 	if err := c.enterNamespaces(); err != nil {
 		closeAll(files)
 		return nil, err
@@ -49,7 +50,7 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 		return nil, fmt.Errorf("connecting to the gofer: %w", err)
 	}
 	if err = c.assemble(); err == nil {
-		err = c.checkSysctls()
+		err = c.setSysctls()
 	}
 	if err != nil {
 		closeAll(c.stdio)

@@ -8,6 +8,7 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/socket/families"
 	"casemate/sentry/syscalls"
+	"casemate/sentry/sysfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -34,6 +35,9 @@ func (s *sandbox) makeKernel() error {
 		MaxTasks:    s.Limits.Tasks,
 		Log:         s.logf,
 	})
+	if s.Spec.Domainname != "" {
+		s.kernel.RootNamespaces().UTS.SetDomain(s.Spec.Domainname)
+	}
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
@@ -46,7 +50,7 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(sysfsType{s})
+	s.vfs.RegisterType(&sysfs.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})

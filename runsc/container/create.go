@@ -72,6 +72,7 @@ func (c *Container) create(o *Options) error {
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Spec: o.Spec},
 		},
 	}
+	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {
 		return err
 	}

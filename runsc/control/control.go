@@ -25,7 +25,7 @@ const (
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
-	FDMore // further descriptors that the container's process gets
+	FDMore // further descriptors that the container's process gets, then the file stores
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -61,7 +61,8 @@ type Boot struct {
 }
 
 // A Container is all that a sandbox needs to make a container. Its descriptors are the
-// gofer's socket, standard input, output and error, and Preserved further ones.
+// gofer's socket, standard input, output and error, Preserved further ones, and a file for
+// each of Stores.
 type Container struct {
 	ID   string
 	Spec *specs.Spec
@@ -69,6 +70,8 @@ type Container struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Stores are the trees below an overlay that is kept in a file of the host.
+	Stores []int
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio

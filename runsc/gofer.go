@@ -47,7 +47,11 @@ func serveFiles() error {
 	if err != nil {
 		return err
 	}
-	server, err := gofer.NewServer(control.FDGoferServer, trees)
+	procs, err := ownProc(conf.Scratch)
+	if err != nil {
+		return err
+	}
+	server, err := gofer.NewServer(control.FDGoferServer, procs, trees)
 	if err != nil {
 		return err
 	}
@@ -123,6 +127,33 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 		trees[i].ReadOnly, trees[i].Shared = t.ReadOnly, t.Shared
 	}
 	return trees, nil
+}
+
+// ownProc mounts a procfs that has nothing but the processes of this pid namespace,
+// which is the gofer, and returns what gofer.OpenProcs opens in it: the host's
+// would lead out of the trees. dir is the new root; nothing is mounted in it
+// afterwards. In a user namespace the host may refuse the mount (a container that
+// hides part of its own /proc does); then it is the host's.
+func ownProc(dir string) (int, error) {
+	target := filepath.Join(dir, "proc")
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return -1, err
+	}
+	defer os.Remove(target)
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
+	err := unix.Mount("proc", target, "proc", flags, "hidepid=2,subset=pid")
+	if err == unix.EINVAL {
+		// Before Linux 5.8.
+		err = unix.Mount("proc", target, "proc", flags, "hidepid=2")
+	}
+	if err == unix.EPERM {
+		return gofer.OpenProcs("/proc")
+	}
+	if err != nil {
+		return -1, fmt.Errorf("mounting a procfs: %w", err)
+	}
+	defer unix.Unmount(target, unix.MNT_DETACH)
+	return gofer.OpenProcs(target)
 }
 
 // bind binds source to target. In a user namespace mounts that it did not make can

@@ -193,12 +193,16 @@ func (g *guest) WriteHidden(c platform.Context, addr uint64, code []byte) error 
 // apply maps the guest's text and data.
 func (g *guest) apply(as platform.AddressSpace, c platform.Context) {
 	g.t.Helper()
-	err := as.Apply(c, []platform.Op{
+	if err := as.Apply(c, g.layout()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// layout is the guest's text and data.
+func (g *guest) layout() []platform.Op {
+	return []platform.Op{
 		{Kind: platform.Map, Addr: textAddr, Length: guestSize, Prot: unix.PROT_READ | unix.PROT_EXEC, FD: g.fd},
 		{Kind: platform.Map, Addr: dataAddr, Length: guestSize, Prot: unix.PROT_READ | unix.PROT_WRITE, FD: g.fd, Offset: guestSize},
-	})
-	if err != nil {
-		g.t.Fatal(err)
 	}
 }
 
@@ -216,6 +220,8 @@ type task struct {
 	syscall   func(tk *task, nr uint64, args [6]uint64) platform.Disposition
 	fault     func(tk *task, f platform.Fault) platform.Disposition
 	interrupt func(tk *task) platform.Disposition
+	kill      func() // HandleKill
+	death     func() // HandleDeath
 
 	onExit func() // in exit's upcall
 
@@ -303,5 +309,14 @@ func (tk *task) HandleInterrupt(c platform.Context) platform.Disposition {
 func (tk *task) HandleDeath(c platform.Context) {
 	defer tk.only()()
 	tk.died = true
+	if tk.death != nil {
+		tk.death()
+	}
 	close(tk.ended)
+}
+
+func (tk *task) HandleKill(c platform.Context) {
+	if tk.kill != nil {
+		tk.kill()
+	}
 }

@@ -13,9 +13,13 @@ import (
 // A process is a stub process: the host's side of an address space.
 type process struct {
 	p    *Platform
-	pid  int
+	pid  int // set by reaper.add
 	dead atomic.Bool
 	gone chan struct{} // closed when it is dead and nothing of it is left
+
+	// space is whose process it is: nil for a spare, and when it is released.
+	space    atomic.Pointer[space]
+	released atomic.Bool // it is killed because it is not needed any more
 
 	mu      sync.Mutex
 	threads []*thread // by slot; nil where the slot is free
@@ -277,7 +281,7 @@ func (t *thread) kick() {
 
 // kill ends the process. It does not wait for that.
 func (proc *process) kill() {
-	if !proc.dead.Load() {
+	if proc.pid != 0 && !proc.dead.Load() {
 		unix.Kill(proc.pid, unix.SIGKILL)
 	}
 }

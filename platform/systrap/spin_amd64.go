@@ -146,10 +146,13 @@ func (p *Platform) respin() {
 	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
 		return
 	}
-	w := p.newWorker()
+	w := p.idleWorker()
 	if sp.owner.CompareAndSwap(nil, w) {
 		sp.workers.Add(1)
-		go w.spin()
+		w.spinner = true
+		p.launch(w)
+	} else {
+		p.release(w)
 	}
 }
 
@@ -221,7 +224,7 @@ func (w *worker) spin() {
 		now := rdtsc()
 		if now-yielded > turn {
 			yielded = now
-			w.yield()
+			w.yieldThread()
 		}
 		if served {
 			last, looked = now, now
@@ -280,9 +283,9 @@ func (w *worker) unpin() {
 	}
 }
 
-// yield lets other goroutines have the thread. Who does not do so for long is
+// yieldThread lets other goroutines have the thread. Who does not do so for long is
 // made to, by a signal and, all in all, a fraction of a millisecond.
-func (w *worker) yield() {
+func (w *worker) yieldThread() {
 	runtime.Gosched()
 	if unix.Gettid() != w.pinned {
 		w.pin()
@@ -343,7 +346,7 @@ func (c *context) fastCall(t *thread) {
 		ok := c.complete(t)
 		t.mu.Unlock()
 		if !ok {
-			c.lost(t)
+			c.lose(t)
 			return
 		}
 		c.state.Regs.Orig_rax = nr

@@ -31,8 +31,8 @@ func (s *sandbox) makeKernel() error {
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
-		TotalMemory: s.host.memory,
-		MaxTasks:    s.Limits.Tasks,
+		TotalMemory: s.memoryLimit(),
+		MaxTasks:    s.taskLimit(),
 		Log:         s.logf,
 	})
 	if s.Spec.Domainname != "" {
@@ -41,7 +41,7 @@ func (s *sandbox) makeKernel() error {
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
-	s.kernel.Printk(kernel.LevelInfo, "Memory: %dK available", s.host.memory>>10)
+	s.kernel.Printk(kernel.LevelInfo, "Memory: %dK available", s.memoryLimit()>>10)
 	s.kernel.Printk(kernel.LevelInfo, "smp: %d CPUs", s.host.cpus)
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
@@ -54,7 +54,7 @@ func (s *sandbox) makeKernel() error {
 	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
-	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.memoryLimit() / 2, DefaultInodes: s.memoryLimit() / 8192})
 	poller, err := hostfd.NewPoller()
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func (s *container) tree(i int) (*vfs.Superblock, error) {
 // overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
 // file store.
 func (s *container) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
-	mem, size := s.memory, s.host.memory
+	mem, size := s.memory, s.memoryLimit()
 	if i := slices.Index(s.Stores, tree); i >= 0 {
 		fd := s.storeFDs[i]
 		var disk unix.Statfs_t

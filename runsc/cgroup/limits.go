@@ -19,16 +19,11 @@ const defaultPeriod = 100000
 type Limits struct {
 	Memory uint64 // bytes; 0 if there is no limit
 	CPUs   int    // whole CPUs; 0 if there is no limit
-	Tasks  int    // processes and threads of the container; 0 if there is no limit
 }
 
 // Limits returns those that hold for the group: its own and those of the groups above.
-func (g *Group) Limits(r *specs.LinuxResources) Limits {
-	l := Limits{Memory: g.memoryLimit(), CPUs: g.cpuLimit()}
-	if r != nil && r.Pids != nil && r.Pids.Limit != nil {
-		l.Tasks = int(max(*r.Pids.Limit, 0))
-	}
-	return l
+func (g *Group) Limits() Limits {
+	return Limits{Memory: g.memoryLimit(), CPUs: g.cpuLimit()}
 }
 
 // hostPids is the limit of the host's processes and threads for a container that may

@@ -81,7 +81,7 @@ func (c *Container) create(o *Options) error {
 		return err
 	}
 	if group != nil {
-		args.Cgroup, args.Boot.Limits = group, group.Limits(resources(o.Spec))
+		args.Cgroup, args.Boot.Limits = group, group.Limits()
 		c.State.Cgroup = group.Paths()
 	}
 	if err := c.save(); err != nil {
@@ -223,14 +223,6 @@ func (c *Container) group() (*cgroup.Group, error) {
 		return nil, nil
 	}
 	return cgroup.Load(c.State.Cgroup)
-}
-
-// resources are the limits of the container; nil if there are none.
-func resources(spec *specs.Spec) *specs.LinuxResources {
-	if spec.Linux == nil {
-		return nil
-	}
-	return spec.Linux.Resources
 }
 
 // errNoSandbox says that a container of a pod has come before the pod's first.

@@ -239,6 +239,7 @@ func (t *Task) deThread() error {
 		t.pid, l.pid = l.pid, own
 		t.pid.task, own.task = t, nil
 		own.release()
+		l.uncount()
 		tg.leader = t
 	}
 	return nil

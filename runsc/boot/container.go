@@ -28,6 +28,7 @@ type container struct {
 	mounts     *vfs.MountNamespace
 	ctx        *vfs.Context // of the sandbox itself: root with all capabilities
 	devpts     *tty.FileSystem
+	filters    []*kernel.SeccompFilter // of all its processes
 	init       *process
 	started    atomic.Bool
 }
@@ -51,6 +52,9 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 	}
 	if err = c.assemble(); err == nil {
 		err = c.setSysctls()
+	}
+	if err == nil {
+		err = c.loadProfile()
 	}
 	if err != nil {
 		closeAll(c.stdio)
@@ -117,6 +121,9 @@ var (
 func (s *container) start() error {
 	if s.started.Swap(true) {
 		return errStarted
+	}
+	if err := s.startHooks(); err != nil {
+		return err
 	}
 	if err := s.init.start(); err != nil {
 		return err

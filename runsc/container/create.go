@@ -69,7 +69,7 @@ func (c *Container) create(o *Options) error {
 	args := &sandbox.Args{
 		Dir: c.dir, Rootless: e.Conf.Rootless, HostNet: e.Conf.Network == "host", Foreground: o.Foreground,
 		Boot: control.Boot{
-			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Spec: o.Spec},
+			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
 	defer closeStores(args)

@@ -3,7 +3,11 @@ package container
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"casemate/runsc/bundle"
 	"casemate/runsc/control"
@@ -45,6 +49,9 @@ func (o *Options) addTrees(e *Env, args *sandbox.Args) error {
 		boot.Shared[len(args.Trees)] = true
 		args.Trees = append(args.Trees, tree)
 	}
+	if spec.Root.Readonly && !overlay {
+		args.Trees[0].MountPoints = mountPoints(spec)
+	}
 	for i := range args.Trees {
 		real, err := filepath.EvalSymlinks(args.Trees[i].Source)
 		if err != nil {
@@ -61,6 +68,29 @@ func (o *Options) addTrees(e *Env, args *sandbox.Args) error {
 		}
 	}
 	return nil
+}
+
+// mountPoints are where spec mounts something in the root file system itself. What is
+// below another mount is the sandbox's affair.
+func mountPoints(spec *specs.Spec) (points []control.MountPoint) {
+	above := func(i int, name string) bool {
+		for _, m := range spec.Mounts[:i] {
+			if strings.HasPrefix(name, path.Clean("/"+m.Destination)+"/") {
+				return true
+			}
+		}
+		return false
+	}
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		name := path.Clean("/" + m.Destination)
+		if above(i, name) {
+			continue
+		}
+		info, err := os.Stat(m.Source)
+		points = append(points, control.MountPoint{Path: name, File: bundle.IsBind(m) && err == nil && !info.IsDir()})
+	}
+	return points
 }
 
 // addStore makes the file store of tree i, if it has one. The tree of a bind mount that

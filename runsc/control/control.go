@@ -41,6 +41,14 @@ type Tree struct {
 	ReadOnly  bool
 	Recursive bool // with what is mounted below
 	Shared    bool // the host may change it while the sandbox runs
+	// MountPoints are made in a tree before it becomes read-only, if they are missing.
+	MountPoints []MountPoint `json:",omitempty"`
+}
+
+// A MountPoint is a path in a tree on which the sandbox mounts a directory or a file.
+type MountPoint struct {
+	Path string
+	File bool
 }
 
 // GoferConfig is what a gofer process reads first.
@@ -64,8 +72,9 @@ type Boot struct {
 // gofer's socket, standard input, output and error, Preserved further ones, and a file for
 // each of Stores.
 type Container struct {
-	ID   string
-	Spec *specs.Spec
+	ID     string
+	Bundle string // directory on the host, for hooks
+	Spec   *specs.Spec
 	// BindTrees gives for each index in Spec.Mounts that is a bind mount the tree that
 	// it comes from.
 	BindTrees map[int]int

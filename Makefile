@@ -2,7 +2,7 @@
 # make test   everything that CI runs: unit tests, then the tests of the built command
 # make bench  the same programs under runc and under runsc, and the ratio of each
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ROOTFS ?= /var/cache/casemate/debian12
 
 # Debian packages: for building and trying, and for the tests besides.
@@ -10,7 +10,7 @@ PACKAGES := git ca-certificates procps
 TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2
 
 # $(call install,PACKAGES) installs those that are missing, if it may.
-install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+install = missing=; for p in $(1); do dpkg-query -Wf '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
 	[ -z "$$missing" ] || { \
 		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
@@ -52,7 +52,7 @@ oracle programs escape run oci: build rootfs
 docker: build docker-packages
 	go test -count=1 -timeout 20m ./test/docker
 
-test: unit oracle run programs oci docker
+test: unit oracle run programs escape oci docker
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

@@ -91,6 +91,9 @@ func (c *Client) greet() error {
 	if err != nil {
 		return err
 	}
+	if n == 0 {
+		return errors.New("the server has gone")
+	}
 	var fds []int
 	if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil {
 		for i := range msgs {

@@ -103,7 +103,11 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 	trees := make([]gofer.Tree, len(conf.Trees))
 	for i, t := range conf.Trees {
 		target := filepath.Join(conf.Scratch, strconv.Itoa(i))
-		info, err := os.Stat(t.Source)
+		source, err := openSource(t.Source)
+		if err != nil {
+			return nil, err
+		}
+		info, err := source.Stat()
 		if err != nil {
 			return nil, err
 		}
@@ -115,9 +119,10 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := bind(t.Source, target, t.Recursive); err != nil {
+		if err := bind(fmt.Sprintf("/proc/self/fd/%d", source.Fd()), target, t.Recursive); err != nil {
 			return nil, fmt.Errorf("binding %s: %w", t.Source, err)
 		}
+		source.Close()
 		for _, p := range t.MountPoints {
 			if err := makeMountPoint(target, p); err != nil {
 				return nil, fmt.Errorf("making the mount point %s: %w", p.Path, err)
@@ -132,6 +137,24 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 		trees[i].ReadOnly, trees[i].Shared = t.ReadOnly, t.Shared
 	}
 	return trees, nil
+}
+
+// openSource opens what is to be bound, for good: whoever may change the directories
+// on the way to it cannot have another file bound than is looked at. runsc has resolved
+// the path, so that a symbolic link in it has come since and is refused.
+func openSource(path string) (*os.File, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err == unix.ENOSYS {
+		// Before Linux 5.6.
+		fd, err = unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	if err == unix.ELOOP {
+		return nil, fmt.Errorf("opening %s: there is a symbolic link now where none was: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // ownProc mounts a procfs that has nothing but the processes of this pid namespace,

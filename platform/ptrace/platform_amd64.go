@@ -211,13 +211,19 @@ func (p *Platform) NewAddressSpace(platform.Text) (platform.AddressSpace, error)
 
 // HostSyscalls lists what the platform needs after Open.
 func (p *Platform) HostSyscalls() []platform.HostSyscall {
-	return []platform.HostSyscall{
-		{Nr: unix.SYS_PTRACE},
+	calls := []platform.HostSyscall{
 		{Nr: unix.SYS_WAIT4},
 		{Nr: unix.SYS_TGKILL, Args: []platform.ArgRule{{Index: 2, Value: uint64(interruptSignal)}}},
 		{Nr: unix.SYS_KILL, Args: []platform.ArgRule{{Index: 1, Value: uint64(unix.SIGKILL)}}},
 		{Nr: unix.SYS_GETTID},
 	}
+	for _, r := range []uint64{
+		unix.PTRACE_SYSEMU, unix.PTRACE_CONT, unix.PTRACE_INTERRUPT, unix.PTRACE_SEIZE, unix.PTRACE_GETREGS, unix.PTRACE_SETREGS,
+		unix.PTRACE_GETREGSET, unix.PTRACE_SETREGSET, unix.PTRACE_GETSIGINFO, unix.PTRACE_SETSIGMASK, unix.PTRACE_GET_SYSCALL_INFO,
+	} {
+		calls = append(calls, platform.HostSyscall{Nr: unix.SYS_PTRACE, Args: []platform.ArgRule{{Index: 0, Value: r}}})
+	}
+	return calls
 }
 
 // Close kills all stubs.

@@ -49,19 +49,21 @@
 //
 // # Listening
 //
-// One goroutine has the listener's role: it receives a notification, makes the
-// upcall, answers, and so on, all on one OS thread. Context.Blocking passes the
-// role on, and so does the watch when an upcall takes long. A goroutine that
-// waits for a stub (Apply, Fork, Start) listens itself meanwhile if the listener
-// is in an upcall, its own as a rule (Platform.waitFor), so that a fork takes no
-// switch between goroutines.
+// One worker has the listener's role: it receives a notification, makes the
+// upcall, answers, and so on, all on one OS thread. Workers are coroutines
+// (worker.go): when a context parks, the thread goes on with another worker, and
+// when it is to go on, with this one again, after the upcall that has unparked it.
+// Context.Blocking passes the role to another thread, and so does the watch when
+// an upcall takes long. A goroutine that waits for a stub (Apply, Fork, Start)
+// listens itself meanwhile if the listener is in an upcall, its own as a rule
+// (Platform.waitFor), so that a fork takes no switch between goroutines.
 //
 // # Patched sites
 //
 // A system call instruction that has been used a few times is rewritten, if the
 // instruction before is of a known kind, to go through the area (patch_amd64.go,
-// offset 0x700 of the stub). While a processor is idle, a goroutine polls the
-// areas of threads that make many such calls (spin_amd64.go) and the call costs
+// offset 0x700 of the stub). While a processor is idle, a worker polls the areas
+// of threads that make many such calls (spin_amd64.go) and the call costs
 // fractions of a microsecond; else the stub makes the system call after all. The
 // application sees no difference: no register but those that SYSCALL changes, no
 // flag, no byte of its stack; and a signal in the midst finds the application

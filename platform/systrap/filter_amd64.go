@@ -23,7 +23,8 @@ func argHigh(i int) uint32 { return argLow(i) + 4 }
 // is none in the stub's root, an empty tmpfs that is read-only. None makes a
 // descriptor: the stubs' RLIMIT_NOFILE is 0.
 //
-// tgkill is not one because raise(3) wants all registers next.
+// tgkill is not one because raise(3) wants all registers next, and exit because the
+// thread is to make calls then.
 var notified = []uint32{
 	// Data of open files.
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64,
@@ -45,7 +46,7 @@ var notified = []uint32{
 	unix.SYS_SHUTDOWN, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
 	// Signals and processes; a stub has no children, and knows those of the sandbox.
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGPENDING, unix.SYS_RT_SIGTIMEDWAIT,
-	unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_WAITID, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+	unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_WAITID,
 	unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_GETTID, unix.SYS_GETPGRP, unix.SYS_GETPGID, unix.SYS_SETPGID, unix.SYS_GETSID,
 	unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_UMASK,
 	unix.SYS_SET_TID_ADDRESS, unix.SYS_SET_ROBUST_LIST, unix.SYS_FUTEX,

@@ -166,6 +166,9 @@ func (s *space) Release() {
 	if !s.empty() {
 		s.proc.released.Store(true)
 		s.proc.kill()
+		if r := s.p.role.Load(); r.busy {
+			s.p.passRole(r.w) // perhaps the caller's
+		}
 		<-s.proc.gone
 		return
 	}

@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 
+	"casemate/sentry/cgroupfs"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
@@ -50,6 +51,9 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
+	for _, name := range []string{"cgroup", "cgroup2"} {
+		s.vfs.RegisterType(&cgroupfs.Type{TypeName: name, Kernel: s.kernel, Limits: s.groupLimits()})
+	}
 	s.vfs.RegisterType(&sysfs.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})

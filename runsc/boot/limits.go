@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/platform/memfile"
+	"casemate/sentry/cgroupfs"
 	"casemate/sentry/kernel"
 )
 
@@ -24,10 +25,32 @@ func (s *sandbox) memoryLimit() uint64 {
 }
 
 func (s *sandbox) resources() *specs.LinuxResources {
-	if s.Spec.Linux == nil {
+	if s.Spec.Linux == nil || s.Config.IgnoreCgroups {
 		return nil
 	}
 	return s.Spec.Linux.Resources
+}
+
+// groupLimits are what the container's own cgroup files say.
+func (s *sandbox) groupLimits() cgroupfs.Limits {
+	l := cgroupfs.Limits{Memory: s.Limits.Memory}
+	r := s.resources()
+	if r == nil {
+		return l
+	}
+	if r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0 {
+		l.Memory = s.memoryLimit()
+	}
+	if r.CPU != nil && r.CPU.Quota != nil && *r.CPU.Quota > 0 {
+		l.CPUQuota = uint64(*r.CPU.Quota)
+		if r.CPU.Period != nil {
+			l.CPUPeriod = *r.CPU.Period
+		}
+	}
+	if r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0 {
+		l.Tasks = s.taskLimit()
+	}
+	return l
 }
 
 // taskLimit is how many tasks the sandbox may have: what the configuration says

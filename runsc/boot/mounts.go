@@ -278,13 +278,9 @@ func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Sup
 	}
 	data := strings.Join(r.data, ",")
 	switch m.Type {
-	case "mqueue", "cgroup", "cgroup2":
+	case "mqueue":
 		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory}
-		mode := "mode=755"
-		if m.Type == "mqueue" {
-			mode = "mode=1777"
-		}
-		sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, mode)
+		sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, "mode=1777")
 		if err == nil {
 			sb.ShowOptions = nil // the mode is not an option that anybody gave
 		}

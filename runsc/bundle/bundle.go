@@ -122,9 +122,11 @@ func CheckProcess(p *specs.Process) error {
 		return errors.New("process property must not be empty")
 	}
 	if p.Cwd == "" {
+		//lint:ignore ST1005 runc's text
 		return errors.New("Cwd property must not be empty")
 	}
 	if !filepath.IsAbs(p.Cwd) {
+		//lint:ignore ST1005 runc's text
 		return errors.New("Cwd must be an absolute path")
 	}
 	if len(p.Args) == 0 {

@@ -88,6 +88,7 @@ func TestVersion1(t *testing.T) {
 	needs(t, cgroups.Legacy, cgroups.Hybrid)
 	name := fmt.Sprintf("/casemate-test-%d/inner", os.Getpid())
 	r := &specs.LinuxResources{
+		//lint:ignore SA1019 configurations may still have it
 		Memory: &specs.LinuxMemory{Limit: ptr(int64(200 << 20)), Kernel: ptr(int64(1 << 20))},
 		CPU:    &specs.LinuxCPU{Quota: ptr(int64(150000)), Period: ptr(uint64(100000)), Shares: ptr(uint64(512)), Cpus: "0"},
 		Pids:   &specs.LinuxPids{Limit: ptr(int64(50))},

@@ -111,6 +111,7 @@ func resources1(r *specs.LinuxResources) *specs.LinuxResources {
 	host.Pids = hostPids(r.Pids)
 	host.BlockIO = blockIO(r.BlockIO)
 	if host.Memory != nil {
+		//lint:ignore SA1019 configurations may still have it; kernels refuse it
 		host.Memory.Kernel = nil
 	}
 	return &host

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Config is what the global flags say. It is handed to the sandbox as JSON.
@@ -54,6 +55,23 @@ func oneOf(flag, value string, allowed ...string) error {
 	return fmt.Errorf("invalid value %q for --%s: it must be one of %s", value, flag, strings.Join(allowed, ", "))
 }
 
+// ownDirectory makes sure that path, in a directory where everybody may make files, is
+// a directory of this user's that nobody else can change.
+func ownDirectory(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("creating the state directory: %w", err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("looking at the state directory: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a directory that only you can change: remove it, or give --root or XDG_RUNTIME_DIR", path)
+	}
+	return nil
+}
+
 // Check validates the options and fills in defaults that depend on the user.
 func (c *Config) Check() error {
 	if c.Root == "" {
@@ -62,6 +80,9 @@ func (c *Config) Check() error {
 			dir := os.Getenv("XDG_RUNTIME_DIR")
 			if dir == "" {
 				dir = filepath.Join(os.TempDir(), fmt.Sprintf("runsc-%d", os.Geteuid()))
+				if err := ownDirectory(dir); err != nil {
+					return err
+				}
 			}
 			c.Root = filepath.Join(dir, "runsc")
 		}

@@ -124,6 +124,12 @@ func (c *Conn) Send(message any, files ...*os.File) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(files) == 0 {
+		if _, err := c.f.Write(data); err != nil {
+			return fmt.Errorf("control socket: %w", err)
+		}
+		return nil
+	}
 	for len(data) > 0 {
 		n, err := unix.SendmsgN(c.fd, data, rights, nil, unix.MSG_NOSIGNAL)
 		if err == unix.EINTR {

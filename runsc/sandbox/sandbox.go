@@ -97,10 +97,22 @@ func (s *Sandbox) Call(message any) (*control.Reply, error) {
 // how.
 func (s *Sandbox) Receive() (*control.Reply, error) {
 	reply, err := Receive(s.Conn)
-	if err == nil || errors.As(err, new(*Error)) {
-		return reply, err
+	refused := (*Error)(nil)
+	switch {
+	case err == nil:
+		return reply, nil
+	case !errors.As(err, &refused):
+		return nil, s.Death(err)
 	}
-	return nil, s.Death(err)
+	if s.gofer.ProcessState == nil {
+		// The reason may be the gofer's end.
+		s.gofer.Process.Kill()
+		s.gofer.Wait()
+		if said := strings.TrimSpace(LastWords(s.dir)); s.gofer.ProcessState.ExitCode() > 0 && said != "" {
+			refused.Text = "gofer: " + said
+		}
+	}
+	return nil, refused
 }
 
 func socketPair(kind int, name string) (*os.File, *os.File, error) {

@@ -34,7 +34,7 @@ func GoRuntime() []Rule {
 	for _, option := range []uint64{unix.PR_SET_VMA, unix.PR_SET_TIMERSLACK} {
 		rules = append(rules, Rule{unix.SYS_PRCTL, []Arg{{Index: 0, Value: option}}})
 	}
-	for _, cmd := range []uint64{unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_DUPFD_CLOEXEC} {
+	for _, cmd := range []uint64{unix.F_GETFL, unix.F_GETFD} {
 		rules = append(rules, Rule{unix.SYS_FCNTL, []Arg{{Index: 1, Value: cmd}}})
 	}
 	return rules

@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"runtime"
-
 	"casemate/vfs/cred"
 )
 
@@ -62,10 +60,4 @@ func (t *Task) ChangeIDs(c *cred.Credentials) {
 		t.deathSignal.Store(0)
 	}
 	t.SetCredentials(c)
-}
-
-// Yield lets other tasks run.
-func (t *Task) Yield() {
-	t.ctx.Blocking()
-	runtime.Gosched()
 }

@@ -54,8 +54,6 @@ func (t *Task) ExitGroup(status WaitStatus) {
 // again.
 func (t *Task) exit() {
 	tg := t.tg
-	t.ctx.Blocking()
-
 	tg.sigMu.Lock()
 	t.exiting = true
 	if tg.groupExit {
@@ -88,7 +86,8 @@ func (t *Task) exit() {
 		f()
 	}
 	t.onExit = nil
-	t.releaseMemory()
+	t.releaseMemory() // with a goroutine that listens: it takes calls of the stub
+	t.ctx.Blocking()
 	if fds := t.fds.Swap(nil); fds != nil {
 		fds.DecRef(t.fs, tg)
 	}

@@ -65,7 +65,13 @@ func linkThreadSelf(o *object, ctx *vfs.Context) (string, error) {
 	return strconv.Itoa(int(t.ThreadGroup().ID(o.fs.pids))) + "/task/" + strconv.Itoa(int(t.TIDIn(o.fs.pids))), nil
 }
 
-func showCgroups(_ *object, w *text) { w.add("#subsys_name\thierarchy\tnum_cgroups\tenabled\n") }
+// showCgroups is /proc/cgroups: the controllers are those of version 2.
+func showCgroups(_ *object, w *text) {
+	w.add("#subsys_name\thierarchy\tnum_cgroups\tenabled\n")
+	for _, c := range []string{"cpuset", "cpu", "cpuacct", "blkio", "memory", "pids"} {
+		w.add(c + "\t0\t1\t1\n")
+	}
+}
 
 func showDevices(_ *object, w *text) {
 	w.add("Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n136 pts\n\nBlock devices:\n")

@@ -5,12 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// limit is how long a program may take.
-const limit = 4 * time.Minute
+// limit is how long a program may take; two run at a time on two processors.
+const limit = 2 * time.Minute
 
 func platforms() []string {
 	if p := os.Getenv("ESCAPE_PLATFORMS"); p != "" {
@@ -47,13 +48,16 @@ func TestHostile(t *testing.T) {
 			neighbour := start(t, runsc, p, "neighbour-"+p, bin, "", "/bin/sh", "-c",
 				"i=0; while true; do i=$((i+1)); echo count $i end; sleep 0.2; done")
 			neighbour.until(t, "count 1 end", time.Minute)
-			for _, name := range names {
-				t.Run(name, func(t *testing.T) {
-					hostile(t, runsc, p, bin, name)
-					before := strings.Count(neighbour.out.String(), "\n")
-					neighbour.until(t, fmt.Sprintf("count %d end", before+2), time.Minute)
-				})
-			}
+			t.Run("programs", func(t *testing.T) {
+				for _, name := range names {
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						hostile(t, nil, runsc, p, bin, name)
+						before := strings.Count(neighbour.out.String(), "\n")
+						neighbour.until(t, fmt.Sprintf("count %d end", before+2), time.Minute)
+					})
+				}
+			})
 			pids := processes(neighbour.cmd.Process.Pid)
 			if confined(t, neighbour, p) == 0 {
 				t.Error("the neighbour has no stub")
@@ -66,14 +70,40 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// hostile runs one program, with all witnesses.
-func hostile(t *testing.T, runsc, platform, bin, name string) {
+// TestRootless runs the programs that have to do with files and rights in sandboxes
+// of an ordinary user.
+func TestRootless(t *testing.T) {
+	bin := t.TempDir()
+	must(t, os.Chmod(bin, 0o755))
+	must(t, os.Chmod(filepath.Dir(bin), 0o711))
+	build(t, bin)
+	runsc := filepath.Join(bin, "runsc") // where everybody can come
+	data, err := os.ReadFile(command(t))
+	must(t, err)
+	must(t, os.WriteFile(runsc, data, 0o755))
+	user := &syscall.Credential{Uid: 1000, Gid: 1000}
+	for _, p := range platforms() {
+		for _, name := range []string{"paths", "descriptors", "remap"} {
+			t.Run(p+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				hostile(t, user, runsc, p, bin, name)
+			})
+		}
+	}
+}
+
+// hostile runs one program, with all witnesses. user is nil for root.
+func hostile(t *testing.T, user *syscall.Credential, runsc, platform, bin, name string) {
 	outside := t.TempDir()
 	c := newCanary(t, outside)
 	shared := filepath.Join(outside, "shared")
 	must(t, os.Mkdir(shared, 0o755))
 	stop := meddle(t, name, shared)
-	s := start(t, runsc, platform, "hostile-"+name, bin, shared, "/hostile/"+name)
+	if user != nil {
+		must(t, os.Chown(shared, int(user.Uid), int(user.Gid)))
+		must(t, os.Chmod(filepath.Dir(outside), 0o711))
+	}
+	s := startAs(t, user, runsc, platform, "hostile-"+name, bin, shared, "/hostile/"+name)
 	pids := map[int]bool{}
 	look := func() {
 		for _, p := range processes(s.cmd.Process.Pid) {

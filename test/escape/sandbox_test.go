@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,12 +51,23 @@ func (o *output) String() string {
 // start runs args in a new sandbox.
 func start(t *testing.T, runsc, platform, id, bin, shared string, args ...string) *sandbox {
 	t.Helper()
+	return startAs(t, nil, runsc, platform, id, bin, shared, args...)
+}
+
+// startAs is start as an ordinary user, if user is not nil.
+func startAs(t *testing.T, user *syscall.Credential, runsc, platform, id, bin, shared string, args ...string) *sandbox {
+	t.Helper()
 	s := &sandbox{id: id, root: t.TempDir(), bundle: t.TempDir(), out: new(output), ended: make(chan struct{})}
 	must(t, os.Chmod(s.bundle, 0o755))
 	writeBundle(t, s.bundle, bin, shared, args)
 	s.cmd = exec.Command(runsc, "--root", s.root, "--platform", platform, "run", "--bundle", s.bundle, id)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Stdin = nil
+	if user != nil {
+		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+		must(t, os.Chown(s.root, int(user.Uid), int(user.Gid)))
+		must(t, os.Chmod(filepath.Dir(s.root), 0o711))
+	}
 	must(t, s.cmd.Start())
 	go func() {
 		s.err = s.cmd.Wait()

@@ -81,7 +81,11 @@ func confined(t *testing.T, s *sandbox, platform string) (stubs int) {
 				t.Errorf("%s (%s): %s %s", what, name, f, seen[f])
 			}
 		}
-		for _, ns := range []string{"mnt", "pid", "ipc", "uts", "net"} {
+		spaces := []string{"mnt", "pid", "ipc", "uts", "net"}
+		if r != "gofer" || s.cmd.SysProcAttr != nil {
+			spaces = append(spaces, "user")
+		}
+		for _, ns := range spaces {
 			mine, _ := os.Readlink("/proc/self/ns/" + ns)
 			its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns))
 			if err == nil && mine == its {

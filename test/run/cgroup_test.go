@@ -210,3 +210,21 @@ func waitUntil(t *testing.T, what string, done func() bool) {
 
 // contains reports whether text has been written to b.
 func contains(b []byte, text string) bool { return bytes.Contains(b, []byte(text)) }
+
+// TestGroupFiles reads the container's own cgroup files, as programs do that size
+// themselves by them.
+func TestGroupFiles(t *testing.T) {
+	for _, rt := range runscs(t) {
+		b := newBundle(t, `cd /sys/fs/cgroup; cat memory.max cpu.max pids.max cgroup.controllers; sleep 5 & test $(cat pids.current) = $(wc -l <cgroup.threads) && echo same; grep -c . cgroup.procs
+test $(cat memory.current) -gt 4096 && echo used; grep -c usage_usec cpu.stat; cut -d' ' -f5,6,9- /proc/self/mountinfo | grep cgroup; cat /proc/self/cgroup; echo 1 >cgroup.procs`)
+		b.spec.Mounts = append(b.spec.Mounts, mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"))
+		b.spec.Linux.Resources = &specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: ptr(int64(128 << 20))}, Pids: &specs.LinuxPids{Limit: ptr(int64(40))},
+			CPU: &specs.LinuxCPU{Quota: ptr(int64(50000)), Period: ptr(uint64(100000))},
+		}
+		want := "134217728\n50000 100000\n40\ncpuset cpu io memory pids\nsame\n3\nused\n1\n/sys/fs/cgroup ro,nosuid,nodev,noexec,relatime cgroup rw\n0::/\n"
+		if got := rt.run(t, b); got.out != want || !strings.Contains(got.err, "Read-only file system") {
+			t.Errorf("%s: want %q: %v", rt.name, want, got)
+		}
+	}
+}

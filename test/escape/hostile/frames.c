@@ -155,9 +155,9 @@ static void unstoppable_thread(void *arg) {
 }
 
 int main(int argc, char **argv) {
-	int rounds = argc > 1 ? atoi(argv[1]) : 150;
+	int rounds = argc > 1 ? atoi(argv[1]) : 60;
 	unprivileged(64);
-	stub = find_stub();
+	stub = find_stub(0);
 	printf("%d SYSCALL instructions\n", stub->calls);
 	struct job j = {0, 0};
 	int status = attempt(go, &j, 5);
@@ -170,7 +170,7 @@ int main(int argc, char **argv) {
 		int n = c < 0 ? rounds : 31 + rounds / 10;
 		for (j.kind = 0; j.kind < n; j.kind++) {
 			rng();
-			attempt(go, &j, 2);
+			attempt(go, &j, 0.1);
 		}
 	}
 	puts("what cannot be interrupted");

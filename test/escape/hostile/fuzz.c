@@ -66,13 +66,13 @@ static void go(void *arg) {
 }
 
 int main(int argc, char **argv) {
-	int rounds = argc > 1 ? atoi(argv[1]) : 120;
+	int rounds = argc > 1 ? atoi(argv[1]) : 50;
 	long seed = argc > 2 ? atol(argv[2]) : time(NULL);
 	printf("seed %ld\n", seed);
 	unprivileged(200);
 	for (int i = 0; i < rounds; i++) {
 		printf("%ld\n", seed + i);
-		attempt(go, (void *)(seed + i), 1);
+		attempt(go, (void *)(seed + i), 0.4);
 	}
 	return survived();
 }

@@ -86,7 +86,7 @@ static void crowd(void *arg) {
 		++*count;
 		for (;;) pause();
 	}
-	for (double end = now() + 3; now() < end;) usleep(50000);
+	for (double end = now() + 2; now() < end;) usleep(50000);
 }
 
 static void in_memfd(void *arg) {
@@ -124,7 +124,7 @@ static void in_sockets(void *arg) {
 // As many descriptors as there may be in many processes.
 static void descriptors(void *arg) {
 	(void)arg;
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 24; i++) {
 		pid_t p = fork();
 		if (p != 0) continue;
 		char name[64];
@@ -147,8 +147,8 @@ static void descriptors(void *arg) {
 		++*count;
 		for (;;) pause();
 	}
-	for (double end = now() + 8; *count < 40 && now() < end;) usleep(50000);
-	printf("%d of 40 processes have all descriptors that they may\n", *count), fflush(stdout);
+	for (double end = now() + 6; *count < 24 && now() < end;) usleep(50000);
+	printf("%d of 24 processes have all descriptors that they may\n", *count), fflush(stdout);
 }
 
 int main(void) {

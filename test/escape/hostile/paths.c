@@ -118,7 +118,7 @@ int main(void) {
 	pid_t pid = fork();
 	if (pid == 0) attempting = 1, mover(NULL);
 	int in = open("/shared/a/b/c", O_RDONLY | O_DIRECTORY);
-	double end = now() + 6;
+	double end = now() + 4;
 	long n = 0;
 	while (now() < end) {
 		char how[128];

@@ -191,8 +191,8 @@ int main(void) {
 	pid_t l[2];
 	for (int i = 0; i < 2; i++)
 		if ((l[i] = fork()) == 0) rng_state += i, litter();
-	search(5);
-	attempt(stale, NULL, 4);
+	search(3);
+	attempt(stale, NULL, 2);
 	for (int i = 0; i < 2; i++) kill(l[i], SIGKILL), waitpid(l[i], NULL, 0);
 	return survived();
 }

@@ -22,7 +22,7 @@ static void ignore(int sig) { (void)sig; }
 
 int main(void) {
 	unprivileged(64);
-	stub = find_stub();
+	stub = find_stub(1);
 	int w = 0;
 	for (int i = 0; i < stub->pages; i++) w += stub->write[i];
 	printf("%d pages, %d can be written, %d SYSCALL instructions\n", stub->pages, w, stub->calls);

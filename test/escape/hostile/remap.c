@@ -27,7 +27,7 @@ static void munmap_rest(void *arg) {
 }
 
 int main(void) {
-	stub = find_stub();
+	stub = find_stub(0);
 	uintptr_t at[64];
 	int n = 0;
 	for (int i = 0; i < stub->pages && n < 40; i++)

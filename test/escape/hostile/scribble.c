@@ -61,7 +61,7 @@ static void go(void *arg) {
 int main(int argc, char **argv) {
 	int rounds = argc > 1 ? atoi(argv[1]) : 25;
 	unprivileged(64);
-	stub = find_stub();
+	stub = find_stub(0);
 	for (int i = 0; i < stub->pages; i++)
 		if (stub->write[i]) pages[count++] = stub->page[i];
 	printf("%d pages to write to\n", count);

@@ -1,50 +1,30 @@
-// Package sysfs is /sys, sysfs(5): what programs look for there of CPUs, memory and
-// network interfaces.
+// Package textfs is a file system of a fixed shape whose files are texts that the kernel
+// makes: what sysfs(5) and the files of cgroups(7) have in common.
 //
 // Its directories are made when they are looked up and forgotten when nobody uses them;
-// a file's text is made when it is opened.
-package sysfs
+// a file's text is made when it is read.
+package textfs
 
 import (
 	"hash/fnv"
 
 	"golang.org/x/sys/unix"
 
-	"casemate/sentry/kernel"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 )
 
-// A Type is sysfs as mount(2) knows it.
-type Type struct{ Kernel *kernel.Kernel }
-
-// Name implements vfs.FSType.
-func (*Type) Name() string { return "sysfs" }
-
-// Flags implements vfs.FSType.
-func (*Type) Flags() uint32 { return vfs.SBUserMount }
-
-// Mount implements vfs.FSType: an instance that shows the interfaces of the caller's
-// network namespace, or the sandbox's if the caller is not a task. Options are ignored,
-// as Linux does.
-func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, _ string) (*vfs.Superblock, error) {
-	net := t.Kernel.RootNamespaces().Net
-	if task, _ := ctx.Task.(*kernel.Task); task != nil {
-		net = task.Namespaces().Net
-	}
-	fs := &fileSystem{k: t.Kernel, net: net}
-	fs.Type, fs.Magic, fs.Source = "sysfs", unix.SYSFS_MAGIC, source
+// New returns an instance whose root directory holds what list returns.
+func New(v *vfs.VFS, typ string, magic int64, source string, list func() []Entry) *vfs.Superblock {
+	fs := &fileSystem{}
+	fs.Type, fs.Magic, fs.Source = typ, magic, source
 	fs.Flags = vfs.SBNoCache | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
-	fs.Superblock.Init(t.Kernel.VFS(), fs)
-	fs.SetRoot(fs.inode("/", &entry{mode: 0o555, list: fs.rootEntries}))
-	return &fs.Superblock, nil
+	fs.Superblock.Init(v, fs)
+	fs.SetRoot(fs.inode("/", &Entry{Mode: 0o555, List: list}))
+	return &fs.Superblock
 }
 
-type fileSystem struct {
-	vfs.Superblock
-	k   *kernel.Kernel
-	net *kernel.NetNamespace
-}
+type fileSystem struct{ vfs.Superblock }
 
 // Statfs implements vfs.SuperblockOps.
 func (fs *fileSystem) Statfs(_ *vfs.Context, st *unix.Statfs_t) error {
@@ -67,54 +47,58 @@ func (*fileSystem) Revalidate(_ *vfs.Context, dir *vfs.Inode, name string, child
 	return child != nil && d != nil && d.find(name) != nil
 }
 
-// An entry is a name in a directory: one of list, text and link is set.
-type entry struct {
-	name string
-	mode uint32 // permissions
-	list func() []entry
-	text func() (string, error)
-	link string
+// An Entry is a name in a directory: one of List, Text and Link is set. The functions
+// may be called at any time, concurrently.
+type Entry struct {
+	Name string
+	Mode uint32 // permissions
+	// List returns what is in a directory.
+	List func() []Entry
+	// Text returns what is in a file, for who uses ctx.
+	Text func(ctx *vfs.Context) (string, error)
+	// Link is the target of a symbolic link.
+	Link string
 }
 
-// dir is a directory with fixed entries.
-func dir(name string, entries ...entry) entry {
-	return entry{name: name, mode: 0o755, list: func() []entry { return entries }}
+// Dir is a directory with fixed entries.
+func Dir(name string, entries ...Entry) Entry {
+	return Entry{Name: name, Mode: 0o755, List: func() []Entry { return entries }}
 }
 
-// file is a file with a fixed line.
-func file(name, line string) entry {
-	return entry{name: name, mode: 0o444, text: func() (string, error) { return line + "\n", nil }}
+// File is a file with a fixed line.
+func File(name, line string) Entry {
+	return Entry{Name: name, Mode: 0o444, Text: func(*vfs.Context) (string, error) { return line + "\n", nil }}
 }
 
-// link is a symbolic link.
-func link(name, target string) entry { return entry{name: name, mode: 0o777, link: target} }
+// Link is a symbolic link.
+func Link(name, target string) Entry { return Entry{Name: name, Mode: 0o777, Link: target} }
 
 // fileSize is what all files say that they have.
 const fileSize = 4096
 
 // inode makes the inode of e, whose path is name. Numbers are those of the path.
-func (fs *fileSystem) inode(name string, e *entry) *vfs.Inode {
+func (fs *fileSystem) inode(name string, e *Entry) *vfs.Inode {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	ino := h.Sum64() >> 16
 	switch {
-	case e.list != nil:
-		d := &directory{fs: fs, path: name, entries: e.list}
-		d.Init(&fs.Superblock, d, ino, unix.S_IFDIR|e.mode, 0, 0)
-		for _, child := range e.list() {
-			if child.list != nil {
+	case e.List != nil:
+		d := &directory{fs: fs, path: name, entries: e.List}
+		d.Init(&fs.Superblock, d, ino, unix.S_IFDIR|e.Mode, 0, 0)
+		for _, child := range e.List() {
+			if child.List != nil {
 				d.AddNlink(1)
 			}
 		}
 		return &d.Inode
-	case e.text != nil:
-		f := &regular{text: e.text}
-		f.Init(&fs.Superblock, f, ino, unix.S_IFREG|e.mode, 0, 0)
+	case e.Text != nil:
+		f := &regular{text: e.Text}
+		f.Init(&fs.Superblock, f, ino, unix.S_IFREG|e.Mode, 0, 0)
 		f.SetSize(fileSize)
 		return &f.Inode
 	}
-	l := &symlink{target: e.link}
-	l.Init(&fs.Superblock, l, ino, unix.S_IFLNK|e.mode, 0, 0)
+	l := &symlink{target: e.Link}
+	l.Init(&fs.Superblock, l, ino, unix.S_IFLNK|e.Mode, 0, 0)
 	return &l.Inode
 }
 
@@ -133,13 +117,13 @@ type directory struct {
 	vfs.NotSymlink
 	fs      *fileSystem
 	path    string
-	entries func() []entry
+	entries func() []Entry
 }
 
-func (d *directory) find(name string) *entry {
+func (d *directory) find(name string) *Entry {
 	list := d.entries()
 	for i := range list {
-		if list[i].name == name {
+		if list[i].Name == name {
 			return &list[i]
 		}
 	}
@@ -163,7 +147,7 @@ func (d *directory) Open(*vfs.Context, *vfs.File) (vfs.FileOps, error) {
 type openDirectory struct {
 	vfs.DirectoryFile
 	d    *directory
-	list []entry
+	list []Entry
 }
 
 // ReadDir implements vfs.FileOps.
@@ -175,14 +159,14 @@ func (f openDirectory) ReadDir(_ *vfs.Context, file *vfs.File, e *vfs.DirEmitter
 		c := &f.list[i]
 		typ := uint8(unix.DT_LNK)
 		switch {
-		case c.list != nil:
+		case c.List != nil:
 			typ = unix.DT_DIR
-		case c.text != nil:
+		case c.Text != nil:
 			typ = unix.DT_REG
 		}
 		h := fnv.New64a()
-		h.Write([]byte(f.d.path + "/" + c.name))
-		if !e.Emit(c.name, h.Sum64()>>16, typ, int64(i)+3) {
+		h.Write([]byte(f.d.path + "/" + c.Name))
+		if !e.Emit(c.Name, h.Sum64()>>16, typ, int64(i)+3) {
 			return nil
 		}
 	}
@@ -208,7 +192,7 @@ type regular struct {
 	fixed
 	vfs.NotDirectory
 	vfs.NotSymlink
-	text func() (string, error)
+	text func(*vfs.Context) (string, error)
 }
 
 // Open implements vfs.InodeOps.
@@ -218,12 +202,12 @@ func (r *regular) Open(*vfs.Context, *vfs.File) (vfs.FileOps, error) {
 
 type openFile struct {
 	vfs.FileDefaults
-	text func() (string, error)
+	text func(*vfs.Context) (string, error)
 }
 
 // Read implements vfs.FileOps.
-func (f openFile) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, off int64, _ uint32) (int, error) {
-	text, err := f.text()
+func (f openFile) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, off int64, _ uint32) (int, error) {
+	text, err := f.text(ctx)
 	if err != nil || off >= int64(len(text)) {
 		return 0, err
 	}

@@ -15,6 +15,11 @@ install = missing=; for p in $(1); do dpkg-query -Wf '$${db:Status-Status}' $$p 
 		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 
+# $(call harmless,COMMAND) runs tests and fails if they change directories of the host.
+host = stat -c "%n %a %u:%g %m" / /dev /dev/shm /proc /run /sys /tmp /var/tmp
+harmless = before=$$($(host)); $(1); code=$$?; after=$$($(host)); \
+	[ "$$before" = "$$after" ] || { echo "the tests have changed the host: $$before, now $$after" >&2; exit 1; }; exit $$code
+
 .PHONY: all build try test check unit oracle programs escape run docker oci bench packages test-packages rootfs
 
 all: build
@@ -44,13 +49,13 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|docker|oci)$$')
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|docker|oci)$$'))
 
 oracle programs escape run oci: build rootfs
-	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
+	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@)
 
 docker: build docker-packages
-	go test -count=1 -timeout 20m ./test/docker
+	@$(call harmless,go test -count=1 -timeout 20m ./test/docker)
 
 test: unit oracle run programs escape oci docker
 

@@ -97,14 +97,40 @@ func (a *areas) allocate() (uint64, unix.Errno) {
 	return off, 0
 }
 
+// keepSize is up to how much memory a free chunk keeps, so that the next process
+// need not make it anew.
+const keepSize = 4 * areaSize
+
 // release gives back a chunk that no process maps any more.
 func (a *areas) release(off uint64) {
-	if err := unix.Fallocate(a.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(off), chunkSize); err != nil {
-		clear(a.mem[off : off+chunkSize])
+	if !a.wipe(off) {
+		if err := unix.Fallocate(a.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(off), chunkSize); err != nil {
+			clear(a.mem[off : off+chunkSize])
+		}
 	}
 	a.mu.Lock()
 	a.free = append(a.free, off)
 	a.mu.Unlock()
+}
+
+// wipe clears a chunk if it has little memory.
+func (a *areas) wipe(off uint64) bool {
+	end := off + chunkSize
+	for kept := uint64(0); ; {
+		data, _, e := unix.RawSyscall(unix.SYS_LSEEK, uintptr(a.fd), uintptr(off), unix.SEEK_DATA)
+		if e == unix.ENXIO || e == 0 && uint64(data) >= end {
+			return true
+		}
+		hole, _, e2 := unix.RawSyscall(unix.SYS_LSEEK, uintptr(a.fd), data, unix.SEEK_HOLE)
+		if e != 0 || e2 != 0 {
+			return false
+		}
+		off = min(uint64(hole), end)
+		if kept += off - uint64(data); kept > keepSize {
+			return false
+		}
+		clear(a.mem[data:off])
+	}
 }
 
 // stack returns the address of a slot's stack_t in the stubs.

@@ -161,7 +161,8 @@ func enterEmptyRoot() error {
 // hostInfo is what the sandbox takes over from the host.
 type hostInfo struct {
 	cpuInfo  string
-	memory   uint64 // bytes
+	total    uint64 // bytes of memory
+	memory   uint64 // what there is for the sandbox
 	cpus     int
 	maxTasks int64 // what the host can well spare of its own
 	memInfo  int   // descriptor of /proc/meminfo, which stays open
@@ -177,7 +178,8 @@ func (h *hostInfo) read(limits *cgroup.Limits) error {
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("reading the host's memory: %w", err)
 	}
-	h.memory = si.Totalram * uint64(si.Unit)
+	h.total = si.Totalram * uint64(si.Unit)
+	h.memory = h.total
 	if limits.Memory != 0 {
 		h.memory = min(h.memory, limits.Memory)
 	}
@@ -186,7 +188,7 @@ func (h *hostInfo) read(limits *cgroup.Limits) error {
 		h.cpus = min(h.cpus, limits.CPUs)
 	}
 	h.cpuInfo = firstCPUs(string(info), h.cpus)
-	h.maxTasks = int64(max(min(32768, h.memory/memoryPerTask), 512))
+	h.maxTasks = int64(max(min(32768, h.total/memoryPerTask), 512))
 	for _, name := range []string{"pid_max", "threads-max"} {
 		n, err := readNumber("/proc/sys/kernel/" + name)
 		if err != nil {

@@ -73,6 +73,8 @@ type memoryWatch struct {
 	file    *memfile.File
 	memInfo int // descriptor of the host's /proc/meminfo
 	limit   uint64
+	own     uint64 // what the sentry may take itself beside its limit
+	init    bool   // init processes may be killed
 	reserve uint64 // what the host must keep
 	share   uint64 // with less than this, the sandbox is not what the host lacks
 	heap    []metrics.Sample
@@ -80,13 +82,15 @@ type memoryWatch struct {
 }
 
 const (
-	// sentryMemory is what the sentry may take itself beside its limit.
+	// sentryMemory is what the sentry may take itself beside its limit, if no cgroup
+	// counts that too.
 	sentryMemory = 64 << 20
 	// fillRate is at what rate, bytes a second, memory is taken up at most.
 	fillRate = 8 << 30
 
-	minWatch = 10 * time.Millisecond
-	maxWatch = time.Second
+	minWatch  = 10 * time.Millisecond
+	idleWatch = 200 * time.Millisecond // while there is nobody to kill
+	maxWatch  = time.Second
 	// dying is how long a killed process may take to end before the next is killed.
 	dying = 5 * time.Second
 	// freeing is how long the memory in use has to have stopped shrinking before
@@ -95,12 +99,19 @@ const (
 )
 
 func (s *sandbox) newMemoryWatch() *memoryWatch {
-	total := s.host.memory
-	return &memoryWatch{
+	total := s.host.total
+	w := &memoryWatch{
 		kernel: s.kernel, file: s.memory, memInfo: s.host.memInfo,
-		limit: s.memoryLimit(), reserve: min(max(total/32, 64<<20), 1<<30), share: total / 8,
+		limit: s.memoryLimit(), own: sentryMemory, init: true, reserve: min(max(total/32, 64<<20), 1<<30), share: total / 8,
 		heap: []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}},
 	}
+	if s.Limits.Memory != 0 {
+		// The cgroup kills the whole sandbox at its limit, and engines see that. So
+		// that is left to it where the container's end is due, and forestalled where
+		// another process's end will do.
+		w.limit, w.own, w.init = w.limit-w.limit/16, 0, false
+	}
+	return w
 }
 
 // run never returns.
@@ -109,7 +120,7 @@ func (w *memoryWatch) run() {
 	var since time.Time // when left was the least
 	for {
 		left, own := w.left()
-		if left <= 0 && own > sentryMemory {
+		if left <= 0 && own > w.own+sentryMemory {
 			debug.FreeOSMemory() // much of it may be garbage
 			left, _ = w.left()
 		}
@@ -122,14 +133,16 @@ func (w *memoryWatch) run() {
 			since = time.Now()
 		}
 		before = left
-		if victim := w.kernel.KillForMemory(w.limit/64, time.Since(since) > freeing); victim != nil {
+		pause := idleWatch
+		if victim := w.kernel.KillForMemory(w.limit/64, time.Since(since) > freeing, w.init); victim != nil {
+			pause = minWatch
 			since = time.Time{}
 			select {
 			case <-victim.Exited():
 			case <-time.After(dying):
 			}
 		}
-		time.Sleep(minWatch)
+		time.Sleep(pause)
 	}
 }
 
@@ -142,8 +155,8 @@ func (w *memoryWatch) left() (left int64, own uint64) {
 	if err != nil {
 		used = 0
 	}
-	if own > sentryMemory {
-		used += own - sentryMemory
+	if own > w.own {
+		used += own - w.own
 	}
 	left = int64(w.limit) - int64(used)
 	if free, ok := w.available(); ok {

@@ -31,15 +31,18 @@ func TestKillForMemory(t *testing.T) {
 	if _, err := task.fs.Mem.CopyOut(stack, make([]byte, 8<<12)); err != nil {
 		t.Fatal(err)
 	}
-	if tg := k.KillForMemory(1<<30, false); tg != nil {
+	if tg := k.KillForMemory(1<<30, false, true); tg != nil {
 		t.Errorf("process %d is killed, which has less", tg.PID())
 	}
 	task.tg.SetOOMScoreAdj(-1000)
-	if tg := k.KillForMemory(0, true); tg != nil {
+	if tg := k.KillForMemory(0, true, true); tg != nil {
 		t.Errorf("process %d is killed, which must not be", tg.PID())
 	}
 	task.tg.SetOOMScoreAdj(0)
-	if tg := k.KillForMemory(8<<12, false); tg != task.tg {
+	if tg := k.KillForMemory(0, true, false); tg != nil {
+		t.Error("the init process is killed, which must be spared")
+	}
+	if tg := k.KillForMemory(8<<12, false, true); tg != task.tg {
 		t.Fatalf("nobody is killed")
 	}
 	if !task.tg.AnyPending(bit(int32(unix.SIGKILL))) && !task.tg.groupExit {

@@ -9,10 +9,11 @@ const unkillableByOOM = -1000
 // KillForMemory kills a process because there is no memory left, and returns it: the
 // one that has the most memory of its own, counted as oom_score_adj says, if it has
 // least bytes. If nobody has so much, the memory is in files or the sentry's own:
-// then it is the youngest if any is set, an init process last, else nil. A process
-// that is to die and is not gone yet is returned again. It asks the host about all
-// the memory that there is: milliseconds for each GiB.
-func (k *Kernel) KillForMemory(least uint64, any bool) *ThreadGroup {
+// then it is the youngest if any is set, an init process last, else nil. Init
+// processes are killed only if init is set. A process that is to die and is not gone
+// yet is returned again. It asks the host about all the memory that there is:
+// milliseconds for each GiB.
+func (k *Kernel) KillForMemory(least uint64, any, init bool) *ThreadGroup {
 	type candidate struct {
 		tg    *ThreadGroup
 		score int64
@@ -46,7 +47,7 @@ func (k *Kernel) KillForMemory(least uint64, any bool) *ThreadGroup {
 	if victim == nil && any {
 		victim = youngest.tg
 	}
-	if victim == nil {
+	if victim == nil || victim.unkillable && !init {
 		return nil
 	}
 	m := victim.Leader().MM()

@@ -40,8 +40,9 @@ var capabilities = []string{
 }
 
 // writeBundle makes a bundle in dir whose process has args, with the programs of bin
-// on /hostile and the directory shared, if any, on /shared.
-func writeBundle(t *testing.T, dir, bin, shared string, args []string) {
+// on /hostile and the directory shared, if any, on /shared. limited says that it has
+// the limits that limits.c knows.
+func writeBundle(t *testing.T, dir, bin, shared string, limited bool, args []string) {
 	t.Helper()
 	root := filepath.Join(dir, "rootfs")
 	for _, d := range []string{"bin", "dev", "proc", "sys", "tmp", "hostile", "shared"} {
@@ -66,6 +67,10 @@ func writeBundle(t *testing.T, dir, bin, shared string, args []string) {
 	if shared != "" {
 		mounts = append(mounts, mount("/shared", "bind", shared, "rbind"))
 	}
+	resources := object{}
+	if limited {
+		resources = object{"pids": object{"limit": 600}, "memory": object{"limit": 640 << 20}}
+	}
 	spec := object{
 		"ociVersion": "1.0.2",
 		"process": object{
@@ -76,7 +81,7 @@ func writeBundle(t *testing.T, dir, bin, shared string, args []string) {
 		"root":   object{"path": "rootfs"},
 		"mounts": mounts,
 		"linux": object{
-			"resources":  object{"pids": object{"limit": 600}, "memory": object{"limit": 1 << 30}},
+			"resources":  resources,
 			"namespaces": []object{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "network"}},
 		},
 	}

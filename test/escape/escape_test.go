@@ -50,6 +50,9 @@ func TestHostile(t *testing.T) {
 			neighbour.until(t, "count 1 end", time.Minute)
 			t.Run("programs", func(t *testing.T) {
 				for _, name := range names {
+					if name == "limits" {
+						continue // TestRootless runs it
+					}
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
 						hostile(t, nil, runsc, p, bin, name)
@@ -71,7 +74,7 @@ func TestHostile(t *testing.T) {
 }
 
 // TestRootless runs the programs that have to do with files and rights in sandboxes
-// of an ordinary user.
+// of an ordinary user, and that on limits: no cgroup enforces those there.
 func TestRootless(t *testing.T) {
 	bin := t.TempDir()
 	must(t, os.Chmod(bin, 0o755))
@@ -83,7 +86,7 @@ func TestRootless(t *testing.T) {
 	must(t, os.WriteFile(runsc, data, 0o755))
 	user := &syscall.Credential{Uid: 1000, Gid: 1000}
 	for _, p := range platforms() {
-		for _, name := range []string{"paths", "descriptors", "remap"} {
+		for _, name := range []string{"paths", "descriptors", "remap", "limits"} {
 			t.Run(p+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				hostile(t, user, runsc, p, bin, name)

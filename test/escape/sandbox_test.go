@@ -59,7 +59,7 @@ func startAs(t *testing.T, user *syscall.Credential, runsc, platform, id, bin, s
 	t.Helper()
 	s := &sandbox{id: id, root: t.TempDir(), bundle: t.TempDir(), out: new(output), ended: make(chan struct{})}
 	must(t, os.Chmod(s.bundle, 0o755))
-	writeBundle(t, s.bundle, bin, shared, args)
+	writeBundle(t, s.bundle, bin, shared, user != nil, args)
 	s.cmd = exec.Command(runsc, "--root", s.root, "--platform", platform, "run", "--bundle", s.bundle, id)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Stdin = nil

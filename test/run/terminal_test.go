@@ -52,7 +52,7 @@ func (term *terminal) typeText(text string) {
 
 // terminalScript asks for one thing after another.
 const terminalScript = `tty; test -t 0 && test -t 1 && test -t 2 && echo all; stty size; ls -l /dev/console | cut -c1; trap 'stty size; echo resized' WINCH; trap 'echo caught' INT
-echo ready; while ! read x; do :; done; echo "got $x"; sleep 100; echo "interrupted $?"; stty -echo; echo quiet; read y; echo "read $y"; exit 7`
+echo ready; while ! read x; do :; done; echo "got $x"; sh -c 'echo sleeping; exec sleep 100'; echo "interrupted $?"; stty -echo; echo quiet; read y; echo "read $y"; exit 7`
 
 func TestTerminal(t *testing.T) {
 	for _, rt := range runscs(t) {
@@ -69,7 +69,7 @@ func TestTerminal(t *testing.T) {
 			must(t, term.cmd.Process.Signal(unix.SIGWINCH))
 			term.waitFor("44 102\r\nresized\r\n")
 			term.typeText("a wordx\x7f\n")
-			term.waitFor("got a word\r\n")
+			term.waitFor("got a word\r\nsleeping\r\n")
 			term.typeText("\x03")
 			term.waitFor("caught\r\ninterrupted 130\r\nquiet\r\n")
 			term.typeText("unseen\n")

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #define MAX_TASKS 600
-#define MAX_MEMORY (1UL << 30)
+#define MAX_MEMORY (640UL << 20)
 
 static volatile int *count;
 
@@ -77,7 +77,7 @@ static void anonymous(void *arg) {
 // Memory of many processes that are small each.
 static void crowd(void *arg) {
 	(void)arg;
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 24; i++) {
 		pid_t p = fork();
 		if (p != 0) continue;
 		size_t size = MAX_MEMORY / 15;
@@ -124,11 +124,11 @@ static void in_sockets(void *arg) {
 // As many descriptors as there may be in many processes.
 static void descriptors(void *arg) {
 	(void)arg;
-	for (int i = 0; i < 24; i++) {
+	for (int i = 0; i < 12; i++) {
 		pid_t p = fork();
 		if (p != 0) continue;
 		char name[64];
-		struct rlimit files = {1024, 1024};
+		struct rlimit files = {2048, 2048};
 		setrlimit(RLIMIT_NOFILE, &files);
 		for (int k = 0;; k++) {
 			int fd;
@@ -147,8 +147,8 @@ static void descriptors(void *arg) {
 		++*count;
 		for (;;) pause();
 	}
-	for (double end = now() + 6; *count < 24 && now() < end;) usleep(50000);
-	printf("%d of 24 processes have all descriptors that they may\n", *count), fflush(stdout);
+	for (double end = now() + 6; *count < 12 && now() < end;) usleep(50000);
+	printf("%d of 12 processes have all descriptors that they may\n", *count), fflush(stdout);
 }
 
 int main(void) {

@@ -20,7 +20,7 @@ host = stat -c "%n %a %u:%g %m" / /dev /dev/shm /proc /run /sys /tmp /var/tmp
 harmless = before=$$($(host)); $(1); code=$$?; after=$$($(host)); \
 	[ "$$before" = "$$after" ] || { echo "the tests have changed the host: $$before, now $$after" >&2; exit 1; }; exit $$code
 
-.PHONY: all build try test check unit oracle programs escape run bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run docker oci bench packages test-packages rootfs
 
 all: build
 
@@ -37,6 +37,9 @@ build: packages
 try: build
 	@bin/runsc do sh -c 'for c in "uname -a" "ps aux" dmesg; do echo "+ $$c"; $$c; done; if [ -t 0 ]; then exec "$${SHELL:-/bin/sh}"; fi'
 
+docker-packages: test-packages
+	@$(call install,docker.io)
+
 rootfs: test-packages
 	test/rootfs/build.sh $(ROOTFS)
 
@@ -46,12 +49,15 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape)$$'))
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|docker|oci)$$'))
 
-oracle programs escape run: build rootfs
+oracle programs escape run oci: build rootfs
 	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@)
 
-test: unit oracle run programs escape
+docker: build docker-packages
+	@$(call harmless,go test -count=1 -timeout 20m ./test/docker)
+
+test: unit oracle run programs escape oci docker
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

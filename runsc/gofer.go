@@ -123,6 +123,11 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 			return nil, fmt.Errorf("binding %s: %w", t.Source, err)
 		}
 		source.Close()
+		for _, p := range t.MountPoints {
+			if err := makeMountPoint(target, p); err != nil {
+				return nil, fmt.Errorf("making the mount point %s: %w", p.Path, err)
+			}
+		}
 		if err := restrict(target, t.ReadOnly); err != nil {
 			return nil, fmt.Errorf("restricting the mount of %s: %w", t.Source, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/subcommands"
 
 	"casemate/runsc/config"
+	"casemate/runsc/container"
 )
 
 // version is set by the build, from git.
@@ -26,6 +27,9 @@ type app struct {
 	// it has failed.
 	failed   string
 	executed bool // a command has understood its flags
+	// shellCodes has a program that cannot run end with 126 or 127; an OCI runtime has 1
+	// for all that fails.
+	shellCodes bool
 }
 
 // fail reports an error to the person and to the log, and returns the exit code
@@ -61,6 +65,14 @@ func main() {
 	os.Exit(int(run(os.Args[1:])))
 }
 
+// commands are all that a person or an engine uses.
+var commands = []subcommands.Command{
+	&createCommand{}, &debugCommand{}, &deleteCommand{}, &doCommand{}, &eventsCommand{}, &execCommand{},
+	&featuresCommand{}, &installCommand{}, &killCommand{}, &listCommand{}, &pauseCommand{}, &psCommand{},
+	&resumeCommand{}, &runCommand{}, &specCommand{}, &startCommand{}, &stateCommand{}, &syscallsCommand{},
+	&uninstallCommand{}, &updateCommand{}, &usageCommand{}, &versionCommand{}, &waitCommand{},
+}
+
 func run(args []string) subcommands.ExitStatus {
 	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
 	conf := new(config.Config)
@@ -70,14 +82,12 @@ func run(args []string) subcommands.ExitStatus {
 	commander := subcommands.NewCommander(flags, "runsc")
 	commander.Register(commander.HelpCommand(), "")
 	commander.Register(commander.FlagsCommand(), "")
-	commander.Register(&runCommand{}, "")
-	commander.Register(&doCommand{}, "")
-	commander.Register(&specCommand{}, "")
-	commander.Register(&syscallsCommand{}, "")
-	commander.Register(&versionCommand{}, "")
-	const internal = "internal use only"
-	commander.Register(&bootCommand{}, internal)
-	commander.Register(&goferCommand{}, internal)
+	for _, c := range commands {
+		commander.Register(c, "")
+	}
+	for _, c := range []subcommands.Command{&bootCommand{}, &goferCommand{}, &monitorCommand{}} {
+		commander.Register(c, "internal use only")
+	}
 
 	flags.Usage = func() { commander.Explain(flags.Output()) }
 	if err := flags.Parse(args); err != nil {
@@ -117,6 +127,20 @@ func known(c *subcommands.Commander, name string) (found bool) {
 		found = found || cmd.Name() == name
 	})
 	return found
+}
+
+// env is what the containers need of the app.
+func (a *app) env() *container.Env {
+	return &container.Env{Conf: a.conf, Log: a.log, Version: version, Warn: a.warn}
+}
+
+// oneArgument reports whether a command has one argument, which is what; else it says that it
+// must have.
+func oneArgument(f *flag.FlagSet, what string) bool {
+	if f.NArg() != 1 {
+		fmt.Fprintf(os.Stderr, "runsc: %s takes one argument, %s\n", f.Name(), what)
+	}
+	return f.NArg() == 1
 }
 
 // theApp returns the app that main has given to subcommands.

@@ -14,7 +14,7 @@ import (
 // copyInto fills the new file system sb with what the directory at name has, as the
 // option tmpcopyup asks for (runc, as the spec has no word for it). Owners and
 // permissions are copied, times and extended attributes are not.
-func (s *sandbox) copyInto(sb *vfs.Superblock, name string) error {
+func (s *container) copyInto(sb *vfs.Superblock, name string) error {
 	ns := s.vfs.NewNamespace(s.userNS, sb, 0)
 	defer ns.DecRef()
 	c := copier{from: s.ctx, to: vfs.NewContext(s.ctx.Cred, ns)}
@@ -26,7 +26,7 @@ func (s *sandbox) copyInto(sb *vfs.Superblock, name string) error {
 
 // attachCopy mounts a copy in memory of sb, which is a single file, on dst: what an
 // overlay is for one.
-func (s *sandbox) attachCopy(sb *vfs.Superblock, dst vfs.Path, o vfs.MountOptions) (*vfs.Mount, error) {
+func (s *container) attachCopy(sb *vfs.Superblock, dst vfs.Path, o vfs.MountOptions) (*vfs.Mount, error) {
 	from := s.vfs.NewNamespace(s.userNS, sb, 0)
 	defer from.DecRef()
 	to := s.vfs.NewNamespace(s.userNS, tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o755}).Superblock(), 0)

@@ -14,7 +14,7 @@ import (
 
 // makeDevices makes the default devices and symbolic links in /dev (runtime-spec,
 // config-linux.md), and those that the spec asks for, if /dev is the container's own.
-func (s *sandbox) makeDevices() error {
+func (s *container) makeDevices() error {
 	own := false
 	for _, m := range s.Spec.Mounts {
 		own = own || path.Clean(m.Destination) == "/dev" && m.Type == "tmpfs"
@@ -46,7 +46,7 @@ func (s *sandbox) makeDevices() error {
 	return nil
 }
 
-func (s *sandbox) mknod(name string, mode uint32, dev vfs.Dev) error {
+func (s *container) mknod(name string, mode uint32, dev vfs.Dev) error {
 	old := s.ctx.FS.SetUmask(0)
 	defer s.ctx.FS.SetUmask(old)
 	if err := s.ctx.Mknod(vfs.Start{}, name, mode, dev); err != nil && err != unix.EEXIST {
@@ -57,7 +57,7 @@ func (s *sandbox) mknod(name string, mode uint32, dev vfs.Dev) error {
 
 // specDevice makes a device of the spec. What has no driver in the sandbox gives
 // ENXIO when it is opened.
-func (s *sandbox) specDevice(d *specs.LinuxDevice) error {
+func (s *container) specDevice(d *specs.LinuxDevice) error {
 	mode := uint32(0o666)
 	if d.FileMode != nil {
 		mode = uint32(*d.FileMode) & 0o7777

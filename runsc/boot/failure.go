@@ -9,7 +9,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"casemate/runsc/control"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 )
@@ -18,7 +17,12 @@ import (
 // are runc's.
 
 // initError is of what was to be set up in the container.
-func initError(err error) error { return fmt.Errorf("error during container init: %w", err) }
+func initError(err error) error { return &initFailure{err} }
+
+type initFailure struct{ err error }
+
+func (e *initFailure) Error() string { return "error during container init: " + e.err.Error() }
+func (e *initFailure) Unwrap() error { return e.err }
 
 // A startError says why the container's program cannot run. code is the exit code that
 // a shell gives then.
@@ -30,7 +34,7 @@ type startError struct {
 func (e *startError) Error() string { return e.err.Error() }
 
 // An execError is the failure of execve(2) with a program that is there. Under runc the
-// container runs by then: the text is the last that it writes.
+// container runs by then: its process writes the text to its standard error and ends.
 type execError struct {
 	program string
 	err     error
@@ -38,26 +42,8 @@ type execError struct {
 
 func (e *execError) Error() string { return "exec " + e.program + ": " + e.err.Error() }
 
-// show writes e to the container's standard error, as its last words.
-func (e *execError) show(ctx *vfs.Context, fds *vfs.FDTable) {
-	if f := fds.Get(2); f != nil {
-		writeAll(ctx, f, e.Error()+"\n") // nobody may listen
-		f.DecRef()
-	}
-}
-
-// failExec ends the container with e as runc does.
-func (s *sandbox) failExec(e *execError) error {
-	s.log.Info("the program cannot be executed", "program", e.program, "error", e.err)
-	s.drain()
-	if err := s.conn.Send(&control.Reply{Started: true}); err != nil {
-		return err
-	}
-	return s.conn.Send(&control.Reply{Exited: &control.Exit{Code: 1}})
-}
-
 // makeCwd makes the working directory if it is not there, as runc does.
-func (s *sandbox) makeCwd(cwd string) error {
+func (s *container) makeCwd(cwd string) error {
 	p, err := s.mountPoint(cwd, true)
 	switch {
 	case err == nil:
@@ -74,7 +60,7 @@ func (s *sandbox) makeCwd(cwd string) error {
 }
 
 // describe words the error err of creating the process p for the user c.
-func (s *sandbox) describe(p *specs.Process, c *cred.Credentials, err error) error {
+func (s *container) describe(p *specs.Process, c *cred.Credentials, err error) error {
 	user := vfs.NewContext(c, s.mounts)
 	cwd, werr := user.Walk(vfs.Start{}, p.Cwd, vfs.WalkFollow|vfs.WalkDirectory)
 	if werr != nil {

@@ -16,7 +16,12 @@ func (s *sandbox) rules() []seccomp.Rule {
 		unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV, unix.SYS_PWRITEV2, unix.SYS_READV, unix.SYS_WRITEV,
 		unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_FALLOCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC,
 		unix.SYS_RECVMSG, unix.SYS_RECVFROM, unix.SYS_SHUTDOWN, unix.SYS_PPOLL, unix.SYS_CLOCK_GETRES, unix.SYS_SYSINFO,
+		// Control connections; the gofers and file stores of further containers; hooks.
+		unix.SYS_ACCEPT4, unix.SYS_FSTATFS, unix.SYS_PIPE2,
 	)...)
+	rules = append(rules, seccomp.Rule{Nr: unix.SYS_FCNTL, Args: []seccomp.Arg{{Index: 1, Value: unix.F_GET_SEALS}}})
+	// The size of a terminal.
+	rules = append(rules, seccomp.Rule{Nr: unix.SYS_IOCTL, Args: []seccomp.Arg{{Index: 1, Value: unix.TIOCGWINSZ, Mask: 0xffffffff}}})
 	for _, call := range s.platform.HostSyscalls() {
 		rule := seccomp.Rule{Nr: call.Nr}
 		for _, a := range call.Args {

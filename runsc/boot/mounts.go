@@ -3,6 +3,7 @@ package boot
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"casemate/platform/memfile"
 	"casemate/runsc/bundle"
+	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -24,7 +26,7 @@ import (
 const maxOpen = 512
 
 // assemble mounts everything that the spec asks for, in its order.
-func (s *sandbox) assemble() error {
+func (s *container) assemble() error {
 	root, err := s.rootSuperblock()
 	if err != nil {
 		return fmt.Errorf("root file system: %w", err)
@@ -51,7 +53,7 @@ func (s *sandbox) assemble() error {
 
 // rootSuperblock is the root file system: the gofer's first tree, below an overlay
 // if there is to be one.
-func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
+func (s *container) rootSuperblock() (*vfs.Superblock, error) {
 	tree, err := s.tree(0)
 	if err != nil {
 		return nil, err
@@ -64,13 +66,13 @@ func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
 
 // inherited are the flags that a bind mount of a tree has from the host's mount, as
 // mount(2) has it for MS_BIND.
-func (s *sandbox) inherited(tree int) uint32 {
+func (s *container) inherited(tree int) uint32 {
 	flags := parseMountOptions(strings.Split(s.Mounts[tree].Options, ",")).flags
 	return flags &^ unix.MS_STRICTATIME
 }
 
 // tree mounts a tree of the gofer.
-func (s *sandbox) tree(i int) (*vfs.Superblock, error) {
+func (s *container) tree(i int) (*vfs.Superblock, error) {
 	m := &s.Mounts[i]
 	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
 		Type: m.Type, Source: m.Source, Root: m.Root, Super: m.Super, Shared: s.Shared[i], MaxOpen: maxOpen,
@@ -83,9 +85,10 @@ func (s *sandbox) tree(i int) (*vfs.Superblock, error) {
 
 // overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
 // file store.
-func (s *sandbox) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+func (s *container) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
 	mem, size := s.memory, s.memoryLimit()
-	if fd, ok := s.Stores[tree]; ok {
+	if i := slices.Index(s.Stores, tree); i >= 0 {
+		fd := s.storeFDs[i]
 		var disk unix.Statfs_t
 		err := unix.Fstatfs(fd, &disk)
 		if err == nil {
@@ -202,7 +205,7 @@ func (r *mountRequest) bind(host uint32) {
 }
 
 // mount makes one mount of the spec.
-func (s *sandbox) mount(i int, m *specs.Mount) error {
+func (s *container) mount(i int, m *specs.Mount) error {
 	r := parseMountOptions(m.Options)
 	if bundle.IsBind(m) {
 		r.bind(s.inherited(s.BindTrees[i]))
@@ -259,13 +262,13 @@ func hasOption(options []string, name string) bool {
 }
 
 // overlaid reports whether m is a bind mount that gets an overlay.
-func (s *sandbox) overlaid(m *specs.Mount, r *mountRequest) bool {
+func (s *container) overlaid(m *specs.Mount, r *mountRequest) bool {
 	all, _ := s.Config.Overlay(false, "")
 	return all && bundle.IsBind(m) && r.flags&unix.MS_RDONLY == 0
 }
 
 // superblock is the file system that m asks for.
-func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
+func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
 		sb, err := s.tree(s.BindTrees[i])
 		if err == nil && s.overlaid(m, r) && sb.Root().Inode().IsDir() {
@@ -287,6 +290,9 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	if err != nil {
 		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
+	if proc, ok := t.(*procfs.Type); ok {
+		t = proc.Of(s.namespaces.PIDForChildren)
+	}
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {
 		return nil, fmt.Errorf("options %q of a %s: %w", data, m.Type, err)
@@ -297,14 +303,16 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	}
 	if pts, ok := sb.Ops().(*tty.FileSystem); ok && s.devpts == nil {
 		s.devpts = pts
-		pts.Register(s.vfs)
+		if s.registered.CompareAndSwap(false, true) {
+			pts.Register(s.vfs)
+		}
 	}
 	return sb, nil
 }
 
 // mountPoint returns the place of name, which it makes if it is not there: the
 // directories on the way, and a directory or a file to mount on.
-func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
+func (s *container) mountPoint(name string, dir bool) (vfs.Path, error) {
 	name = path.Clean("/" + name)
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err != unix.ENOENT {
@@ -330,7 +338,7 @@ func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
 }
 
 // hidePaths makes the spec's masked paths empty and its read-only paths read-only.
-func (s *sandbox) hidePaths() error {
+func (s *container) hidePaths() error {
 	l := s.Spec.Linux
 	if l == nil {
 		return nil
@@ -359,7 +367,7 @@ func (s *sandbox) hidePaths() error {
 }
 
 // mask hides a directory below an empty one, and anything else below /dev/null.
-func (s *sandbox) mask(name string) error {
+func (s *container) mask(name string) error {
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err == unix.ENOENT {
 		return nil
@@ -381,4 +389,12 @@ func (s *sandbox) mask(name string) error {
 	defer null.DecRef()
 	_, err = s.vfs.Bind(null, p, false, nil)
 	return err
+}
+
+// MountOptions are all options of mounts that this runtime knows.
+func MountOptions() []string {
+	names := slices.Collect(maps.Keys(mountFlags))
+	names = slices.AppendSeq(names, maps.Keys(propagations))
+	slices.Sort(names)
+	return names
 }

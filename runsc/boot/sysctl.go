@@ -15,7 +15,7 @@ import (
 // setSysctls applies linux.sysctl by /proc/sys. A setting that the sandbox does not
 // have, or that has another value and cannot be changed here, is an error rather than a
 // container that runs without what it was promised.
-func (s *sandbox) setSysctls() error {
+func (s *container) setSysctls() error {
 	if s.Spec.Linux == nil || len(s.Spec.Linux.Sysctl) == 0 {
 		return nil
 	}

@@ -63,41 +63,11 @@ func check(spec *specs.Spec) error {
 	if err := checkVersion(spec.Version); err != nil {
 		return err
 	}
-	p := spec.Process
-	if p == nil {
-		return errors.New("process property must not be empty")
-	}
-	if p.Cwd == "" {
-		//lint:ignore ST1005 runc's text
-		return errors.New("Cwd property must not be empty")
-	}
-	if !filepath.IsAbs(p.Cwd) {
-		//lint:ignore ST1005 runc's text
-		return errors.New("Cwd must be an absolute path")
-	}
-	if len(p.Args) == 0 {
-		return errors.New("args must not be empty")
+	if err := CheckProcess(spec.Process); err != nil {
+		return err
 	}
 	if spec.Root == nil || spec.Root.Path == "" {
 		return errors.New("root must be specified")
-	}
-	for _, e := range p.Env {
-		if !strings.Contains(e, "=") {
-			return fmt.Errorf("process.env has %q, which is not of the form NAME=VALUE", e)
-		}
-	}
-	seen := map[string]bool{}
-	for _, r := range p.Rlimits {
-		if _, ok := Rlimits[r.Type]; !ok {
-			return fmt.Errorf("wrong rlimit value: %s", r.Type)
-		}
-		if seen[r.Type] {
-			return fmt.Errorf("process.rlimits: %s occurs twice", r.Type)
-		}
-		seen[r.Type] = true
-		if r.Soft > r.Hard {
-			return fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
-		}
 	}
 	for _, m := range spec.Mounts {
 		if m.Destination == "" {
@@ -144,6 +114,43 @@ func checkVersion(version string) error {
 var namespaces = []specs.LinuxNamespaceType{
 	specs.PIDNamespace, specs.NetworkNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace,
 	specs.UserNamespace, specs.CgroupNamespace, specs.TimeNamespace,
+}
+
+// CheckProcess checks a process, which may be nil.
+func CheckProcess(p *specs.Process) error {
+	if p == nil {
+		return errors.New("process property must not be empty")
+	}
+	if p.Cwd == "" {
+		//lint:ignore ST1005 runc's text
+		return errors.New("Cwd property must not be empty")
+	}
+	if !filepath.IsAbs(p.Cwd) {
+		//lint:ignore ST1005 runc's text
+		return errors.New("Cwd must be an absolute path")
+	}
+	if len(p.Args) == 0 {
+		return errors.New("args must not be empty")
+	}
+	for _, e := range p.Env {
+		if !strings.Contains(e, "=") {
+			return fmt.Errorf("process.env has %q, which is not of the form NAME=VALUE", e)
+		}
+	}
+	seen := map[string]bool{}
+	for _, r := range p.Rlimits {
+		if _, ok := Rlimits[r.Type]; !ok {
+			return fmt.Errorf("wrong rlimit value: %s", r.Type)
+		}
+		if seen[r.Type] {
+			return fmt.Errorf("process.rlimits: %s occurs twice", r.Type)
+		}
+		seen[r.Type] = true
+		if r.Soft > r.Hard {
+			return fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
+		}
+	}
+	return nil
 }
 
 // IsBind reports whether m is a bind mount.

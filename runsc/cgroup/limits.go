@@ -43,6 +43,53 @@ const (
 	ownTasks     = 256 // the sentry and the gofer
 )
 
+// asked is a copy of r without numbers that are 0: engines write them for "as it is".
+func asked(r *specs.LinuxResources) *specs.LinuxResources {
+	host := *r
+	if r.CPU != nil {
+		c := *r.CPU
+		drop(&c.Shares)
+		drop(&c.Quota)
+		drop(&c.Period)
+		drop(&c.RealtimeRuntime)
+		drop(&c.RealtimePeriod)
+		host.CPU = &c
+	}
+	if r.Memory != nil {
+		m := *r.Memory
+		drop(&m.Limit)
+		drop(&m.Reservation)
+		drop(&m.Swap)
+		drop(&m.Kernel)
+		drop(&m.KernelTCP)
+		host.Memory = &m
+	}
+	return &host
+}
+
+// drop makes a number that is 0 one that is not there.
+func drop[T int64 | uint64 | uint16](v **T) {
+	if *v != nil && **v == 0 {
+		*v = nil
+	}
+}
+
+// blockIO is b without weights of 0, which engines write for "as it is"; nil if nothing is
+// left.
+func blockIO(b *specs.LinuxBlockIO) *specs.LinuxBlockIO {
+	if b == nil {
+		return nil
+	}
+	host := *b
+	drop(&host.Weight)
+	drop(&host.LeafWeight)
+	if host.Weight == nil && host.LeafWeight == nil && len(host.WeightDevice)+len(host.ThrottleReadBpsDevice)+
+		len(host.ThrottleWriteBpsDevice)+len(host.ThrottleReadIOPSDevice)+len(host.ThrottleWriteIOPSDevice) == 0 {
+		return nil
+	}
+	return &host
+}
+
 // memoryLimit is the least limit of the group and those above.
 func (g *Group) memoryLimit() (least uint64) {
 	if g.v2 == nil {

@@ -83,7 +83,7 @@ func requires(r *specs.LinuxResources, paths Paths) error {
 		{"cpu", r.CPU != nil && (r.CPU.Shares != nil || r.CPU.Quota != nil)},
 		{"cpuset", r.CPU != nil && (r.CPU.Cpus != "" || r.CPU.Mems != "")},
 		{"pids", r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0},
-		{"blkio", r.BlockIO != nil},
+		{"blkio", blockIO(r.BlockIO) != nil},
 	} {
 		if _, ok := paths[need.controller]; need.asked && !ok {
 			return fmt.Errorf("linux.resources asks for a limit of the controller %s, which the host does not have", need.controller)
@@ -106,14 +106,13 @@ func resources1(r *specs.LinuxResources) *specs.LinuxResources {
 	if r == nil {
 		return &specs.LinuxResources{}
 	}
-	host := *r
+	host := *asked(r)
 	host.Devices = nil
 	host.Pids = hostPids(r.Pids)
-	if r.Memory != nil {
-		memory := *r.Memory
+	host.BlockIO = blockIO(r.BlockIO)
+	if host.Memory != nil {
 		//lint:ignore SA1019 configurations may still have it; kernels refuse it
-		memory.Kernel = nil
-		host.Memory = &memory
+		host.Memory.Kernel = nil
 	}
 	return &host
 }

@@ -70,8 +70,10 @@ func update2(m *cgroup2.Manager, dir string, r *specs.LinuxResources) error {
 // resources2 are the limits of r in version 2's terms, without those that do not
 // concern the host (see resources1). In r, -1 stands for no limit.
 func resources2(r *specs.LinuxResources) *cgroup2.Resources {
+	r = asked(r)
 	host := *r
 	host.Pids = hostPids(r.Pids)
+	host.BlockIO = blockIO(r.BlockIO)
 	if c := r.CPU; c != nil && (c.Quota != nil || c.Period != nil) {
 		cpu := *c
 		if c.Quota != nil && *c.Quota < 0 {

@@ -24,6 +24,7 @@ type Config struct {
 	Overlay2      string // none, or {root|all}:{memory|self|dir=/DIR}; see Overlay
 	FileAccess    string // exclusive or shared, for the root file system
 	Strace        bool   // log each system call to the debug log
+	OCISeccomp    bool   // apply linux.seccomp inside
 	IgnoreCgroups bool
 	Rootless      bool
 }
@@ -40,6 +41,7 @@ func (c *Config) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self|dir=/DIR}: to an overlay of the root or of bind mounts too, which is kept in memory, or in a file of the host in the same directory or in DIR")
 	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
 	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")
+	f.BoolVar(&c.OCISeccomp, "oci-seccomp", true, "apply the seccomp profile of the configuration inside the sandbox")
 	f.BoolVar(&c.IgnoreCgroups, "ignore-cgroups", false, "do not set up cgroups")
 	f.BoolVar(&c.Rootless, "rootless", os.Geteuid() != 0, "run as an ordinary user, in a user namespace")
 }

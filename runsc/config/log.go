@@ -40,13 +40,14 @@ func (c *Config) OpenDebugLog(command, id, timestamp string) (*os.File, error) {
 	return f, nil
 }
 
-// DebugHandler returns the handler of a debug log that writes to w.
-func (c *Config) DebugHandler(w io.Writer) slog.Handler {
-	level := slog.LevelInfo
+// DebugHandler returns the handler of a debug log that writes to w, and its level,
+// which may be changed.
+func (c *Config) DebugHandler(w io.Writer) (slog.Handler, *slog.LevelVar) {
+	level := new(slog.LevelVar)
 	if c.Debug || c.Strace {
-		level = slog.LevelDebug
+		level.Set(slog.LevelDebug)
 	}
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}), level
 }
 
 func (c *Config) handler(w io.Writer) slog.Handler {

@@ -1,11 +1,17 @@
-// Package container keeps the state of containers on the host: one directory
-// each below the root directory, with a lock and a state file.
+// Package container keeps containers on the host: their directories with their state,
+// their life from create to delete (runtime-spec, runtime.md "Lifecycle"), hooks and
+// control groups.
+//
+// The directory of a container holds a lock, which create, start, pause, resume, update
+// and delete take; the state file, which is replaced atomically and can be read at any
+// time; and, for the first container of a sandbox, the control socket.
 package container
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,44 +20,79 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/cgroup"
+	"casemate/runsc/config"
+	"casemate/runsc/control"
+	"casemate/runsc/sandbox"
 )
 
 var (
 	// ErrExists says that a container of that id exists already.
 	ErrExists = errors.New("container with given ID already exists")
-	// ErrInvalidID says that an id has other characters than letters, digits and _+-.
-	ErrInvalidID = errors.New("invalid container ID format")
 	// ErrNotExist says that there is no container of that id.
 	ErrNotExist = errors.New("container does not exist")
+	// ErrInvalidID says that an id has characters that it may not have.
+	ErrInvalidID = errors.New("invalid container ID format")
+	// ErrNotRunning says that a container's process does not run.
+	ErrNotRunning = errors.New("container not running")
 )
+
+// Env is what all containers have in common: the global options, and the log.
+type Env struct {
+	Conf    *config.Config
+	Log     *slog.Logger
+	Version string
+	// Warn tells the person of what is not as it was asked for.
+	Warn func(message string)
+}
+
+// A Process names a process of the host for good: a number may be given to another
+// process later, but not with the same start.
+type Process struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"` // in clock ticks since the host's boot
+}
 
 // State is what the state file of a container holds.
 type State struct {
-	ID      string    `json:"id"`
-	Bundle  string    `json:"bundle"`
-	Created time.Time `json:"created"`
-	Sandbox Process   `json:"sandbox"`
-	Gofer   Process   `json:"gofer"`
-	// Foreground containers end with the command that has made them, which removes
-	// them.
-	Foreground bool              `json:"foreground,omitempty"`
-	Annotate   map[string]string `json:"annotations,omitempty"`
-	Cgroup     cgroup.Paths      `json:"cgroup,omitempty"`
+	ID          string            `json:"id"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Created     time.Time         `json:"created"`
+	Phase       Phase             `json:"phase"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Init is the process of the host that ends with the container's first process, and
+	// with its exit code: the sentry, or a monitor if the container is not the first of
+	// its sandbox.
+	Init Process `json:"init"`
+	// Sandbox is the id of the sandbox's first container.
+	Sandbox string       `json:"sandbox"`
+	Sentry  Process      `json:"sentry"`
+	Gofer   Process      `json:"gofer"`
+	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`
+	// Keeper is the runsc run in the foreground that deletes the container.
+	Keeper Process `json:"keeper"`
+	Owner  int     `json:"owner"` // uid
 }
 
-// A Container is a container's directory, which is locked while the Container is
-// open.
+// A Phase is how far a container's life has come, as far as runsc has brought it.
+type Phase string
+
+const (
+	Creating Phase = "creating"
+	Created  Phase = "created"
+	Started  Phase = "started"
+)
+
+// A Container is one that exists.
 type Container struct {
 	State State
+	env   *Env
 	dir   string
-	lock  *os.File
-}
+	lock  *os.File // nil if it is not locked
 
-// The files in a container's directory.
-const (
-	lockName  = "lock"
-	stateName = "state.json"
-)
+	sandbox *sandbox.Sandbox // that this process has started for the container, or nil
+	conn    *control.Conn    // on which Exec or the first process is attached, or nil
+}
 
 // validID reports whether id may be that of a container.
 func validID(id string) bool {
@@ -63,84 +104,180 @@ func validID(id string) bool {
 	return id != "" && id != "." && id != ".."
 }
 
-// Create makes the directory of a new container below root and locks it. It
-// fails with ErrExists if there is one already, but takes over what a killed command
-// has left of a container in the foreground.
-func Create(root, id, bundle string) (*Container, error) {
+// make makes the directory of a new container and locks it. It fails with ErrExists if
+// there is one already, but takes over what a killed command has left.
+func (e *Env) make(id string) (*Container, error) {
 	if !validID(id) {
 		return nil, ErrInvalidID
 	}
-	if err := os.MkdirAll(root, 0o711); err != nil {
+	if err := os.MkdirAll(e.Conf.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("creating the state directory: %w", err)
 	}
-	dir := filepath.Join(root, id)
-	c := &Container{dir: dir, State: State{ID: id, Bundle: bundle, Created: time.Now().UTC(), Foreground: true}}
+	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
 	for {
-		err := os.Mkdir(dir, 0o711)
-		old := errors.Is(err, os.ErrExist)
-		if err != nil && !old {
+		if err := os.Mkdir(c.dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, fmt.Errorf("creating the container's state directory: %w", err)
 		}
-		if err := c.acquire(); err == errGone {
-			continue
-		} else if err != nil {
+		switch err := c.acquire(unix.LOCK_NB); {
+		case err == ErrNotExist:
+			continue // it has been removed since
+		case err == unix.EWOULDBLOCK:
+			return nil, ErrExists
+		case err != nil:
 			return nil, err
 		}
-		if !old {
-			return c, nil
+		if _, err := os.Stat(c.stateFile()); errors.Is(err, os.ErrNotExist) {
+			return c, nil // it is new, or its command was killed before it did anything
 		}
-		if err := c.takeOver(); err != nil {
-			c.lock.Close()
+		err := c.read()
+		if err == nil && !c.abandoned() {
+			err = ErrExists
+		}
+		if err == nil {
+			err = c.destroy()
+		}
+		c.Unlock()
+		if err != nil {
 			return nil, err
 		}
-		return c, nil
 	}
 }
 
-// errGone says that a directory has been removed while it was being locked.
-var errGone = errors.New("container is gone")
+// abandoned reports whether the runsc run that was to delete the container has been killed.
+func (c *Container) abandoned() bool {
+	return c.State.Keeper.PID != 0 && !c.State.Keeper.Alive()
+}
 
-// acquire locks the container. It fails with ErrExists if another has locked it.
-func (c *Container) acquire() error {
-	name := filepath.Join(c.dir, lockName)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+// Load reads a container's state. ErrNotExist.
+func (e *Env) Load(id string) (*Container, error) {
+	if !validID(id) {
+		return nil, ErrInvalidID
+	}
+	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
+	return c, c.read()
+}
+
+// Open locks a container, waiting for others to unlock it, and reads its state.
+// ErrNotExist.
+func (e *Env) Open(id string) (*Container, error) {
+	if !validID(id) {
+		return nil, ErrInvalidID
+	}
+	c := &Container{env: e, dir: filepath.Join(e.Conf.Root, id)}
+	if err := c.acquire(0); err != nil {
+		return nil, err
+	}
+	if err := c.read(); err != nil {
+		c.Unlock()
+		return nil, err
+	}
+	return c, nil
+}
+
+// List returns all containers, by id. Those that cannot be read, because they are only
+// just being made or deleted, are left out.
+func (e *Env) List() ([]*Container, error) {
+	entries, err := os.ReadDir(e.Conf.Root)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var all []*Container
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		if c, err := e.Load(entry.Name()); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+func (c *Container) stateFile() string { return filepath.Join(c.dir, "state.json") }
+
+func (c *Container) read() error {
+	data, err := os.ReadFile(c.stateFile())
 	if errors.Is(err, os.ErrNotExist) {
-		return errGone
+		if _, derr := os.Stat(c.dir); derr != nil {
+			return ErrNotExist
+		}
+		// Its runsc create has died before it wrote anything.
+		c.State = State{ID: filepath.Base(c.dir), Phase: Creating}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the container's state: %w", err)
+	}
+	if err := json.Unmarshal(data, &c.State); err != nil {
+		return fmt.Errorf("reading the container's state: %s: %w", c.stateFile(), err)
+	}
+	return nil
+}
+
+// acquire locks the container; flag may be LOCK_NB (flock(2)): EWOULDBLOCK. ErrNotExist if
+// it is deleted meanwhile.
+func (c *Container) acquire(flag int) error {
+	path := filepath.Join(c.dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return ErrNotExist
 	}
 	if err != nil {
 		return fmt.Errorf("opening the container's lock: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		c.lock = f
-		// The directory may have been removed since the file was opened, and made again.
-		mine, err1 := f.Stat()
-		there, err2 := os.Stat(name)
-		if err1 == nil && err2 == nil && os.SameFile(mine, there) {
-			return nil
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|flag); err != unix.EINTR {
+			break
 		}
-		err = errGone
 	}
-	f.Close()
-	switch err {
-	case errGone:
+	if err == unix.EWOULDBLOCK {
+		f.Close()
 		return err
-	case unix.EWOULDBLOCK:
-		return ErrExists
 	}
-	return fmt.Errorf("locking the container: %w", err)
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("locking the container: %w", err)
+	}
+	if !sameFile(f, path) {
+		f.Close()
+		return ErrNotExist
+	}
+	c.lock = f
+	return nil
 }
 
-// Dir is the container's directory.
-func (c *Container) Dir() string { return c.dir }
+func sameFile(f *os.File, path string) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(path)
+	return err == nil && os.SameFile(a, b)
+}
 
-// Save writes the state file, atomically.
-func (c *Container) Save() error {
+// Lock locks the container again, after Unlock, and reads its state. ErrNotExist.
+func (c *Container) Lock() error {
+	if err := c.acquire(0); err != nil {
+		return err
+	}
+	return c.read()
+}
+
+// Unlock unlocks the container.
+func (c *Container) Unlock() {
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
+}
+
+// save writes the state file, atomically.
+func (c *Container) save() error {
 	data, err := json.MarshalIndent(&c.State, "", "  ")
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(c.dir, stateName)
+	path := c.stateFile()
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return fmt.Errorf("writing the container's state: %w", err)
 	}
@@ -150,8 +287,8 @@ func (c *Container) Save() error {
 	return nil
 }
 
-// Remove deletes the container's directory and unlocks it.
-func (c *Container) Remove() error {
+// removeDir deletes the container's directory.
+func (c *Container) removeDir() error {
 	// Under another name, that is not an id, nobody tries to lock it any more.
 	removed := c.dir + ":removed"
 	err := os.RemoveAll(removed)
@@ -165,7 +302,6 @@ func (c *Container) Remove() error {
 		}
 		err = nil
 	}
-	c.lock.Close()
 	if err != nil {
 		return fmt.Errorf("removing the container's state: %w", err)
 	}

@@ -2,75 +2,103 @@ package container
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"casemate/runsc/config"
 )
+
+func env(root string) *Env {
+	return &Env{Conf: &config.Config{Root: root}, Log: slog.New(slog.DiscardHandler), Warn: func(string) {}}
+}
 
 func create(t *testing.T, root string) *Container {
 	t.Helper()
-	c, err := Create(root, "id", "/bundle")
+	c, err := env(root).make("id")
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.State = State{ID: "id", Sandbox: "id", Phase: Creating}
 	return c
 }
 
-func TestCreate(t *testing.T) {
+func remove(t *testing.T, c *Container) {
+	t.Helper()
+	if err := c.removeDir(); err != nil {
+		t.Error(err)
+	}
+	c.Unlock()
+}
+
+func TestMake(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a", "b")
 	c := create(t, root)
-	if _, err := Create(root, "id", ""); !errors.Is(err, ErrExists) {
+	if _, err := env(root).make("id"); !errors.Is(err, ErrExists) {
 		t.Errorf("an id that is in use: %v", err)
 	}
 	for _, id := range []string{"", ".", "..", "a/b", "a b", "ü"} {
-		if _, err := Create(root, id, ""); !errors.Is(err, ErrInvalidID) {
-			t.Errorf("id %q: %v", id, err)
+		if _, err := env(root).make(id); !errors.Is(err, ErrInvalidID) {
+			t.Errorf("making id %q: %v", id, err)
+		}
+		if _, err := env(root).Load(id); !errors.Is(err, ErrInvalidID) {
+			t.Errorf("loading id %q: %v", id, err)
 		}
 	}
-	if err := c.Remove(); err != nil {
-		t.Fatal(err)
+	remove(t, c)
+	if _, err := env(root).Load("id"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("loading what was removed: %v", err)
 	}
-	if err := create(t, root).Remove(); err != nil {
-		t.Error(err)
+	if _, err := env(root).Open("id"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("opening what was removed: %v", err)
 	}
+	remove(t, create(t, root))
 }
 
-// TestTakeOver kills, as far as a test can, the command that has made a container: its
-// lock is free and its state is there.
-func TestTakeOver(t *testing.T) {
-	root := t.TempDir()
+func sleeper(t *testing.T) (Process, <-chan error) {
+	t.Helper()
 	sleep := exec.Command("sleep", "600")
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)
 	}
+	p, err := Find(sleep.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- sleep.Wait() }()
-	defer sleep.Process.Kill()
+	t.Cleanup(func() { sleep.Process.Kill() })
+	return p, ended
+}
 
+// TestTakeOver has the state of a runsc run that was killed.
+func TestTakeOver(t *testing.T) {
+	root := t.TempDir()
+	sandbox, ended := sleeper(t)
 	old := create(t, root)
-	old.State.Sandbox = NameProcess(sleep.Process.Pid)
-	// A number that now is another process's.
+	old.State.Init, old.State.Sentry = sandbox, sandbox
+	// Numbers that now are another process's.
 	old.State.Gofer = Process{PID: os.Getpid(), Start: 1}
-	if err := old.Save(); err != nil {
+	old.State.Keeper = Process{PID: os.Getpid(), Start: 1}
+	if err := old.save(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(old.Dir(), "socket"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(old.dir, "socket"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old.lock.Close()
+	old.Unlock()
 
 	c := create(t, root)
 	if err := <-ended; err == nil {
 		t.Error("the old sandbox was not killed")
 	}
-	if entries, err := os.ReadDir(c.Dir()); err != nil || len(entries) != 1 {
+	if entries, err := os.ReadDir(c.dir); err != nil || len(entries) != 1 {
 		t.Errorf("left in the directory: %v, %v", entries, err)
 	}
-	if err := c.Remove(); err != nil {
-		t.Error(err)
-	}
+	remove(t, c)
 }
 
 // TestTakeOverHalfMade has the directory of a command that was killed at once.
@@ -79,25 +107,27 @@ func TestTakeOverHalfMade(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "id"), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	if err := create(t, root).Remove(); err != nil {
-		t.Error(err)
+	remove(t, create(t, root))
+}
+
+// TestNoTakeOver has containers that stay until they are deleted.
+func TestNoTakeOver(t *testing.T) {
+	keeper, _ := sleeper(t)
+	for _, k := range []Process{{}, keeper} {
+		root := t.TempDir()
+		c := create(t, root)
+		c.State.Keeper = k
+		if err := c.save(); err != nil {
+			t.Fatal(err)
+		}
+		c.Unlock()
+		if _, err := env(root).make("id"); !errors.Is(err, ErrExists) {
+			t.Errorf("a container was taken over: %v", err)
+		}
 	}
 }
 
-func TestNoTakeOverOfDetached(t *testing.T) {
-	root := t.TempDir()
-	c := create(t, root)
-	c.State.Foreground = false
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
-	}
-	c.lock.Close()
-	if _, err := Create(root, "id", ""); !errors.Is(err, ErrExists) {
-		t.Errorf("a detached container was taken over: %v", err)
-	}
-}
-
-func TestConcurrentCreate(t *testing.T) {
+func TestConcurrentMake(t *testing.T) {
 	root := t.TempDir()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -105,7 +135,7 @@ func TestConcurrentCreate(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				c, err := Create(root, "id", "")
+				c, err := env(root).make("id")
 				if errors.Is(err, ErrExists) {
 					continue
 				}
@@ -117,20 +147,52 @@ func TestConcurrentCreate(t *testing.T) {
 				holders++
 				most = max(most, holders)
 				mu.Unlock()
-				if err := c.Save(); err != nil {
+				if err := c.save(); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
 				holders--
 				mu.Unlock()
-				if err := c.Remove(); err != nil {
+				if err := c.removeDir(); err != nil {
 					t.Error(err)
 				}
+				c.Unlock()
 			}
 		})
 	}
 	wg.Wait()
 	if most != 1 {
 		t.Errorf("%d had the container at the same time", most)
+	}
+}
+
+// TestStatus follows a container whose first process is one of this test's.
+func TestStatus(t *testing.T) {
+	c := create(t, t.TempDir())
+	defer c.Unlock()
+	check := func(want Status) {
+		t.Helper()
+		if got := c.Status(); got != want {
+			t.Errorf("status %s, want %s", got, want)
+		}
+	}
+	check(StatusCreating)
+	p, ended := sleeper(t)
+	c.State.Init = p
+	check(StatusCreating)
+	c.State.Phase = Created
+	check(StatusCreated)
+	c.State.Phase = Started
+	check(StatusRunning)
+	c.State.Init.Start++ // the number of another process
+	check(StatusStopped)
+	c.State.Init = p
+	if err := p.Signal(9); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	check(StatusStopped)
+	if err := p.Signal(9); err == nil {
+		t.Error("a signal was sent to a process that has ended")
 	}
 }

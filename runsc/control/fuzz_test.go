@@ -12,8 +12,8 @@ import (
 // FuzzReceive has arbitrary bytes come from the socket: messages or an error, in time
 // and in bounds, as runsc reads replies and the sandbox requests.
 func FuzzReceive(f *testing.F) {
-	for _, seed := range []any{Reply{Started: true}, Reply{Exited: &Exit{Code: 3, Signal: 9}}, Reply{Failed: "x", Code: 127},
-		Request{Signal: 15}, Request{Resize: &WindowSize{Rows: 24, Cols: 80}}, Boot{ID: "x"}} {
+	for _, seed := range []any{Reply{PID: 7}, Reply{Exited: &Exit{Code: 3, Signal: 9}}, Reply{Failed: "x", Code: 127},
+		Request{Signal: &Signal{Number: 15}}, Request{Resize: &WindowSize{Rows: 24, Cols: 80}}, Boot{Container: Container{ID: "x"}}} {
 		text, err := json.Marshal(seed)
 		if err != nil {
 			f.Fatal(err)

@@ -338,10 +338,9 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 	t.SetComm(path.Base(a.Filename))
 	tg.dumpable = DumpableUser
 	if len(o.Seccomp) > 0 {
-		s := &seccompState{}
+		var s *seccompState
 		for _, f := range o.Seccomp {
-			s.filters = append([]*SeccompFilter{f}, s.filters...)
-			s.insns += len(f.prog) + 4
+			s = s.with(f)
 		}
 		t.seccomp.Store(s)
 	}

@@ -1,4 +1,4 @@
-package main
+package container
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 // makeGroup makes the host's control group of a container. It returns nil without an
 // error if there is to be none, and also, with a warning, where the host lets the caller
 // have none and no limit depends on it.
-func (a *app) makeGroup(id string, spec *specs.Spec) (*cgroup.Group, error) {
-	if a.conf.IgnoreCgroups {
+func (e *Env) makeGroup(id string, spec *specs.Spec) (*cgroup.Group, error) {
+	if e.Conf.IgnoreCgroups {
 		return nil, nil
 	}
 	l := spec.Linux
@@ -26,8 +26,8 @@ func (a *app) makeGroup(id string, spec *specs.Spec) (*cgroup.Group, error) {
 		return group, nil
 	}
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
-	if a.conf.Rootless && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
-		a.warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
+	if e.Conf.Rootless && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
+		e.Warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%w (--ignore-cgroups goes on without)", err)

@@ -7,7 +7,7 @@ ROOTFS ?= /var/cache/casemate/debian12
 
 # Debian packages: for building and trying, and for the tests besides.
 PACKAGES := git ca-certificates procps
-TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2
+TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump python3-minimal
 
 # $(call install,PACKAGES) installs those that are missing, if it may.
 install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
@@ -15,7 +15,7 @@ install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$
 		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 
-.PHONY: all build try test check unit oracle programs escape run bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run net bench packages test-packages rootfs
 
 all: build
 
@@ -41,12 +41,12 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape)$$')
+	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net)$$')
 
-oracle programs escape run: build rootfs
+oracle programs escape run net: build rootfs
 	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 
-test: unit oracle run programs
+test: unit oracle run programs net
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

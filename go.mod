@@ -8,4 +8,9 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require golang.org/x/term v0.47.0
+require (
+	github.com/vishvananda/netlink v1.3.1
+	golang.org/x/term v0.47.0
+)
+
+require github.com/vishvananda/netns v0.0.5 // indirect

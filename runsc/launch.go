@@ -17,6 +17,7 @@ import (
 	"casemate/runsc/bundle"
 	"casemate/runsc/container"
 	"casemate/runsc/control"
+	"casemate/runsc/netns"
 	"casemate/runsc/sandbox"
 )
 
@@ -42,6 +43,10 @@ func (l *launch) run(a *app) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := args.takeNetwork(a); err != nil {
+		return 0, err
+	}
+	defer args.closeNetwork()
 	if args.DebugLog, err = a.conf.OpenDebugLog("boot", l.id, time.Now().Format("20060102-150405.000000")); err != nil {
 		return 0, err
 	}
@@ -177,6 +182,26 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 		args.Trees[i].Source = real
 	}
 	return args, nil
+}
+
+// takeNetwork takes the network namespace over that the configuration names, if any.
+func (args *launchArgs) takeNetwork(a *app) (err error) {
+	linux := args.Boot.Spec.Linux
+	if a.conf.Network != "sandbox" || linux == nil {
+		return nil
+	}
+	for _, ns := range linux.Namespaces {
+		if ns.Type == specs.NetworkNamespace && ns.Path != "" {
+			args.Boot.Network, args.Network, err = netns.Take(ns.Path, func(note string) { a.log.Warn(note) })
+		}
+	}
+	return err
+}
+
+func (args *launchArgs) closeNetwork() {
+	for _, f := range args.Network {
+		f.Close()
+	}
 }
 
 // takeTerminal makes the terminal on standard input the container's: raw here,

@@ -85,6 +85,15 @@ func (i *Interface) loopback() bool { return i.flags.Load()&unix.IFF_LOOPBACK !=
 // AddInterface makes an interface on l: EEXIST if the name is taken. It is down
 // and has no addresses.
 func (s *Stack) AddInterface(name string, l link.Link) (*Interface, error) {
+	return s.AddInterfaceAt(0, name, l)
+}
+
+// AddInterfaceAt is AddInterface with an index of the caller's choice; EEXIST if it
+// is taken. 0: the next one that is free.
+func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interface, error) {
+	if index < 0 {
+		return nil, unix.EINVAL
+	}
 	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
 		return nil, unix.EINVAL
 	}
@@ -98,13 +107,16 @@ func (s *Stack) AddInterface(name string, l link.Link) (*Interface, error) {
 		return nil, unix.ENODEV
 	}
 	for _, o := range s.mu.ifaces {
-		if o.Name() == name {
+		if o.Name() == name || o.index == index {
 			s.mu.Unlock()
 			return nil, unix.EEXIST
 		}
 	}
-	i.index = s.mu.nextIndex
-	s.mu.nextIndex++
+	if index == 0 {
+		index = s.mu.nextIndex
+	}
+	i.index = index
+	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
 	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
 	s.rebuild()
 	s.mu.Unlock()
@@ -275,7 +287,7 @@ func (s *Stack) RemoveAddress(i *Interface, p netip.Prefix) error {
 
 // addConnected adds the route to an address's network. s.mu is held.
 func (s *Stack) addConnected(i *Interface, a Address) {
-	if i.loopback() && a.Prefix.Addr().Is4() || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if i.loopback() && (a.Prefix.Addr().Is4() || a.Prefix.Addr() == netip.IPv6Loopback()) || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
 		return
 	}
 	r := RouteEntry{Dst: a.Prefix.Masked(), OIF: i.index, Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST,

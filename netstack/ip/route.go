@@ -21,6 +21,7 @@ type RouteEntry struct {
 	Protocol uint8 // RTPROT_*
 	Scope    uint8 // RT_SCOPE_*
 	TOS      uint8
+	OnLink   bool // RTNH_F_ONLINK: the gateway is on the link even if no route says so
 }
 
 func (r *RouteEntry) same(o *RouteEntry) bool {
@@ -157,7 +158,7 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 			if _, ok := c.local[r.Gateway]; ok {
 				return unix.EINVAL
 			}
-			if e := c.find(r.Gateway, r.OIF); e == nil && !r.Gateway.IsLinkLocalUnicast() {
+			if e := c.find(r.Gateway, r.OIF); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
 				return unix.ENETUNREACH
 			}
 		}

@@ -41,7 +41,11 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	if err := families.Register(s.kernel, nil); err != nil {
+	stack, err := s.newStack()
+	if err == nil {
+		err = families.Register(s.kernel, stack)
+	}
+	if err != nil {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"casemate/runsc/config"
+	"casemate/runsc/netns"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -24,6 +25,7 @@ const (
 	FDStdin               // the container's standard input, or the terminal
 	FDStdout
 	FDStderr
+	FDNetwork // packet sockets of Boot.Network, as many as its links say
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -61,6 +63,9 @@ type Boot struct {
 	HostRoot  bool         // the root is the host's own file system (runsc do)
 	Terminal  bool         // FDStdin is a terminal in raw mode
 	Size      WindowSize   // its size at the start
+	// Network is what the sandbox takes over of the host; nil: it has a loopback device
+	// alone.
+	Network *netns.Network
 }
 
 // WindowSize is a terminal's size in characters and pixels.

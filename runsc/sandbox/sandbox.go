@@ -29,6 +29,8 @@ type Args struct {
 	Stdio [3]*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
+	// Network are the packet sockets of Boot.Network.
+	Network  []*os.File
 	Rootless bool
 	HostNet  bool
 }
@@ -156,6 +158,7 @@ func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
 	}
 	s.sentry = command("boot", a, flags, uid, gid, s.output)
 	s.sentry.ExtraFiles = []*os.File{conn, gofer, log, a.Stdio[0], a.Stdio[1], a.Stdio[2]}
+	s.sentry.ExtraFiles = append(s.sentry.ExtraFiles, a.Network...)
 	if err := s.sentry.Start(); err != nil {
 		s.sentry = nil
 		return fmt.Errorf("starting the sandbox: %w", err)

@@ -46,7 +46,6 @@ func (l *launch) run(a *app) (code int, err error) {
 	if err := args.takeNetwork(a); err != nil {
 		return 0, err
 	}
-	defer args.closeNetwork()
 	if args.DebugLog, err = a.conf.OpenDebugLog("boot", l.id, time.Now().Format("20060102-150405.000000")); err != nil {
 		return 0, err
 	}
@@ -66,6 +65,7 @@ func (l *launch) run(a *app) (code int, err error) {
 	defer signal.Stop(signals)
 
 	s, err := sandbox.Start(&args.Args)
+	args.closeNetwork() // the sandbox has them; here they would only wake us up
 	if err != nil {
 		return 0, err
 	}

@@ -141,7 +141,6 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 		Scratch:  c.Dir(),
 		Stdio:    [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Rootless: a.conf.Rootless,
-		HostNet:  a.conf.Network == "host",
 		Boot: control.Boot{
 			ID: l.id, Version: version, Config: *a.conf, Spec: spec, HostRoot: l.hostRoot,
 			BindTrees: map[int]int{}, Shared: map[int]bool{},
@@ -184,15 +183,24 @@ func (l *launch) sandboxArgs(a *app, c *container.Container) (*launchArgs, error
 	return args, nil
 }
 
-// takeNetwork takes the network namespace over that the configuration names, if any.
+// takeNetwork sees to the network namespace that the configuration names: with
+// --network=sandbox it is taken over, with --network=host the sandbox lives in it, or in
+// that of runsc if the configuration asks for none.
 func (args *launchArgs) takeNetwork(a *app) (err error) {
-	linux := args.Boot.Spec.Linux
-	if a.conf.Network != "sandbox" || linux == nil {
-		return nil
+	path, own := "", false
+	if linux := args.Boot.Spec.Linux; linux != nil {
+		for _, ns := range linux.Namespaces {
+			if ns.Type == specs.NetworkNamespace {
+				path, own = ns.Path, ns.Path == ""
+			}
+		}
 	}
-	for _, ns := range linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace && ns.Path != "" {
-			args.Boot.Network, args.Network, err = netns.Take(ns.Path, func(note string) { a.log.Warn(note) })
+	switch a.conf.Network {
+	case "host":
+		args.HostNet, args.NetNS = !own, path
+	case "sandbox":
+		if path != "" {
+			args.Boot.Network, args.Network, err = netns.Take(path, func(note string) { a.log.Warn(note) })
 		}
 	}
 	return err

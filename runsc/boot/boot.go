@@ -20,6 +20,7 @@ import (
 	"casemate/runsc/seccomp"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
+	"casemate/sentry/socket/hostinet"
 	"casemate/sentry/syscalls"
 	"casemate/sentry/tty"
 	"casemate/sentry/vdso"
@@ -37,7 +38,9 @@ type sandbox struct {
 	memory   *memfile.File
 	vdso     *vdso.Object
 	gofer    *gofer.Client
+	poller   *hostfd.Poller // of hostFDs and hostNet
 	hostFDs  *hostfd.FS
+	hostNet  *hostinet.Host // nil unless --network=host
 	userNS   *cred.UserNamespace
 	vfs      *vfs.VFS
 	kernel   *kernel.Kernel
@@ -88,6 +91,14 @@ func (s *sandbox) run() error {
 	}
 	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
 		return fmt.Errorf("making the vDSO: %w", err)
+	}
+	if s.poller, err = hostfd.NewPoller(); err != nil {
+		return err
+	}
+	if s.Config.Network == "host" {
+		if err := s.openHostNetwork(); err != nil {
+			return err
+		}
 	}
 	if err := enterEmptyRoot(); err != nil {
 		return err

@@ -43,7 +43,7 @@ func (s *sandbox) makeKernel() error {
 	}
 	stack, err := s.newStack()
 	if err == nil {
-		err = families.Register(s.kernel, stack)
+		err = families.Register(s.kernel, stack, s.hostNet)
 	}
 	if err != nil {
 		return fmt.Errorf("making the network: %w", err)
@@ -54,11 +54,7 @@ func (s *sandbox) makeKernel() error {
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
-	poller, err := hostfd.NewPoller()
-	if err != nil {
-		return err
-	}
-	s.hostFDs = hostfd.New(s.vfs, poller)
+	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	return nil
 }
 

@@ -3,7 +3,6 @@
 package config
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -79,9 +78,6 @@ func (c *Config) Check() error {
 		if err != nil {
 			return err
 		}
-	}
-	if c.Network == "host" {
-		return errors.New("--network=host is not supported yet: use sandbox or none")
 	}
 	if strings.HasSuffix(c.Overlay2, ":self") {
 		return fmt.Errorf("--overlay2=%s is not supported yet: use %s", c.Overlay2, strings.Replace(c.Overlay2, "self", "memory", 1))

@@ -75,3 +75,26 @@ func within(path string, f func() error) error {
 	}()
 	return <-done
 }
+
+// Enter moves the calling thread, which the caller has locked to its goroutine, into the
+// namespace at path. leave moves it back.
+func Enter(path string) (leave func() error, err error) {
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	ns, err := os.Open(path)
+	if err != nil {
+		own.Close()
+		return nil, err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		own.Close()
+		return nil, fmt.Errorf("entering the network namespace %s: %w", path, err)
+	}
+	return func() error {
+		defer own.Close()
+		return unix.Setns(int(own.Fd()), unix.CLONE_NEWNET)
+	}, nil
+}

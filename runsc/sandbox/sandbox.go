@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/control"
+	"casemate/runsc/netns"
 )
 
 // Args say what to start.
@@ -32,7 +33,10 @@ type Args struct {
 	// Network are the packet sockets of Boot.Network.
 	Network  []*os.File
 	Rootless bool
-	HostNet  bool
+	// HostNet has the sandbox run in the network namespace NetNS, or in that of the
+	// caller if it is "", rather than in a new one.
+	HostNet bool
+	NetNS   string
 }
 
 // A Sandbox is a running sandbox.
@@ -159,11 +163,23 @@ func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
 	s.sentry = command("boot", a, flags, uid, gid, s.output)
 	s.sentry.ExtraFiles = []*os.File{conn, gofer, log, a.Stdio[0], a.Stdio[1], a.Stdio[2]}
 	s.sentry.ExtraFiles = append(s.sentry.ExtraFiles, a.Network...)
-	if err := s.sentry.Start(); err != nil {
+	if err := a.start(s.sentry); err != nil {
 		s.sentry = nil
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
 	return nil
+}
+
+// start starts the sentry in its network namespace.
+func (a *Args) start(sentry *exec.Cmd) error {
+	if !a.HostNet || a.NetNS == "" {
+		return sentry.Start()
+	}
+	leave, err := netns.Enter(a.NetNS)
+	if err != nil {
+		return err
+	}
+	return errors.Join(sentry.Start(), leave())
 }
 
 // PID returns the host's process ids of the sentry and of the gofer.

@@ -130,3 +130,33 @@ func TestServers(t *testing.T) {
 		}
 	})
 }
+
+// TestHost has the sandbox use the sockets of the namespace's own stack.
+func TestHost(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		p.serve(t, 5201, "iperf3", "-s")
+		p.serve(t, 8080, "python3", "-m", "http.server", "8080", "--bind", "::", "--directory", "/usr/share/common-licenses")
+		for _, c := range []struct{ name, script, want string }{
+			{"curl", fmt.Sprintf("curl -s http://%s:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer4), "same"},
+			{"curl6", fmt.Sprintf("curl -s http://[%s]:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer6), "same"},
+			{"refused", fmt.Sprintf("curl -s http://%s:9/; echo $?", peer4), "7\n"},
+			{"out", "iperf3 -n 100M -c " + peer4, "receiver"},
+			{"in", "iperf3 -R -n 100M -c " + peer6, "receiver"},
+			{"udp", "iperf3 -u -b 50M -t1 -c " + peer4, "receiver"},
+			{"server", "python3 -m http.server 8081 --bind 10.9.0.2 2>/dev/null & for i in $(seq 50); do curl -s -o /dev/null http://10.9.0.2:8081/ && exec echo served; sleep 0.1; done", "served"},
+			{"interfaces", "python3 -c 'import socket; print([n for _, n in socket.if_nameindex()])'", "['lo', 'eth0']"},
+			{"proc", "cat /proc/net/dev /proc/net/route", "eth0\t"},
+			{"no change", "ip link set eth0 down || echo refused", "refused"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if got := p.start(t, platform, c.script, "--network=host").end(t); !strings.Contains(got, c.want) {
+					t.Errorf("%q is not in:\n%s", c.want, got)
+				}
+			})
+		}
+		want := run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration)
+		if got := p.start(t, platform, configuration, "--network=host").end(t); sorted(got) != sorted(want) {
+			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
+		}
+	})
+}

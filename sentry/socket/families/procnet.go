@@ -12,7 +12,15 @@ import (
 func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	m := map[string]func(ns *kernel.NetNamespace) string{}
 	add := func(name string, text func(n *Network) string) {
-		m[name] = func(ns *kernel.NetNamespace) string { return text(Of(k, ns)) }
+		m[name] = func(ns *kernel.NetNamespace) string {
+			n := Of(k, ns)
+			if n.Host != nil {
+				if text, ok := n.Host.ProcNet(name); ok {
+					return text
+				}
+			}
+			return text(n)
+		}
 	}
 	for name, text := range map[string]func(*netstack.Stack) string{
 		"dev": netdev.Dev, "route": netdev.Route, "ipv6_route": netdev.IPv6Route, "if_inet6": netdev.IfInet6, "arp": netdev.ARP,

@@ -21,9 +21,9 @@ func (*bootCommand) Usage() string          { return "boot\n\nStarted by runsc i
 func (*bootCommand) SetFlags(*flag.FlagSet) {}
 
 func (*bootCommand) Execute(context.Context, *flag.FlagSet, ...any) subcommands.ExitStatus {
-	if err := boot.Run(); err != nil {
+	code, err := boot.Run()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return exitFailure
 	}
-	return subcommands.ExitSuccess
+	return subcommands.ExitStatus(code)
 }

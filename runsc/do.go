@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"casemate/runsc/bundle"
+	"casemate/runsc/container"
 )
 
 type doCommand struct {
@@ -40,7 +41,7 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 	a := theApp(args)
 	if f.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "runsc: do needs a command")
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	root, err := filepath.Abs(c.root)
 	if err != nil {
@@ -79,6 +80,8 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 		Linux:  &specs.Linux{},
 	}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
-	l := launch{id: fmt.Sprintf("do-%d", os.Getpid()), bundle: root, spec: spec, hostRoot: root == "/"}
-	return l.execute(a)
+	a.shellCodes = true
+	return a.runForeground(&container.Options{
+		ID: fmt.Sprintf("do-%d", os.Getpid()), Bundle: root, Spec: spec, HostRoot: root == "/", Foreground: true,
+	}, false)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/subcommands"
 
 	"casemate/runsc/config"
+	"casemate/runsc/container"
 )
 
 // version is set by the build, from git.
@@ -22,14 +23,33 @@ var version = "unknown"
 type app struct {
 	conf *config.Config
 	log  *slog.Logger
+	// failed begins the messages of the command, in the log and on standard error, when
+	// it has failed.
+	failed   string
+	executed bool // a command has understood its flags
+	// shellCodes has a program that cannot run end with 126 or 127; an OCI runtime has 1
+	// for all that fails.
+	shellCodes bool
 }
 
 // fail reports an error to the person and to the log, and returns the exit code
 // that OCI engines expect of a runtime that failed.
 func (a *app) fail(err error) subcommands.ExitStatus {
-	a.log.Error(err.Error())
-	fmt.Fprintln(os.Stderr, "runsc:", err)
+	a.log.Error(a.failed + err.Error())
+	if a.failed == "" {
+		fmt.Fprint(os.Stderr, "runsc: ")
+	}
+	fmt.Fprintln(os.Stderr, a.failed+err.Error())
 	return exitFailure
+}
+
+// warn tells the log of what is not as it was asked for, but does not stop a container.
+// Without --log it goes to standard error.
+func (a *app) warn(message string) {
+	a.log.Warn(message)
+	if a.conf.Log == "" {
+		fmt.Fprintln(os.Stderr, "runsc: warning:", message)
+	}
 }
 
 const (
@@ -45,6 +65,12 @@ func main() {
 	os.Exit(int(run(os.Args[1:])))
 }
 
+// commands are all that a person or an engine uses.
+var commands = []subcommands.Command{
+	&createCommand{}, &deleteCommand{}, &doCommand{}, &execCommand{}, &killCommand{}, &listCommand{}, &runCommand{},
+	&specCommand{}, &startCommand{}, &stateCommand{}, &syscallsCommand{}, &versionCommand{}, &waitCommand{},
+}
+
 func run(args []string) subcommands.ExitStatus {
 	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
 	conf := new(config.Config)
@@ -54,28 +80,26 @@ func run(args []string) subcommands.ExitStatus {
 	commander := subcommands.NewCommander(flags, "runsc")
 	commander.Register(commander.HelpCommand(), "")
 	commander.Register(commander.FlagsCommand(), "")
-	commander.Register(&runCommand{}, "")
-	commander.Register(&doCommand{}, "")
-	commander.Register(&specCommand{}, "")
-	commander.Register(&syscallsCommand{}, "")
-	commander.Register(&versionCommand{}, "")
-	const internal = "internal use only"
-	commander.Register(&bootCommand{}, internal)
-	commander.Register(&goferCommand{}, internal)
+	for _, c := range commands {
+		commander.Register(c, "")
+	}
+	for _, c := range []subcommands.Command{&bootCommand{}, &goferCommand{}, &monitorCommand{}} {
+		commander.Register(c, "internal use only")
+	}
 
 	flags.Usage = func() { commander.Explain(flags.Output()) }
 	if err := flags.Parse(args); err != nil {
 		if err == flag.ErrHelp {
 			return subcommands.ExitSuccess
 		}
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	if *showVersion {
 		return (&versionCommand{}).Execute(context.Background(), flags)
 	}
 	if err := conf.Check(); err != nil {
 		fmt.Fprintln(os.Stderr, "runsc:", err)
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	log, closer, err := conf.OpenLog()
 	if err != nil {
@@ -85,9 +109,14 @@ func run(args []string) subcommands.ExitStatus {
 	defer closer.Close()
 	if name := flags.Arg(0); name != "" && !known(commander, name) {
 		fmt.Fprintf(os.Stderr, "runsc: there is no command %q; runsc help lists them\n", name)
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
-	return commander.Execute(context.Background(), &app{conf: conf, log: log})
+	a := &app{conf: conf, log: log}
+	status := commander.Execute(context.Background(), a)
+	if status == subcommands.ExitUsageError && !a.executed {
+		return exitFailure
+	}
+	return status
 }
 
 // known reports whether there is a subcommand of that name.
@@ -98,5 +127,23 @@ func known(c *subcommands.Commander, name string) (found bool) {
 	return found
 }
 
+// env is what the containers need of the app.
+func (a *app) env() *container.Env {
+	return &container.Env{Conf: a.conf, Log: a.log, Version: version, Warn: a.warn}
+}
+
+// oneArgument reports whether a command has one argument, which is what; else it says that it
+// must have.
+func oneArgument(f *flag.FlagSet, what string) bool {
+	if f.NArg() != 1 {
+		fmt.Fprintf(os.Stderr, "runsc: %s takes one argument, %s\n", f.Name(), what)
+	}
+	return f.NArg() == 1
+}
+
 // theApp returns the app that main has given to subcommands.
-func theApp(args []any) *app { return args[0].(*app) }
+func theApp(args []any) *app {
+	a := args[0].(*app)
+	a.executed = true
+	return a
+}

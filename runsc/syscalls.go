@@ -67,7 +67,7 @@ func (c *syscallsCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...an
 		}
 	default:
 		fmt.Fprintf(os.Stderr, "runsc: invalid value %q for --format: it must be table or json\n", c.format)
-		return subcommands.ExitUsageError
+		return exitFailure
 	}
 	return subcommands.ExitSuccess
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,7 +130,7 @@ func (n *MountNamespace) Mounts(root Path) []MountInfo {
 			return
 		}
 		i := MountInfo{
-			ID: m.id, ParentID: m.id, Dev: m.sb.Dev, Root: dentryPath(m.root), Point: point,
+			ID: m.id, ParentID: m.id, Dev: m.sb.Dev, Root: path.Join(m.sb.RootPath, dentryPath(m.root)), Point: point,
 			Options: m.options, Unbindable: m.unbindable, Type: m.sb.Type, Source: m.sb.Source, Mount: m,
 		}
 		if at := m.at.Load(); at != nil {

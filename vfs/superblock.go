@@ -62,6 +62,9 @@ type Superblock struct {
 	Magic int64
 	// Source is what mountinfo shows as the mount source.
 	Source string
+	// RootPath is what mountinfo shows as the root's path; "" for "/". A bound part of
+	// a file system of the host has the path that it has there.
+	RootPath string
 	// ShowOptions returns the instance's options as mountinfo ends with, such as
 	// "size=64k,mode=755"; nil for none.
 	ShowOptions func() string

@@ -9,12 +9,16 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
-	"casemate/gofer"
+	"casemate/netstack"
 	"casemate/platform"
 	"casemate/platform/memfile"
+	"casemate/runsc/cgroup"
 	"casemate/runsc/confine"
 	"casemate/runsc/control"
 	"casemate/runsc/seccomp"
@@ -22,7 +26,6 @@ import (
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket/hostinet"
 	"casemate/sentry/syscalls"
-	"casemate/sentry/tty"
 	"casemate/sentry/vdso"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -31,97 +34,123 @@ import (
 // A sandbox is what Run makes.
 type sandbox struct {
 	control.Boot
-	conn     *control.Conn
-	log      *slog.Logger
-	host     hostInfo
-	platform platform.Platform
-	memory   *memfile.File
-	vdso     *vdso.Object
-	gofer    *gofer.Client
-	poller   *hostfd.Poller // of hostFDs and hostNet
-	hostFDs  *hostfd.FS
-	hostNet  *hostinet.Host // nil unless --network=host
-	userNS   *cred.UserNamespace
-	vfs      *vfs.VFS
-	kernel   *kernel.Kernel
-	mounts   *vfs.MountNamespace
-	ctx      *vfs.Context // of the sandbox itself: root with all capabilities
-	devpts   *tty.FileSystem
-	terminal *tty.Terminal // nil if the container has none
+	conn       *control.Conn
+	log        *slog.Logger
+	level      *slog.LevelVar // of log
+	host       hostInfo
+	platform   platform.Platform
+	memory     *memfile.File
+	vdso       *vdso.Object
+	poller     *hostfd.Poller // of hostFDs and hostNet
+	hostFDs    *hostfd.FS
+	hostNet    *hostinet.Host  // nil unless --network=host
+	stack      *netstack.Stack // of the root network namespace
+	userNS     *cred.UserNamespace
+	vfs        *vfs.VFS
+	kernel     *kernel.Kernel
+	registered atomic.Bool // a devpts is the driver of terminals
+
+	mu         sync.Mutex
+	containers map[string]*container
 }
 
 // Run runs a sandbox in this process, which runsc has started with the descriptors
-// that package control lists. It returns when the container's process has ended; the
-// reply has been sent then.
-func Run() error {
+// that package control lists. It returns when the first container has ended, with the
+// exit code by which the host knows its end.
+func Run() (code int, err error) {
 	conn := control.NewConn(os.NewFile(control.FDControl, "control"), control.MaxBoot)
-	s := &sandbox{conn: conn}
+	s := &sandbox{conn: conn, containers: map[string]*container{}}
 	if err := conn.Receive(&s.Boot); err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
+		return 1, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := s.run(); err != nil {
-		reply := control.Reply{Failed: err.Error(), Code: 1}
-		var start *startError
-		if errors.As(err, &start) {
-			reply.Code = start.code
-		}
-		return conn.Send(&reply)
+	root, err := s.start()
+	if err != nil {
+		return 1, conn.Send(failure(err))
 	}
-	return nil
+	if err := conn.Send(&control.Reply{}); err != nil {
+		return 1, err
+	}
+	go s.listen()
+	go s.converse(conn)
+	select {
+	case <-root.init.done:
+	case <-root.gofer.Done():
+		return 1, errors.New("the gofer died: the container has no files any more")
+	}
+	s.log.Info("the container's process has ended", "status", root.init.exit)
+	root.init.tell()
+	return root.init.exit.Status(), nil
 }
 
-func (s *sandbox) run() error {
+// failure is the reply to what has failed.
+func failure(err error) *control.Reply {
+	r := &control.Reply{Failed: err.Error(), Code: 1}
+	var start *startError
+	if errors.As(err, &start) {
+		r.Code = start.code
+	}
+	return r
+}
+
+// start makes the kernel and the first container, and shuts the process in.
+func (s *sandbox) start() (*container, error) {
 	debug.SetGCPercent(200)
 	// An explicit number keeps the Go runtime from reading cgroup files later.
 	runtime.GOMAXPROCS(max(runtime.NumCPU(), 2))
-	s.log = slog.New(s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log")))
+	handler, level := s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log"))
+	s.log, s.level = slog.New(handler), level
 	s.log.Info("starting", "version", s.Version, "id", s.ID, "args", s.Spec.Process.Args)
-	if err := s.host.read(); err != nil {
-		return err
+	if err := s.host.read(&s.Limits); err != nil {
+		return nil, err
 	}
 	// The platform and the vDSO look at /proc and /sys while they start; the stubs move
 	// with the root.
 	var err error
 	options := platform.Options{FullStateSyscalls: syscalls.Table().FullState(), Log: s.logf}
 	if s.platform, err = openPlatform(s.Config.Platform, options, s.log); err != nil {
-		return err
+		return nil, err
 	}
 	if s.memory, err = memfile.New(); err != nil {
-		return fmt.Errorf("creating the memory file: %w", err)
+		return nil, fmt.Errorf("creating the memory file: %w", err)
 	}
 	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
-		return fmt.Errorf("making the vDSO: %w", err)
+		return nil, fmt.Errorf("making the vDSO: %w", err)
 	}
 	if s.poller, err = hostfd.NewPoller(); err != nil {
-		return err
+		return nil, err
 	}
 	if s.Config.Network == "host" {
 		if err := s.openHostNetwork(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := enterEmptyRoot(); err != nil {
-		return err
-	}
-	if s.gofer, err = gofer.Dial(control.FDGofer); err != nil {
-		return fmt.Errorf("connecting to the gofer: %w", err)
+		return nil, err
 	}
 	if err := s.makeKernel(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.assemble(); err != nil {
-		return err
+	files := []int{control.FDGofer, control.FDStdin, control.FDStdout, control.FDStderr}
+	for i := range s.Preserved {
+		files = append(files, control.FDMore+i)
 	}
-	if err := s.checkSysctls(); err != nil {
-		return err
+	root, err := s.prepare(&s.Boot.Container, files)
+	if err != nil {
+		return nil, err
 	}
 	if err := confine.Capabilities(0); err != nil {
-		return err
+		return nil, err
 	}
+	signals := hostSignals()
 	if err := seccomp.Install(s.rules()); err != nil {
-		return err
+		return nil, err
 	}
-	return s.runInit()
+	if err := root.create(); err != nil {
+		return nil, err
+	}
+	go root.forward(signals)
+	s.containers[root.ID] = root
+	return root, nil
 }
 
 func (s *sandbox) logf(format string, args ...any) { s.log.Info(fmt.Sprintf(format, args...)) }
@@ -144,17 +173,38 @@ type hostInfo struct {
 	cpus    int
 }
 
-func (h *hostInfo) read() error {
+// read reads it, reduced to what the sandbox's limits leave.
+func (h *hostInfo) read(limits *cgroup.Limits) error {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return fmt.Errorf("reading the host's CPUs: %w", err)
 	}
-	h.cpuInfo = string(info)
 	var si unix.Sysinfo_t
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("reading the host's memory: %w", err)
 	}
 	h.memory = si.Totalram * uint64(si.Unit)
+	if limits.Memory != 0 {
+		h.memory = min(h.memory, limits.Memory)
+	}
 	h.cpus = runtime.NumCPU()
+	if limits.CPUs != 0 {
+		h.cpus = min(h.cpus, limits.CPUs)
+	}
+	h.cpuInfo = firstCPUs(string(info), h.cpus)
 	return nil
+}
+
+// firstCPUs is the part of /proc/cpuinfo that describes the first n CPUs, which are
+// separated by empty lines.
+func firstCPUs(info string, n int) string {
+	end := 0
+	for range n {
+		i := strings.Index(info[end:], "\n\n")
+		if i < 0 {
+			return info
+		}
+		end += i + 2
+	}
+	return info[:end]
 }

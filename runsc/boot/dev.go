@@ -16,7 +16,7 @@ import (
 
 // makeDevices makes the default devices and symbolic links in /dev (runtime-spec,
 // config-linux.md), and those that the spec asks for, if /dev is the container's own.
-func (s *sandbox) makeDevices() error {
+func (s *container) makeDevices() error {
 	own := false
 	for _, m := range s.Spec.Mounts {
 		own = own || path.Clean(m.Destination) == "/dev" && m.Type == "tmpfs"
@@ -48,7 +48,7 @@ func (s *sandbox) makeDevices() error {
 	return nil
 }
 
-func (s *sandbox) mknod(name string, mode uint32, dev vfs.Dev) error {
+func (s *container) mknod(name string, mode uint32, dev vfs.Dev) error {
 	old := s.ctx.FS.SetUmask(0)
 	defer s.ctx.FS.SetUmask(old)
 	if err := s.ctx.Mknod(vfs.Start{}, name, mode, dev); err != nil && err != unix.EEXIST {
@@ -59,7 +59,7 @@ func (s *sandbox) mknod(name string, mode uint32, dev vfs.Dev) error {
 
 // specDevice makes a device of the spec. What has no driver in the sandbox gives
 // ENXIO when it is opened.
-func (s *sandbox) specDevice(d *specs.LinuxDevice) error {
+func (s *container) specDevice(d *specs.LinuxDevice) error {
 	mode := uint32(0o666)
 	if d.FileMode != nil {
 		mode = uint32(*d.FileMode) & 0o7777
@@ -117,7 +117,7 @@ func (s sysfsType) Mount(_ *vfs.Context, source string, _ uint32, _ string) (*vf
 	sb := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Name: "sysfs", Source: source, Mode: 0o555}).Superblock()
 	ns := s.vfs.NewNamespace(s.userNS, sb, 0)
 	defer ns.DecRef()
-	ctx := vfs.NewContext(s.ctx.Cred, ns)
+	ctx := vfs.NewContext(cred.NewRoot(s.userNS), ns)
 	cpus := "0\n"
 	if s.host.cpus > 1 {
 		cpus = fmt.Sprintf("0-%d\n", s.host.cpus-1)

@@ -17,8 +17,10 @@ func (s *sandbox) rules() []seccomp.Rule {
 		unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_FALLOCATE, unix.SYS_FTRUNCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC,
 		unix.SYS_RECVMSG, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_SENDTO, unix.SYS_SHUTDOWN,
 		unix.SYS_PPOLL, unix.SYS_PIPE2, unix.SYS_MSYNC, unix.SYS_CLOCK_GETRES, unix.SYS_GETCPU,
-		unix.SYS_GETRUSAGE, unix.SYS_SYSINFO,
+		unix.SYS_GETRUSAGE, unix.SYS_SYSINFO, unix.SYS_ACCEPT4,
 	)...)
+	// The size of a terminal.
+	rules = append(rules, seccomp.Rule{Nr: unix.SYS_IOCTL, Args: []seccomp.Arg{{Index: 1, Value: unix.TIOCGWINSZ, Mask: 0xffffffff}}})
 	rules = append(rules, seccomp.Allow(archCalls...)...)
 	if s.hostNet != nil {
 		rules = append(rules, hostNetworkRules()...)

@@ -3,6 +3,8 @@ package boot
 import (
 	"fmt"
 
+	"casemate/netstack"
+	"casemate/netstack/ip"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
@@ -31,6 +33,7 @@ func (s *sandbox) makeKernel() error {
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
 		TotalMemory: s.host.memory,
+		MaxTasks:    s.Limits.Tasks,
 		Log:         s.logf,
 	})
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
@@ -41,9 +44,10 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	stack, err := s.newStack()
+	s.stack = netstack.New(ip.Options{})
+	err := s.stack.UpLoopback()
 	if err == nil {
-		err = families.Register(s.kernel, stack, s.hostNet)
+		err = families.Register(s.kernel, s.stack, s.hostNet)
 	}
 	if err != nil {
 		return fmt.Errorf("making the network: %w", err)

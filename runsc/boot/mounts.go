@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/bundle"
+	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -21,17 +22,18 @@ import (
 const maxOpen = 512
 
 // assemble mounts everything that the spec asks for, in its order.
-func (s *sandbox) assemble() error {
+func (s *container) assemble() error {
 	root, err := s.rootSuperblock()
 	if err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
-	s.mounts = s.vfs.NewNamespace(s.userNS, root, unix.MS_RELATIME)
+	rootFlags := s.inherited(0)
+	s.mounts = s.vfs.NewNamespace(s.userNS, root, rootFlags)
 	s.ctx = vfs.NewContext(cred.NewRoot(s.userNS), s.mounts)
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		if err := s.mount(i, m); err != nil {
-			return fmt.Errorf("mounting %q to %q: %w", m.Source, m.Destination, err)
+			return fmt.Errorf("error mounting %q to rootfs at %q: %w", m.Source, m.Destination, err)
 		}
 	}
 	if err := s.makeDevices(); err != nil {
@@ -39,7 +41,7 @@ func (s *sandbox) assemble() error {
 	}
 	if s.Spec.Root.Readonly {
 		p := s.mounts.Root()
-		p.Mount.SetOptions(vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME}, false)
+		p.Mount.SetOptions(vfs.MountOptions{Flags: unix.MS_RDONLY | rootFlags}, false)
 		p.DecRef()
 	}
 	return s.hidePaths()
@@ -47,8 +49,8 @@ func (s *sandbox) assemble() error {
 
 // rootSuperblock is the root file system: the gofer's first tree, below an overlay
 // if there is to be one.
-func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
-	tree, err := s.tree(0, "overlay", "overlay")
+func (s *container) rootSuperblock() (*vfs.Superblock, error) {
+	tree, err := s.tree(0)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +60,18 @@ func (s *sandbox) rootSuperblock() (*vfs.Superblock, error) {
 	return s.overlay(tree, "overlay")
 }
 
+// inherited are the flags that a bind mount of a tree has from the host's mount, as
+// mount(2) has it for MS_BIND.
+func (s *container) inherited(tree int) uint32 {
+	flags := parseMountOptions(strings.Split(s.Mounts[tree].Options, ",")).flags
+	return flags &^ unix.MS_STRICTATIME
+}
+
 // tree mounts a tree of the gofer.
-func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
+func (s *container) tree(i int) (*vfs.Superblock, error) {
+	m := &s.Mounts[i]
 	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
-		Type: typ, Source: source, Shared: s.Shared[i], MaxOpen: maxOpen,
+		Type: m.Type, Source: m.Source, Root: m.Root, Super: m.Super, Shared: s.Shared[i], MaxOpen: maxOpen,
 	})
 	if err != nil {
 		return nil, err
@@ -70,7 +80,7 @@ func (s *sandbox) tree(i int, typ, source string) (*vfs.Superblock, error) {
 }
 
 // overlay puts a layer in memory over lower.
-func (s *sandbox) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+func (s *container) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
 	root := lower.Root().Inode()
 	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
 		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
@@ -120,6 +130,7 @@ type mountRequest struct {
 	recursive   bool // rro and the like
 	propagation []uint32
 	data        []string // the file system's own
+	atime       bool     // some option is about access times
 }
 
 func parseMountOptions(options []string) (r mountRequest) {
@@ -143,15 +154,34 @@ func parseMountOptions(options []string) (r mountRequest) {
 		}
 		r.data = append(r.data, o)
 	}
+	r.atime = r.flags&atimeFlags != 0
 	if r.flags&(unix.MS_NOATIME|unix.MS_STRICTATIME) == 0 {
 		r.flags |= unix.MS_RELATIME
 	}
 	return r
 }
 
+const atimeFlags = unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
+
+// bind makes r one of a bind mount: it has the host's flags as long as no others are
+// asked for, and the host's of access times as long as none of these are (mount(2),
+// "Remounting an existing mount").
+func (r *mountRequest) bind(host uint32) {
+	const silent = unix.MS_SILENT | unix.MS_I_VERSION | unix.MS_POSIXACL
+	switch {
+	case r.flags&^(silent|unix.MS_RELATIME) == 0 && !r.atime:
+		r.flags = host
+	case !r.atime:
+		r.flags = r.flags&^atimeFlags | host&atimeFlags
+	}
+}
+
 // mount makes one mount of the spec.
-func (s *sandbox) mount(i int, m *specs.Mount) error {
+func (s *container) mount(i int, m *specs.Mount) error {
 	r := parseMountOptions(m.Options)
+	if bundle.IsBind(m) {
+		r.bind(s.inherited(s.BindTrees[i]))
+	}
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
 		return err
@@ -172,9 +202,9 @@ func (s *sandbox) mount(i int, m *specs.Mount) error {
 }
 
 // superblock is the file system that m asks for.
-func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
+func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
-		sb, err := s.tree(s.BindTrees[i], "bind", m.Source)
+		sb, err := s.tree(s.BindTrees[i])
 		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
 			return s.overlay(sb, m.Source)
 		}
@@ -198,6 +228,9 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	if err != nil {
 		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
+	if proc, ok := t.(*procfs.Type); ok {
+		t = proc.Of(s.namespaces.PIDForChildren)
+	}
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {
 		return nil, fmt.Errorf("options %q of a %s: %w", data, m.Type, err)
@@ -208,14 +241,16 @@ func (s *sandbox) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Super
 	}
 	if pts, ok := sb.Ops().(*tty.FileSystem); ok && s.devpts == nil {
 		s.devpts = pts
-		pts.Register(s.vfs)
+		if s.registered.CompareAndSwap(false, true) {
+			pts.Register(s.vfs)
+		}
 	}
 	return sb, nil
 }
 
 // mountPoint returns the place of name, which it makes if it is not there: the
 // directories on the way, and a directory or a file to mount on.
-func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
+func (s *container) mountPoint(name string, dir bool) (vfs.Path, error) {
 	name = path.Clean("/" + name)
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err != unix.ENOENT {
@@ -241,7 +276,7 @@ func (s *sandbox) mountPoint(name string, dir bool) (vfs.Path, error) {
 }
 
 // hidePaths makes the spec's masked paths empty and its read-only paths read-only.
-func (s *sandbox) hidePaths() error {
+func (s *container) hidePaths() error {
 	l := s.Spec.Linux
 	if l == nil {
 		return nil
@@ -270,7 +305,7 @@ func (s *sandbox) hidePaths() error {
 }
 
 // mask hides a directory below an empty one, and anything else below /dev/null.
-func (s *sandbox) mask(name string) error {
+func (s *container) mask(name string) error {
 	p, err := s.ctx.Walk(vfs.Start{}, name, vfs.WalkFollow)
 	if err == unix.ENOENT {
 		return nil
@@ -280,8 +315,9 @@ func (s *sandbox) mask(name string) error {
 	}
 	defer p.DecRef()
 	if p.Inode().IsDir() {
-		empty := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o755, Size: 4096, ReadOnly: true})
-		_, err = s.vfs.Attach(empty.Superblock(), p, vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME})
+		empty := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Mode: 0o1777, Size: 4096, ReadOnly: true}).Superblock()
+		empty.ShowOptions = nil
+		_, err = s.vfs.Attach(empty, p, vfs.MountOptions{Flags: unix.MS_RDONLY | unix.MS_RELATIME})
 		return err
 	}
 	null, err := s.ctx.Walk(vfs.Start{}, "/dev/null", vfs.WalkFollow)

@@ -6,26 +6,27 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
-	"casemate/netstack/ip"
 	"casemate/netstack/link/packet"
-	"casemate/runsc/control"
 	"casemate/runsc/netns"
 )
 
 // takeNetwork gives the stack the devices, addresses, routes and neighbours of a
 // namespace that runsc has taken over. sockets are its packet sockets, which belong to
-// the stack from now on.
+// the stack from now on, or are closed.
 func takeNetwork(stack *netstack.Stack, n *netns.Network, sockets []int) error {
 	for i := range n.Links {
 		l := &n.Links[i]
 		if l.Sockets > len(sockets) {
+			closeAll(sockets)
 			return fmt.Errorf("network device %s: its packet sockets are missing", l.Name)
 		}
 		if err := takeLink(stack, l, sockets[:l.Sockets]); err != nil {
+			closeAll(sockets[l.Sockets:])
 			return fmt.Errorf("network device %s: %w", l.Name, err)
 		}
 		sockets = sockets[l.Sockets:]
 	}
+	closeAll(sockets)
 	// Gateways are reached by routes that have none.
 	for _, gateways := range []bool{false, true} {
 		for _, r := range n.Routes {
@@ -46,18 +47,19 @@ func takeNetwork(stack *netstack.Stack, n *netns.Network, sockets []int) error {
 }
 
 func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int) error {
-	i := stack.InterfaceByName("lo")
-	if len(sockets) > 0 {
-		dev, err := packet.New(sockets[0], l.Info)
-		if err != nil {
-			return err
-		}
-		if i, err = stack.AddInterfaceAt(l.Index, l.Name, dev); err != nil {
-			return err
-		}
+	if len(sockets) == 0 {
+		return takeLoopback(stack, l)
+	}
+	dev, err := packet.New(sockets[0], l.Info)
+	if err != nil {
+		return err
+	}
+	i, err := stack.AddInterfaceAt(l.Index, l.Name, dev)
+	if err != nil {
+		return err
 	}
 	for _, a := range l.Addresses {
-		if err := stack.AddAddress(i, a); err != nil && err != unix.EEXIST {
+		if err := stack.AddAddress(i, a); err != nil {
 			return fmt.Errorf("address %v: %w", a.Prefix, err)
 		}
 	}
@@ -65,17 +67,21 @@ func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int) error {
 	return nil
 }
 
-// newStack makes the stack of the container's network namespace.
-func (s *sandbox) newStack() (*netstack.Stack, error) {
-	stack := netstack.New(ip.Options{})
-	if s.Network == nil {
-		return stack, stack.UpLoopback()
-	}
-	var sockets []int
-	for i := range s.Network.Links {
-		for range s.Network.Links[i].Sockets {
-			sockets = append(sockets, control.FDNetwork+len(sockets))
+// takeLoopback brings the loopback device, which is up, into the state of the host's.
+func takeLoopback(stack *netstack.Stack, l *netns.Link) error {
+	lo := stack.InterfaceByName("lo")
+	if !l.Up {
+		for _, a := range stack.Addresses(lo) {
+			if err := stack.RemoveAddress(lo, a.Prefix); err != nil {
+				return err
+			}
 		}
 	}
-	return stack, takeNetwork(stack, s.Network, sockets)
+	for _, a := range l.Addresses {
+		if err := stack.AddAddress(lo, a); err != nil && err != unix.EEXIST {
+			return fmt.Errorf("address %v: %w", a.Prefix, err)
+		}
+	}
+	stack.SetUp(lo, l.Up)
+	return nil
 }

@@ -3,7 +3,9 @@ package boot
 import (
 	"errors"
 	"fmt"
-	"os"
+	"path"
+	"slices"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -16,60 +18,33 @@ import (
 	"casemate/vfs/usermem"
 )
 
-// A startError says why the container's program cannot run. code is the exit code that
-// a shell gives then.
-type startError struct {
-	err  error
-	code int
+// A process is one that runsc has started: a container's first, or one of runsc exec.
+type process struct {
+	tg      *kernel.ThreadGroup // nil if failed is set
+	failed  *execError          // what becomes of it when it is started
+	fds     *vfs.FDTable        // with failed
+	ctx     *vfs.Context        // with failed
+	console *console            // nil if it has no terminal
+	done    chan struct{}
+	exit    control.Exit // valid once done is closed
+
+	mu      sync.Mutex
+	told    bool
+	waiters []*control.Conn // that are told of the end
 }
 
-func (e *startError) Error() string { return e.err.Error() }
-
-// runInit runs the container's process to its end.
-func (s *sandbox) runInit() error {
-	tg, err := s.createInit()
-	if err != nil {
-		return err
-	}
-	if err := tg.Start(); err != nil {
-		return fmt.Errorf("starting the process: %w", err)
-	}
-	if err := s.conn.Send(&control.Reply{Started: true}); err != nil {
-		return err
-	}
-	go s.serve(tg)
-	select {
-	case <-tg.Exited():
-	case <-s.gofer.Done():
-		return errors.New("the gofer died: the container has no files any more")
-	}
-	s.drain()
-	status := tg.ExitStatus()
-	s.log.Info("the container's process has ended", "status", status)
-	return s.conn.Send(&control.Reply{Exited: &control.Exit{Code: int(status.ExitCode()), Signal: int(status.Signal())}})
-}
-
-// serve does what runsc asks for. The end of runsc is that of the sandbox.
-func (s *sandbox) serve(tg *kernel.ThreadGroup) {
-	for {
-		var r control.Request
-		if err := s.conn.Receive(&r); err != nil {
-			s.log.Info("runsc has gone", "error", err)
-			os.Exit(1)
-		}
-		if r.Signal != 0 {
-			tg.SignalGroup(&kernel.SigInfo{Signo: int32(r.Signal), Code: kernel.SIUser})
-		}
-		if r.Resize != nil && s.terminal != nil {
-			s.terminal.Resize(winsize(*r.Resize))
-		}
-	}
-}
-
-// createInit makes the container's process.
-func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
-	p := s.Spec.Process
+// newProcess makes a process that start runs. It takes over files.
+func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []int, first bool) (*process, error) {
 	c, err := s.credentials(p)
+	if err == nil && first {
+		err = s.makeCwd(p.Cwd)
+	}
+	if err != nil {
+		closeAll(files)
+		return nil, initError(err)
+	}
+	result := &process{done: make(chan struct{})}
+	fds, err := s.descriptors(result, c, stdio, files, first)
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +52,7 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 	for _, l := range p.Rlimits {
 		limits.Set(bundle.Rlimits[l.Type], unix.Rlimit{Cur: l.Soft, Max: l.Hard})
 	}
-	// A working directory that is not there is made (runc does so too).
-	if cwd, err := s.mountPoint(p.Cwd, true); err == nil {
-		cwd.DecRef()
-	} else if err != unix.EACCES {
-		return nil, fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, err)
-	}
-	namespaces := s.kernel.RootNamespaces()
-	fds, err := s.stdio(c)
-	if err != nil {
-		return nil, err
-	}
+	namespaces := s.namespaces
 	o := &kernel.ProcessOptions{
 		Argv: p.Args, Envp: p.Env, Cred: c, Limits: limits, MountNS: s.mounts, Cwd: p.Cwd, Umask: 0o022,
 		FDs: fds, Namespaces: &namespaces, NoNewPrivs: p.NoNewPrivileges,
@@ -98,45 +63,113 @@ func (s *sandbox) createInit() (*kernel.ThreadGroup, error) {
 	if p.OOMScoreAdj != nil {
 		o.OOMScoreAdj = int32(*p.OOMScoreAdj)
 	}
+	fds.IncRef()
 	tg, err := s.kernel.CreateProcess(o)
 	if err != nil {
-		return nil, s.describe(p, err)
+		err = s.describe(p, c, err)
+		if errors.As(err, &result.failed) {
+			result.fds, result.ctx = fds, s.ctx
+			return result, nil
+		}
+		fds.DecRef(s.ctx, nil)
+		result.console.close()
+		return nil, err
 	}
-	if s.terminal != nil {
-		if err := s.terminal.Job.Acquire(tg.Leader(), s.terminal, false); err != nil {
+	fds.DecRef(s.ctx, nil)
+	result.tg = tg
+	if t := result.console; t != nil {
+		if err := t.Job.Acquire(tg.Leader(), t.Terminal, false); err != nil {
+			tg.Abandon()
+			t.close()
 			return nil, fmt.Errorf("setting the controlling terminal: %w", err)
 		}
 	}
-	return tg, nil
+	return result, nil
 }
 
-// describe words an error of CreateProcess as runc does, which engines look at.
-func (s *sandbox) describe(p *specs.Process, err error) error {
-	cwd, werr := s.ctx.Walk(vfs.Start{}, p.Cwd, vfs.WalkFollow|vfs.WalkDirectory)
-	if werr != nil {
-		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", p.Cwd, werr)
+// start runs the process.
+func (p *process) start() error {
+	if p.failed != nil {
+		p.fail()
+		return nil
 	}
-	cwd.DecRef()
-	switch {
-	case err == unix.ENOENT && !hasSlash(p.Args[0]):
-		return &startError{fmt.Errorf("exec: %q: executable file not found in $PATH", p.Args[0]), 127}
-	case err == unix.ENOENT:
-		return &startError{fmt.Errorf("exec: %q: stat %s: no such file or directory", p.Args[0], p.Args[0]), 127}
+	if err := p.tg.Start(); err != nil {
+		p.console.close()
+		return fmt.Errorf("starting the process: %w", err)
 	}
-	return &startError{fmt.Errorf("exec: %q: %w", p.Args[0], err), 126}
+	go func() {
+		<-p.tg.Exited()
+		p.console.close()
+		status := p.tg.ExitStatus()
+		p.exit = control.Exit{Code: int(status.ExitCode()), Signal: int(status.Signal())}
+		close(p.done)
+	}()
+	return nil
 }
 
-func hasSlash(name string) bool {
-	for i := range len(name) {
-		if name[i] == '/' {
-			return true
-		}
+// fail ends a process whose program cannot be executed.
+func (p *process) fail() {
+	if f := p.fds.Get(2); f != nil {
+		writeAll(p.ctx, f, p.failed.Error()+"\n") // nobody may listen
+		f.DecRef()
 	}
-	return false
+	p.fds.DecRef(p.ctx, nil)
+	p.console.close()
+	p.exit = control.Exit{Code: 1}
+	close(p.done)
+}
+
+// abandon does away with a process that has not been started; it counts as killed.
+func (p *process) abandon() {
+	if p.failed != nil {
+		p.fds.DecRef(p.ctx, nil)
+	} else {
+		p.tg.Abandon()
+	}
+	p.console.close()
+	p.exit = control.Exit{Signal: int(unix.SIGKILL)}
+	close(p.done)
+}
+
+// wait has conn told when the process ends.
+func (p *process) wait(conn *control.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told {
+		conn.Send(&control.Reply{Exited: &p.exit})
+		return
+	}
+	p.waiters = append(p.waiters, conn)
+}
+
+// forget undoes wait.
+func (p *process) forget(conn *control.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiters = slices.DeleteFunc(p.waiters, func(c *control.Conn) bool { return c == conn })
+}
+
+// tell tells all who wait that the process, which is done, has ended.
+func (p *process) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = true
+	for _, conn := range p.waiters {
+		conn.Send(&control.Reply{Exited: &p.exit})
+	}
+	p.waiters = nil
+}
+
+// signal sends the process a signal.
+func (p *process) signal(sig int) error {
+	if p.failed != nil {
+		return unix.ESRCH
+	}
+	return p.tg.SignalGroup(&kernel.SigInfo{Signo: int32(sig), Code: kernel.SIUser})
 }
 
 // credentials are those that the spec gives the process.
-func (s *sandbox) credentials(p *specs.Process) (*cred.Credentials, error) {
+func (s *container) credentials(p *specs.Process) (*cred.Credentials, error) {
 	groups := make([]cred.GID, len(p.User.AdditionalGids))
 	for i, g := range p.User.AdditionalGids {
 		groups[i] = cred.GID(g)
@@ -163,34 +196,66 @@ func (s *sandbox) credentials(p *specs.Process) (*cred.Credentials, error) {
 	return c, nil
 }
 
-// stdio are the descriptors 0, 1 and 2: the terminal, or the host's descriptors.
-func (s *sandbox) stdio(c *cred.Credentials) (*vfs.FDTable, error) {
+// descriptors are those that a process starts with: the terminal, or the host's
+// descriptors, and then the further ones. It takes over files, and makes p's console.
+func (s *container) descriptors(p *process, c *cred.Credentials, stdio control.Stdio, files []int, first bool) (table *vfs.FDTable, err error) {
 	fds := vfs.NewFDTable()
 	// They belong to the container's user, who may open /dev/stdout again.
 	owner := vfs.NewContext(c, s.mounts)
-	var terminal *vfs.File
-	if s.Terminal {
-		var err error
-		if terminal, err = s.openTerminal(c); err != nil {
+	defer func() {
+		closeAll(files)
+		if err != nil {
+			fds.DecRef(owner, nil)
+			p.console.close()
+		}
+	}()
+	next := int32(0)
+	add := func(f *vfs.File) error {
+		if _, err := fds.Add(f, next, false, uint64(next)+1); err != nil {
+			f.DecRef()
+			return fmt.Errorf("descriptor %d: %w", next, err)
+		}
+		next++
+		return nil
+	}
+	if stdio.Terminal {
+		fd := files[0]
+		closeAll(files[1:3])
+		files = files[3:]
+		f, err := s.openTerminal(p, c, fd, stdio.Size, first)
+		if err != nil {
 			return nil, err
 		}
-		defer terminal.DecRef()
-	}
-	for i, host := range [...]int{control.FDStdin, control.FDStdout, control.FDStderr} {
-		f := terminal
-		if f != nil {
+		defer f.DecRef()
+		for range 3 {
 			f.IncRef()
-		} else {
-			var err error
-			if f, err = s.hostFDs.Import(owner, host); err != nil {
-				return nil, fmt.Errorf("standard descriptor %d: %w", i, err)
+			if err := add(f); err != nil {
+				return nil, err
 			}
 		}
-		if _, err := fds.Add(f, int32(i), false, 3); err != nil {
-			return nil, fmt.Errorf("standard descriptor %d: %w", i, err)
+	}
+	for len(files) > 0 {
+		f, err := s.hostFDs.Import(owner, files[0])
+		if err != nil {
+			return nil, fmt.Errorf("descriptor %d: %w", next, err)
+		}
+		files = files[1:]
+		if err := add(f); err != nil {
+			return nil, err
 		}
 	}
 	return fds, nil
+}
+
+// info describes the process tg for a list of processes.
+func (s *container) info(tg *kernel.ThreadGroup) control.Process {
+	ns := s.namespaces.PIDForChildren
+	user, system := tg.CPUTime()
+	leader := tg.Leader()
+	return control.Process{
+		PID: int(tg.ID(ns)), PPID: int(tg.ParentID(ns)), UID: int(leader.Credentials().RUID), CPU: user + system,
+		Threads: tg.NumTasks(), Command: path.Base(leader.Comm()),
+	}
 }
 
 // writeAll writes text to f.

@@ -15,7 +15,7 @@ import (
 // fixed, so one that asks for another value, or for one that there is not, is an error
 // rather than a container that runs without what it was promised. Those of the
 // network are not there yet and are only logged.
-func (s *sandbox) checkSysctls() error {
+func (s *container) checkSysctls() error {
 	if s.Spec.Linux == nil {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (s *sandbox) checkSysctls() error {
 
 // sysctl reads a setting. Its name is a path below /proc/sys with dots, or with
 // slashes (sysctl(8)).
-func (s *sandbox) sysctl(name string) (string, error) {
+func (s *container) sysctl(name string) (string, error) {
 	f, err := s.ctx.Open(vfs.Start{}, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"), unix.O_RDONLY, 0)
 	if err != nil {
 		return "", err

@@ -3,14 +3,19 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Load reads config.json of the bundle in dir and checks what the runtime relies
@@ -24,12 +29,12 @@ func Load(dir string) (*specs.Spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("no OCI bundle in %s: config.json does not exist (runsc spec writes one)", dir)
+			return nil, fmt.Errorf("JSON specification file config.json not found in %s (runsc spec writes one)", dir)
 		}
 		return nil, fmt.Errorf("reading the bundle's configuration: %w", err)
 	}
 	spec := new(specs.Spec)
-	if err := json.Unmarshal(data, spec); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(spec); err != nil {
 		return nil, fmt.Errorf("parsing %s: %w", path, err)
 	}
 	if err := check(spec); err != nil {
@@ -45,52 +50,24 @@ func Load(dir string) (*specs.Spec, error) {
 		}
 	}
 	info, err := os.Stat(spec.Root.Path)
-	if err != nil {
-		return nil, fmt.Errorf("root file system: %w", err)
+	if err == nil && !info.IsDir() {
+		err = &os.PathError{Op: "stat", Path: spec.Root.Path, Err: unix.ENOTDIR}
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("root file system %s is not a directory", spec.Root.Path)
+	if err != nil {
+		return nil, fmt.Errorf("invalid rootfs: %w", err)
 	}
 	return spec, nil
 }
 
 func check(spec *specs.Spec) error {
-	if spec.Version == "" {
-		return errors.New("ociVersion is missing")
+	if err := checkVersion(spec.Version); err != nil {
+		return err
 	}
-	if !strings.HasPrefix(spec.Version, "1.") {
-		return fmt.Errorf("ociVersion %q is not supported: this runtime implements 1.0 to 1.3", spec.Version)
+	if err := CheckProcess(spec.Process); err != nil {
+		return err
 	}
 	if spec.Root == nil || spec.Root.Path == "" {
-		return errors.New("root.path is missing")
-	}
-	p := spec.Process
-	if p == nil {
-		return errors.New("process is missing")
-	}
-	if len(p.Args) == 0 {
-		return errors.New("process.args is empty")
-	}
-	if !filepath.IsAbs(p.Cwd) {
-		return fmt.Errorf("process.cwd %q is not an absolute path", p.Cwd)
-	}
-	for _, e := range p.Env {
-		if !strings.Contains(e, "=") {
-			return fmt.Errorf("process.env has %q, which is not of the form NAME=VALUE", e)
-		}
-	}
-	seen := map[string]bool{}
-	for _, r := range p.Rlimits {
-		if _, ok := Rlimits[r.Type]; !ok {
-			return fmt.Errorf("process.rlimits: unknown type %q", r.Type)
-		}
-		if seen[r.Type] {
-			return fmt.Errorf("process.rlimits: %s occurs twice", r.Type)
-		}
-		seen[r.Type] = true
-		if r.Soft > r.Hard {
-			return fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
-		}
+		return errors.New("root must be specified")
 	}
 	for _, m := range spec.Mounts {
 		if m.Destination == "" {
@@ -100,10 +77,75 @@ func check(spec *specs.Spec) error {
 	if spec.Linux != nil {
 		seen := map[specs.LinuxNamespaceType]bool{}
 		for _, ns := range spec.Linux.Namespaces {
+			if !slices.Contains(namespaces, ns.Type) {
+				return fmt.Errorf("namespace {%q %q} does not exist", ns.Type, ns.Path)
+			}
 			if seen[ns.Type] {
-				return fmt.Errorf("linux.namespaces: %s occurs twice", ns.Type)
+				return fmt.Errorf("malformed spec file: duplicated ns {%q %q}", ns.Type, ns.Path)
 			}
 			seen[ns.Type] = true
+		}
+	}
+	return nil
+}
+
+// semantic matches versions (semver.org), whose patch number may be missing.
+var semantic = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)(\.(0|[1-9]\d*))?(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+})
+
+// checkVersion accepts the version of a configuration that this runtime can read:
+// 1.0.0 up to that which it implements, and later ones of 1, which add only what may
+// be ignored (runtime-spec, config.md, "Extensibility").
+func checkVersion(version string) error {
+	if version == "" {
+		return errors.New("ociVersion is missing")
+	}
+	v := semantic().FindStringSubmatch(version)
+	if v == nil {
+		return fmt.Errorf("ociVersion %q is not a version (https://semver.org)", version)
+	}
+	if v[1] != "1" {
+		return fmt.Errorf("ociVersion %s is not supported: this runtime implements 1.0.0 to %s", version, specs.Version)
+	}
+	return nil
+}
+
+var namespaces = []specs.LinuxNamespaceType{
+	specs.PIDNamespace, specs.NetworkNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace,
+	specs.UserNamespace, specs.CgroupNamespace, specs.TimeNamespace,
+}
+
+// CheckProcess checks a process, which may be nil.
+func CheckProcess(p *specs.Process) error {
+	if p == nil {
+		return errors.New("process property must not be empty")
+	}
+	if p.Cwd == "" {
+		return errors.New("Cwd property must not be empty")
+	}
+	if !filepath.IsAbs(p.Cwd) {
+		return errors.New("Cwd must be an absolute path")
+	}
+	if len(p.Args) == 0 {
+		return errors.New("args must not be empty")
+	}
+	for _, e := range p.Env {
+		if !strings.Contains(e, "=") {
+			return fmt.Errorf("process.env has %q, which is not of the form NAME=VALUE", e)
+		}
+	}
+	seen := map[string]bool{}
+	for _, r := range p.Rlimits {
+		if _, ok := Rlimits[r.Type]; !ok {
+			return fmt.Errorf("wrong rlimit value: %s", r.Type)
+		}
+		if seen[r.Type] {
+			return fmt.Errorf("process.rlimits: %s occurs twice", r.Type)
+		}
+		seen[r.Type] = true
+		if r.Soft > r.Hard {
+			return fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard limit %d", r.Type, r.Soft, r.Hard)
 		}
 	}
 	return nil

@@ -40,13 +40,14 @@ func (c *Config) OpenDebugLog(command, id, timestamp string) (*os.File, error) {
 	return f, nil
 }
 
-// DebugHandler returns the handler of a debug log that writes to w.
-func (c *Config) DebugHandler(w io.Writer) slog.Handler {
-	level := slog.LevelInfo
+// DebugHandler returns the handler of a debug log that writes to w, and its level,
+// which may be changed.
+func (c *Config) DebugHandler(w io.Writer) (slog.Handler, *slog.LevelVar) {
+	level := new(slog.LevelVar)
 	if c.Debug || c.Strace {
-		level = slog.LevelDebug
+		level.Set(slog.LevelDebug)
 	}
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}), level
 }
 
 func (c *Config) handler(w io.Writer) slog.Handler {
@@ -56,7 +57,7 @@ func (c *Config) handler(w io.Writer) slog.Handler {
 	}
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.LevelKey {
-			a.Value = slog.StringValue(strings.ToLower(a.Value.String()))
+			a.Value = slog.StringValue(levelName(a.Value.String()))
 		}
 		return a
 	}}
@@ -64,4 +65,12 @@ func (c *Config) handler(w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
+}
+
+// levelName is runc's name of a level.
+func levelName(name string) string {
+	if name == "WARN" {
+		return "warning"
+	}
+	return strings.ToLower(name)
 }

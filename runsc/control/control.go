@@ -1,31 +1,32 @@
-// Package control is what runsc and the sandbox say to each other over their
-// socket: one JSON object a message, in both directions.
+// Package control is what runsc and the sandbox say to each other over sockets: JSON
+// objects in both directions, descriptors with some of them.
+//
+// The first connection is the one that the sandbox is started with. Any runsc makes
+// another to the socket on which the sandbox listens. On each a request gets one reply;
+// but on one that is Attached to a process (Exec, Attach), the next reply is the
+// process's end, and requests get none.
 package control
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"sync"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
+	"casemate/runsc/hostmount"
 	"casemate/runsc/netns"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
-// standard error is a pipe to runsc for what the Go runtime prints when it dies.
+// standard error is where the Go runtime prints when it dies.
 const (
 	FDControl  = 3 + iota // socket to runsc
-	FDGofer               // socket to the gofer
+	FDListener            // socket to which other runscs connect
+	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
-	FDStdin               // the container's standard input, or the terminal
+	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
-	FDNetwork // packet sockets of Boot.Network, as many as its links say
+	FDMore // further descriptors that the container's process gets
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -50,22 +51,35 @@ type GoferConfig struct {
 	Scratch string // a directory that the gofer mounts over, in its own namespace
 }
 
-// Boot is the first message to a sandbox: all that it needs to start.
+// Boot is the first message to a sandbox: all that it needs to start. The first
+// container, which is the sandbox's as a whole, ends with it.
 type Boot struct {
-	ID      string
-	Version string
-	Config  config.Config
-	Spec    *specs.Spec
+	Container
+	Version  string
+	Config   config.Config
+	HostRoot bool // the root is the host's own file system (runsc do)
+	Limits   cgroup.Limits
+}
+
+// A Container is all that a sandbox needs to make a container. Its descriptors are the
+// gofer's socket, standard input, output and error, and Preserved further ones.
+type Container struct {
+	ID   string
+	Spec *specs.Spec
 	// BindTrees gives for each index in Spec.Mounts that is a bind mount the tree that
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
-	HostRoot  bool         // the root is the host's own file system (runsc do)
-	Terminal  bool         // FDStdin is a terminal in raw mode
-	Size      WindowSize   // its size at the start
-	// Network is what the sandbox takes over of the host; nil: it has a loopback device
-	// alone.
-	Network *netns.Network
+	// Mounts are where the trees come from, as mountinfo shows it.
+	Mounts []hostmount.Mount
+	Stdio
+}
+
+// Stdio says what a process's descriptors are.
+type Stdio struct {
+	Terminal  bool // all three are one terminal of the host in raw mode
+	Size      WindowSize
+	Preserved int // number of descriptors from 3 on
 }
 
 // WindowSize is a terminal's size in characters and pixels.
@@ -73,18 +87,78 @@ type WindowSize struct {
 	Rows, Cols, X, Y uint16
 }
 
-// A Request is any later message to a sandbox.
+// A Request is any later message to a sandbox. One of its fields is set.
 type Request struct {
-	Signal int         `json:",omitempty"` // send it to the container's init process
+	// Create makes another container.
+	Create *Container `json:",omitempty"`
+	// Start runs the first process of a container that has been created.
+	Start string `json:",omitempty"`
+	// Network is what the sandbox takes over of the host before the start; nil: nothing.
+	// Its packet sockets come with the request.
+	Network *netns.Network `json:",omitempty"`
+	// Attach binds the connection to the first process of a container. If Kill is
+	// set too the end of the connection kills it.
+	Attach string `json:",omitempty"`
+	Kill   bool   `json:",omitempty"`
+	// Exec runs another process in a container and attaches to it; the end of the
+	// connection kills it.
+	Exec *Exec `json:",omitempty"`
+	// Wait gets the end of a container's first process.
+	Wait string `json:",omitempty"`
+	// Signal sends a signal. Only a connection that is attached need not name a
+	// container.
+	Signal *Signal `json:",omitempty"`
+	// Resize sets the size of the attached process's terminal.
 	Resize *WindowSize `json:",omitempty"`
+	// Processes lists a container's processes.
+	Processes string `json:",omitempty"`
+	// Delete forgets a container, whose processes are killed.
+	Delete string `json:",omitempty"`
+	// Debug is for who looks into a sandbox.
+	Debug *Debug `json:",omitempty"`
 }
 
-// A Reply is a message from a sandbox. The last one is Exited or Failed.
+// Exec is a process to be run in a container. Its descriptors are standard input,
+// output and error, and Preserved further ones.
+type Exec struct {
+	Container string
+	Process   *specs.Process
+	Stdio
+}
+
+// A Signal is a signal to the first process of a container, or to all.
+type Signal struct {
+	Container string `json:",omitempty"`
+	Number    int
+	All       bool `json:",omitempty"`
+}
+
+// Debug changes what a sandbox logs, or asks it for something; fields that are nil or
+// false change nothing.
+type Debug struct {
+	Strace *bool  `json:",omitempty"` // log each system call
+	Level  string `json:",omitempty"` // debug, info, warning
+	Stacks bool   `json:",omitempty"` // the stacks of all goroutines, as Text
+}
+
+// A Reply is a message from a sandbox.
 type Reply struct {
-	Started bool   `json:",omitempty"` // the container's process runs
-	Failed  string `json:",omitempty"` // the sandbox cannot start or go on
-	Code    int    `json:",omitempty"` // with Failed: the exit code that runsc ends with
-	Exited  *Exit  `json:",omitempty"`
+	Failed    string    `json:",omitempty"` // what was asked for was not done
+	Code      int       `json:",omitempty"` // with Failed: the exit code that runsc ends with
+	PID       int       `json:",omitempty"` // of Exec, Start: the process's number inside
+	Exited    *Exit     `json:",omitempty"`
+	Processes []Process `json:",omitempty"`
+	Text      string    `json:",omitempty"`
+}
+
+// A Process is a process of a container.
+type Process struct {
+	PID, PPID, UID int
+	TTY            string
+	Started        int64 // ns since 1970
+	CPU            int64 // ns
+	Threads        int
+	Command        string
 }
 
 // Exit tells how the container's init process ended.
@@ -101,66 +175,3 @@ func (e *Exit) Status() int {
 	}
 	return e.Code
 }
-
-// A Conn is one end of the control socket. Send may be called concurrently, and
-// concurrently with one Receive.
-type Conn struct {
-	f   *os.File
-	dec *json.Decoder
-	in  *limitedReader
-	mu  sync.Mutex
-	enc *json.Encoder
-}
-
-// Limits of a message's length in bytes. A sandbox may be in the hands of the
-// application: it must not make runsc take up memory without end.
-const (
-	MaxBoot  = 64 << 20 // to a sandbox; the OCI configuration is part of it
-	MaxReply = 64 << 10 // from a sandbox
-)
-
-// NewConn returns the Conn over a connected stream socket. It receives messages of
-// up to limit bytes.
-func NewConn(f *os.File, limit int) *Conn {
-	in := &limitedReader{r: f, limit: limit}
-	return &Conn{f: f, dec: json.NewDecoder(in), in: in, enc: json.NewEncoder(f)}
-}
-
-// ErrTooLong says that a message was longer than the Conn's limit.
-var ErrTooLong = errors.New("control socket: message too long")
-
-// A limitedReader fails with ErrTooLong when limit bytes have been read since left
-// was last set to it.
-type limitedReader struct {
-	r           io.Reader
-	limit, left int
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if l.left == 0 {
-		return 0, ErrTooLong
-	}
-	n, err := l.r.Read(p[:min(len(p), l.left)])
-	l.left -= n
-	return n, err
-}
-
-// Send sends one message.
-func (c *Conn) Send(message any) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.enc.Encode(message); err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	return nil
-}
-
-// Receive waits for a message. It fails with io.EOF when the other end is closed,
-// with ErrTooLong if the message is longer than it may be.
-func (c *Conn) Receive(message any) error {
-	c.in.left = c.in.limit
-	return c.dec.Decode(message)
-}
-
-// Close closes the socket.
-func (c *Conn) Close() error { return c.f.Close() }

@@ -36,6 +36,15 @@ type Link struct {
 	Sockets int
 }
 
+// UpLoopback has the sandbox's loopback device up, whatever the namespace's was.
+func (n *Network) UpLoopback() {
+	for i := range n.Links {
+		if l := &n.Links[i]; l.Sockets == 0 {
+			l.Up = true
+		}
+	}
+}
+
 // Take takes over the namespace at path, such as /proc/PID/ns/net, and returns the
 // packet sockets beside the description. It needs CAP_SYS_ADMIN, CAP_NET_ADMIN and
 // CAP_NET_RAW in the user namespace that owns it. note is called with what cannot be

@@ -1,20 +1,19 @@
 // Package sandbox starts a sandbox, which is two processes, the sentry (runsc
-// boot) and the gofer, and controls it from the host's side.
+// boot) and the gofer, and talks to it from the host's side.
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/control"
 	"casemate/runsc/netns"
 )
@@ -23,40 +22,41 @@ import (
 type Args struct {
 	Boot  control.Boot
 	Trees []control.Tree
-	// Scratch is a directory over which the processes mount, in their own
-	// namespaces.
-	Scratch string
-	// Stdio are the container's standard descriptors.
-	Stdio [3]*os.File
+	// Dir is the container's directory on the host. The processes mount over it, in
+	// their own namespaces.
+	Dir string
+	// Files are the first process's descriptors: three, or more if some are preserved.
+	Files []*os.File
+	// Console says that the first of Files becomes the sentry's controlling terminal,
+	// so that it hears of a change of the terminal's size.
+	Console bool
 	// DebugLog may be nil.
 	DebugLog *os.File
-	// Network are the packet sockets of Boot.Network.
-	Network  []*os.File
-	Rootless bool
+	// Cgroup is where both processes are put before they do anything. May be nil.
+	Cgroup *cgroup.Group
+	// Foreground has the processes die with the thread that starts them, which must be
+	// the main one, locked.
+	Foreground bool
+	Rootless   bool
 	// HostNet has the sandbox run in the network namespace NetNS, or in that of the
 	// caller if it is "", rather than in a new one.
 	HostNet bool
 	NetNS   string
 }
 
-// A Sandbox is a running sandbox.
+// A Sandbox is one that this process has started.
 type Sandbox struct {
-	conn   *control.Conn
+	Conn   *control.Conn // the first connection
+	dir    string
 	sentry *exec.Cmd
 	gofer  *exec.Cmd
-	output *tail // what the sentry wrote to its standard error
-	errors *tail // what the gofer wrote to its own
 }
 
-// Start starts the sandbox. The container's process runs when the first Receive
-// has returned Started. The caller must call Destroy, and has called
-// runtime.LockOSThread on the main thread: the processes are killed when the
-// thread that started them ends.
-func Start(a *Args) (*Sandbox, error) {
-	s := &Sandbox{output: newTail(), errors: newTail()}
-	ok := false
+// Start starts the processes of a sandbox, which wait for Configure then.
+func Start(a *Args) (s *Sandbox, err error) {
+	s = &Sandbox{dir: a.Dir}
 	defer func() {
-		if !ok {
+		if err != nil {
 			s.Destroy()
 		}
 	}()
@@ -65,24 +65,44 @@ func Start(a *Args) (*Sandbox, error) {
 		return nil, err
 	}
 	defer control2.Close()
-	s.conn = control.NewConn(control1, control.MaxReply)
-	files1, files2, err := socketPair(unix.SOCK_SEQPACKET, "gofer")
+	s.Conn = control.NewConn(control1, control.MaxReply)
+	listener, err := listen(a.Dir)
 	if err != nil {
 		return nil, err
 	}
-	defer files1.Close()
-	defer files2.Close()
-	if err := s.startGofer(a, files1); err != nil {
+	defer listener.Close()
+	gofer, files, err := startGofer(a)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.startSentry(a, control2, files2); err != nil {
-		return nil, err
-	}
-	if err := s.conn.Send(&a.Boot); err != nil {
+	defer files.Close()
+	s.gofer = gofer
+	return s, s.startSentry(a, control2, listener, files)
+}
+
+// Configure has the sandbox make its first container, and waits for that.
+func (s *Sandbox) Configure(a *Args) error {
+	_, err := s.Call(&a.Boot)
+	return err
+}
+
+// Call sends a message on the first connection and waits for the reply to it. The error is
+// an *Error if the sandbox refuses.
+func (s *Sandbox) Call(message any) (*control.Reply, error) {
+	if err := s.Conn.Send(message); err != nil {
 		return nil, s.Death(err)
 	}
-	ok = true
-	return s, nil
+	return s.Receive()
+}
+
+// Receive waits for the sandbox's next message. If the sandbox dies, the error says
+// how.
+func (s *Sandbox) Receive() (*control.Reply, error) {
+	reply, err := Receive(s.Conn)
+	if err == nil || errors.As(err, new(*Error)) {
+		return reply, err
+	}
+	return nil, s.Death(err)
 }
 
 func socketPair(kind int, name string) (*os.File, *os.File, error) {
@@ -98,51 +118,50 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | un
 // command prepares runsc itself with another subcommand, in namespaces of its
 // own. uid is the host's user that is root in its user namespace, or -1 if it
 // needs none.
-func command(name string, a *Args, flags uintptr, uid, gid int, output io.Writer) *exec.Cmd {
+func command(name string, a *Args, flags uintptr, uid, gid int) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", name)
 	cmd.Args[0] = "runsc"
 	cmd.Env = []string{"GOTRACEBACK=all"}
 	cmd.Dir = "/"
+	output, err := os.OpenFile(diary(a.Dir), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
 	cmd.Stderr = output
-	cmd.WaitDelay = time.Second // a stub may live on for a moment with the pipe
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
+	if a.Foreground {
+		cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+	}
 	if uid >= 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: gid, Size: 1}}
 		cmd.SysProcAttr.Credential = &syscall.Credential{NoSetGroups: true}
 	}
-	return cmd
+	return cmd, nil
 }
 
-func (s *Sandbox) startGofer(a *Args, socket *os.File) error {
-	r, w, err := os.Pipe()
+// start starts a process that waits for its configuration, and puts it into the cgroup.
+func (a *Args) start(cmd *exec.Cmd) error {
+	defer cmd.Stderr.(*os.File).Close()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if a.Cgroup == nil {
+		return nil
+	}
+	err := a.Cgroup.Add(cmd.Process.Pid)
 	if err != nil {
-		return fmt.Errorf("creating a pipe: %w", err)
+		cmd.Process.Kill()
+		cmd.Wait()
 	}
-	defer r.Close()
-	defer w.Close()
-	uid, gid := -1, -1
-	if a.Rootless {
-		uid, gid = os.Geteuid(), os.Getegid()
-	}
-	s.gofer = command("gofer", a, namespaces|unix.CLONE_NEWNET, uid, gid, s.errors)
-	s.gofer.ExtraFiles = []*os.File{socket, r}
-	if err := s.gofer.Start(); err != nil {
-		s.gofer = nil
-		return fmt.Errorf("starting the gofer: %w", err)
-	}
-	r.Close()
-	if err := json.NewEncoder(w).Encode(&control.GoferConfig{Trees: a.Trees, ID: a.Boot.ID, Scratch: a.Scratch}); err != nil {
-		return fmt.Errorf("configuring the gofer: %w", err)
-	}
-	return nil
+	return err
 }
 
 // nobody is the host's user and group that the sentry's root is, if runsc is root.
 const nobody = 65534
 
-func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
+func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	log := a.DebugLog
 	if log == nil {
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -160,43 +179,37 @@ func (s *Sandbox) startSentry(a *Args, conn, gofer *os.File) error {
 	if !a.HostNet {
 		flags |= unix.CLONE_NEWNET
 	}
-	s.sentry = command("boot", a, flags, uid, gid, s.output)
-	s.sentry.ExtraFiles = []*os.File{conn, gofer, log, a.Stdio[0], a.Stdio[1], a.Stdio[2]}
-	s.sentry.ExtraFiles = append(s.sentry.ExtraFiles, a.Network...)
-	if err := a.start(s.sentry); err != nil {
-		s.sentry = nil
+	cmd, err := command("boot", a, flags, uid, gid)
+	if err != nil {
+		return err
+	}
+	cmd.ExtraFiles = append([]*os.File{conn, listener, gofer, log}, a.Files...)
+	if a.Console {
+		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
+	}
+	if err := a.startWithin(cmd); err != nil {
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
+	s.sentry = cmd
 	return nil
 }
 
-// start starts the sentry in its network namespace.
-func (a *Args) start(sentry *exec.Cmd) error {
+// startWithin is start in the sandbox's network namespace.
+func (a *Args) startWithin(cmd *exec.Cmd) error {
 	if !a.HostNet || a.NetNS == "" {
-		return sentry.Start()
+		return a.start(cmd)
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	leave, err := netns.Enter(a.NetNS)
 	if err != nil {
 		return err
 	}
-	return errors.Join(sentry.Start(), leave())
+	return errors.Join(a.start(cmd), leave())
 }
 
 // PID returns the host's process ids of the sentry and of the gofer.
 func (s *Sandbox) PID() (sentry, gofer int) { return s.sentry.Process.Pid, s.gofer.Process.Pid }
-
-// Receive waits for the sandbox's next message. If the sandbox dies, the error says
-// how.
-func (s *Sandbox) Receive() (*control.Reply, error) {
-	reply := new(control.Reply)
-	if err := s.conn.Receive(reply); err != nil {
-		return nil, s.Death(err)
-	}
-	return reply, nil
-}
-
-// Send sends the sandbox a message.
-func (s *Sandbox) Send(r *control.Request) error { return s.conn.Send(r) }
 
 // ErrDied says that the sandbox ended without a word.
 var ErrDied = errors.New("the sandbox died")
@@ -207,18 +220,13 @@ func (s *Sandbox) Death(err error) error {
 	if s.sentry == nil || s.sentry.ProcessState != nil {
 		return err
 	}
-	s.conn.Close()
+	s.Conn.Close()
 	s.sentry.Process.Kill() // if it only has closed its socket
-	werr := s.sentry.Wait()
 	how := "it ended"
-	if werr != nil {
+	if werr := s.sentry.Wait(); werr != nil {
 		how = werr.Error()
 	}
-	text := strings.TrimSpace(s.output.String())
-	if goferSays := strings.TrimSpace(s.errors.String()); text == "" && goferSays != "" {
-		text = "gofer: " + goferSays
-	}
-	if text != "" {
+	if text := strings.TrimSpace(LastWords(s.dir)); text != "" {
 		return fmt.Errorf("%w: %s: %s", ErrDied, how, text)
 	}
 	return fmt.Errorf("%w: %s", ErrDied, how)
@@ -226,8 +234,8 @@ func (s *Sandbox) Death(err error) error {
 
 // Destroy kills what is left of the sandbox and waits for its end.
 func (s *Sandbox) Destroy() {
-	if s.conn != nil {
-		s.conn.Close()
+	if s.Conn != nil {
+		s.Conn.Close()
 	}
 	for _, cmd := range []*exec.Cmd{s.sentry, s.gofer} {
 		if cmd != nil && cmd.ProcessState == nil {

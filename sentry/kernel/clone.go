@@ -60,6 +60,9 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		c.RUID != cred.RootUID && !c.HasCap(unix.CAP_SYS_RESOURCE) && !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return 0, unix.EAGAIN
 	}
+	if !k.tasksLeft() {
+		return 0, unix.EAGAIN
+	}
 	ns, c, err := t.cloneNamespaces(f, c)
 	if err != nil {
 		return 0, err
@@ -227,6 +230,9 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 	}
 	if len(a.SetTID) > 0 && !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
 		return 0, unix.EPERM
+	}
+	if !k.tasksLeft() {
+		return 0, unix.EAGAIN
 	}
 	p, err := k.allocPID(ns.PIDForChildren, a.SetTID)
 	if err != nil {

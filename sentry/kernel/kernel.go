@@ -41,6 +41,9 @@ type Options struct {
 	CPUs int
 	// TotalMemory is the memory that applications see, in bytes.
 	TotalMemory uint64
+	// MaxTasks is the number of tasks that there may be at a time, as the pids
+	// controller of cgroups has it; 0 for no limit.
+	MaxTasks int
 	// Log receives one line for what an operator may want to know. May be nil.
 	Log func(format string, args ...any)
 }
@@ -56,6 +59,7 @@ type Kernel struct {
 	log            func(format string, args ...any)
 	cpus           int
 	total          uint64
+	maxTasks       int64
 	timers         *clock.Queue
 	futexes        futexTable
 	vfs            *vfs.VFS
@@ -95,6 +99,7 @@ func New(o Options) *Kernel {
 		log:      o.Log,
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
+		maxTasks: int64(o.MaxTasks),
 		vfs:      o.VFS,
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
@@ -155,6 +160,9 @@ func (k *Kernel) UserNS() *cred.UserNamespace { return k.userNS }
 
 // RootNamespaces are the namespaces of the sandbox itself.
 func (k *Kernel) RootNamespaces() Namespaces { return k.root }
+
+// tasksLeft reports whether there may be one more task.
+func (k *Kernel) tasksLeft() bool { return k.maxTasks == 0 || k.tasks.Load() < k.maxTasks }
 
 // NumTasks is the number of tasks.
 func (k *Kernel) NumTasks() int64 { return k.tasks.Load() }

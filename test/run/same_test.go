@@ -116,18 +116,18 @@ var sameCases = []struct {
 		func(t *testing.T, b *bundle) {
 			b.spec.Mounts = append(b.spec.Mounts, mount("/t", "tmpfs", "mine", "size=1m", "mode=0750", "uid=1000", "gid=1001", "noexec", "nosuid"))
 		}},
-	{"mountinfo of the standard mounts", `tail -n +2 /proc/self/mountinfo | cut -d' ' -f4-`, nil},
-	{"mountinfo of bind mounts", `cut -d' ' -f5,6 /proc/self/mountinfo`, func(t *testing.T, b *bundle) {
+	{"mountinfo of the standard mounts", `cut -d' ' -f4- /proc/self/mountinfo; head -1 /proc/self/mounts`, nil},
+	{"mountinfo of bind mounts", `cut -d' ' -f4- /proc/self/mountinfo; cat /proc/self/mounts`, func(t *testing.T, b *bundle) {
 		a := filepath.Join(b.dir, "a dir")
 		must(t, os.MkdirAll(a, 0o755))
 		must(t, os.WriteFile(filepath.Join(b.dir, "single"), []byte("single\n"), 0o640))
 		b.spec.Mounts = append(b.spec.Mounts, mount("/a", "bind", a, "rbind", "ro", "nosuid"), mount("/f", "bind", filepath.Join(b.dir, "single"), "bind", "noexec"),
-			mount("/host-shm", "bind", "/dev/shm", "bind", "ro"))
+			mount("/host-shm", "bind", "/dev/shm", "bind", "ro"), mount("/again", "bind", a, "bind"), mount("/strict", "bind", a, "bind", "strictatime"))
 	}},
-	{"read-only root", `touch /f 2>&1; echo x >/dev/shm/f && cat /dev/shm/f; cut -d' ' -f5-6 /proc/self/mountinfo | head -1`, func(t *testing.T, b *bundle) {
+	{"read-only root", `touch /f 2>&1; echo x >/dev/shm/f && cat /dev/shm/f; head -1 /proc/self/mountinfo | cut -d' ' -f4-`, func(t *testing.T, b *bundle) {
 		b.spec.Root.Readonly = true
 	}},
-	{"masked and read-only paths", `cat /proc/cmdline | wc -c; ls -A /sys/firmware /hidden; cat /secret; echo x >/proc/sys/kernel/hostname; echo $?; touch /fixed/x; echo $?; cat /fixed/f; cut -d' ' -f5,6 /proc/self/mountinfo`,
+	{"masked and read-only paths", `cat /proc/cmdline | wc -c; ls -A /sys/firmware /hidden; cat /secret; echo x >/proc/sys/kernel/hostname; echo $?; touch /fixed/x; echo $?; cat /fixed/f; stat -c %a /hidden; cut -d' ' -f4- /proc/self/mountinfo`,
 		func(t *testing.T, b *bundle) {
 			must(t, os.MkdirAll(b.rootfs("hidden/x"), 0o755))
 			must(t, os.MkdirAll(b.rootfs("fixed"), 0o755))

@@ -29,8 +29,9 @@ import (
 
 // Options say how a tree is used.
 type Options struct {
-	// Type and Source are what mountinfo shows.
-	Type, Source string
+	// Type, Source, Root and Super (its options, "" for those of the tree) are what
+	// mountinfo shows.
+	Type, Source, Root, Super string
 	// ReadOnly makes all changes fail.
 	ReadOnly bool
 	// Shared says that the host changes the tree too.
@@ -70,7 +71,10 @@ func New(v *vfs.VFS, client *gofer.Client, tree int, o Options) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs.Type, fs.Source, fs.Magic = o.Type, o.Source, int64(st.Type)
+	fs.Type, fs.Source, fs.RootPath, fs.Magic = o.Type, o.Source, o.Root, int64(st.Type)
+	if o.Super != "" {
+		fs.ShowOptions = func() string { return o.Super }
+	}
 	fs.Superblock.Init(v, fs.ops())
 	fs.SetReadOnly(o.ReadOnly || root.ReadOnly)
 	n := fs.node(&root.Attr, nil, "")

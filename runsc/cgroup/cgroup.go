@@ -1,0 +1,232 @@
+// Package cgroup keeps a sandbox, which is its sentry, its gofer and their stubs, in a
+// control group of the host: version 1 (cgroups(7)), version 2, or both beside each
+// other (hybrid: the controllers of version 1 are used).
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	cgroups "github.com/containerd/cgroups/v3"
+	"github.com/containerd/cgroups/v3/cgroup1"
+	"github.com/containerd/cgroups/v3/cgroup2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable says that the host has no control groups mounted.
+var ErrUnavailable = errors.New("no cgroup file system is mounted on /sys/fs/cgroup")
+
+// mountPoint is where version 2 is mounted, and the controllers of version 1 below.
+const mountPoint = "/sys/fs/cgroup"
+
+// A Group is the control group of one sandbox. Its methods may be called from any
+// process that may write the host's cgroup file system; they are not safe for
+// concurrent use.
+type Group struct {
+	paths Paths
+	v1    cgroup1.Cgroup
+	v2    *cgroup2.Manager
+}
+
+// Paths say where a Group is, by controller and below the controller's mount; the one
+// path of version 2 is that of the controller "". They can be saved as JSON.
+type Paths map[string]string
+
+// Create makes the group that linux.cgroupsPath and linux.resources of the spec ask for
+// (runtime-spec, config-linux.md, "Control groups"). An absolute name is one below the
+// controllers' mounts, any other is below the caller's own group; an empty one stands
+// for id. A group that is there already is taken over. r may be nil.
+func Create(name, id string, r *specs.LinuxResources) (*Group, error) {
+	if strings.Count(name, ":") == 2 && !strings.Contains(name, "/") {
+		return nil, fmt.Errorf("cgroupsPath %q is one for systemd, which is not supported", name)
+	}
+	if name == "" {
+		name = id
+	}
+	var g *Group
+	var err error
+	switch cgroups.Mode() {
+	case cgroups.Unified:
+		g, err = create2(mountPoint, name, r)
+	case cgroups.Legacy, cgroups.Hybrid:
+		g, err = create1(name, r)
+	default:
+		return nil, ErrUnavailable
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating cgroup %s: %w", name, err)
+	}
+	return g, nil
+}
+
+// Load returns the group at paths, which Create has made. It need not be there any
+// more.
+func Load(paths Paths) (*Group, error) {
+	g := &Group{paths: paths}
+	if name, ok := paths[""]; ok {
+		var err error
+		if g.v2, err = cgroup2.Load(name, cgroup2.WithMountpoint(mountPoint)); err != nil {
+			return nil, fmt.Errorf("cgroup %s: %w", name, err)
+		}
+		return g, nil
+	}
+	v1, err := cgroup1.Load(paths.find, cgroup1.WithHierarchy(hierarchy(paths)))
+	if err != nil && !errors.Is(err, cgroup1.ErrCgroupDeleted) {
+		return nil, fmt.Errorf("loading the cgroup: %w", err)
+	}
+	g.v1 = v1
+	return g, nil
+}
+
+// Paths returns where the group is.
+func (g *Group) Paths() Paths { return maps.Clone(g.paths) }
+
+// Add moves the process with all its threads into the group. What it starts is in it
+// too.
+func (g *Group) Add(pid int) error {
+	var err error
+	if g.v2 != nil {
+		err = g.v2.AddProc(uint64(pid))
+	} else {
+		err = g.v1.AddProc(uint64(pid))
+	}
+	if err != nil {
+		return fmt.Errorf("moving process %d into the cgroup: %w", pid, err)
+	}
+	return nil
+}
+
+// Update sets the limits of r; those that it does not name stay as they are.
+func (g *Group) Update(r *specs.LinuxResources) error {
+	if g.v2 != nil {
+		return update2(g.v2, g.dir(""), r)
+	}
+	if g.v1 == nil {
+		return cgroup1.ErrCgroupDeleted
+	}
+	return g.v1.Update(resources1(r))
+}
+
+// Processes returns the host's ids of all processes in the group and below.
+func (g *Group) Processes() ([]int, error) {
+	seen := map[int]bool{}
+	if g.v2 != nil {
+		pids, err := g.v2.Procs(true)
+		for _, pid := range pids {
+			seen[int(pid)] = true
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	} else if g.v1 != nil {
+		for _, s := range g.v1.Subsystems() {
+			procs, err := g.v1.Processes(s.Name(), true)
+			if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, cgroup1.ErrCgroupDeleted) {
+				return nil, err
+			}
+			for _, p := range procs {
+				seen[p.Pid] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// Kill kills all processes in the group with SIGKILL. It does not wait for them.
+func (g *Group) Kill() error {
+	pids, err := g.Processes()
+	for _, pid := range pids {
+		if kerr := unix.Kill(pid, unix.SIGKILL); kerr != nil && kerr != unix.ESRCH {
+			err = errors.Join(err, fmt.Errorf("killing process %d: %w", pid, kerr))
+		}
+	}
+	return err
+}
+
+// Freeze stops all processes in the group, and returns when they have stopped.
+func (g *Group) Freeze() error {
+	if g.v2 != nil {
+		return g.v2.Freeze()
+	}
+	if g.v1 == nil {
+		return cgroup1.ErrCgroupDeleted
+	}
+	return g.v1.Freeze()
+}
+
+// Thaw lets them go on.
+func (g *Group) Thaw() error {
+	if g.v2 != nil {
+		return g.v2.Thaw()
+	}
+	if g.v1 == nil {
+		return cgroup1.ErrCgroupDeleted
+	}
+	return g.v1.Thaw()
+}
+
+// emptying is how long Delete waits for the last processes to go.
+const emptying = 2 * time.Second
+
+// Delete removes the group, which may be gone already. Processes that were killed take
+// a moment to leave it: Delete waits for them, up to two seconds.
+func (g *Group) Delete() error {
+	for deadline := time.Now().Add(emptying); ; time.Sleep(5 * time.Millisecond) {
+		pids, err := g.Processes()
+		if err != nil {
+			return err
+		}
+		if len(pids) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("removing the cgroup: processes %v are still in it", pids)
+		}
+	}
+	if g.v2 != nil {
+		err := g.v2.Delete()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if g.v1 == nil {
+		return nil
+	}
+	if err := g.v1.Delete(); err != nil && !errors.Is(err, cgroup1.ErrCgroupDeleted) {
+		return err
+	}
+	return nil
+}
+
+// dir is the host's directory of the group for a controller, or "" if the group has
+// none there.
+func (g *Group) dir(controller string) string {
+	if g.v2 != nil {
+		return filepath.Join(mountPoint, g.paths[""])
+	}
+	name, ok := g.paths[controller]
+	if !ok {
+		return ""
+	}
+	return filepath.Join(mountPoint, controller, name)
+}
+
+// find implements cgroup1.Path.
+func (p Paths) find(name cgroup1.Name) (string, error) {
+	if found, ok := p[string(name)]; ok {
+		return found, nil
+	}
+	return "", cgroup1.ErrControllerNotActive
+}
+
+// clean makes a group's name one that does not lead out of the mount.
+func clean(name string) string { return path.Clean("/" + name) }

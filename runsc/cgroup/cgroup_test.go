@@ -1,0 +1,206 @@
+package cgroup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	cgroups "github.com/containerd/cgroups/v3"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// needs skips a test that the host cannot run.
+func needs(t *testing.T, modes ...cgroups.CGMode) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may make cgroups")
+	}
+	if mode := cgroups.Mode(); !slices.Contains(modes, mode) {
+		t.Skipf("the host's cgroups are of another version (%d)", mode)
+	}
+}
+
+// sleeper starts a process that sleeps until it is killed.
+func sleeper(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd
+}
+
+func read(t *testing.T, dir, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// live takes a group with one process through its life.
+func live(t *testing.T, g *Group, dir string) {
+	cmd := sleeper(t)
+	pid := cmd.Process.Pid
+	if err := g.Add(pid); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := g.Processes(); err != nil || !slices.Equal(got, []int{pid}) {
+		t.Errorf("processes: %v, %v, want %d", got, err, pid)
+	}
+	if err := g.Freeze(); err != nil {
+		t.Errorf("freezing: %v", err)
+	}
+	if err := g.Thaw(); err != nil {
+		t.Errorf("thawing: %v", err)
+	}
+	if err := g.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState == nil || cmd.ProcessState.Sys().(interface{ Signal() unix.Signal }).Signal() != unix.SIGKILL {
+		t.Errorf("the process ended with %v", err)
+	}
+	for range 2 {
+		if err := g.Delete(); err != nil {
+			t.Errorf("deleting: %v", err)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is still there: %v", err)
+	}
+}
+
+func TestVersion1(t *testing.T) {
+	needs(t, cgroups.Legacy, cgroups.Hybrid)
+	name := fmt.Sprintf("/casemate-test-%d/inner", os.Getpid())
+	r := &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: ptr(int64(200 << 20)), Kernel: ptr(int64(1 << 20))},
+		CPU:    &specs.LinuxCPU{Quota: ptr(int64(150000)), Period: ptr(uint64(100000)), Shares: ptr(uint64(512)), Cpus: "0"},
+		Pids:   &specs.LinuxPids{Limit: ptr(int64(50))},
+	}
+	g, err := Create(name, "id", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for c := range g.Paths() {
+			os.Remove(filepath.Dir(g.dir(c)))
+		}
+	})
+	for file, want := range map[string]string{
+		"memory/memory.limit_in_bytes": "209715200", "cpu/cpu.cfs_quota_us": "150000", "cpu/cpu.shares": "512", "cpuset/cpuset.cpus": "0",
+	} {
+		controller, file, _ := strings.Cut(file, "/")
+		if got := read(t, g.dir(controller), file); got != want {
+			t.Errorf("%s is %s, want %s", file, got, want)
+		}
+	}
+	if got, want := g.Limits(r), (Limits{Memory: 200 << 20, CPUs: 1, Tasks: 50}); got != want {
+		t.Errorf("limits: %+v, want %+v", got, want)
+	}
+	if err := g.Update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(300 << 20))}}); err != nil {
+		t.Error(err)
+	}
+	if got := g.Limits(nil).Memory; got != 300<<20 {
+		t.Errorf("memory limit after an update: %d", got)
+	}
+	saved, err := json.Marshal(g.Paths())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths Paths
+	if err := json.Unmarshal(saved, &paths); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live(t, loaded, g.dir("memory"))
+	if gone, err := Load(paths); err != nil {
+		t.Error(err)
+	} else if err := gone.Delete(); err != nil {
+		t.Errorf("deleting what is gone: %v", err)
+	}
+}
+
+// TestVersion1Failure checks that nothing stays of a group that could not be made.
+func TestVersion1Failure(t *testing.T) {
+	needs(t, cgroups.Legacy, cgroups.Hybrid)
+	name := fmt.Sprintf("/casemate-test-%d", os.Getpid())
+	for _, r := range []*specs.LinuxResources{
+		{CPU: &specs.LinuxCPU{Cpus: "4000"}},
+		{Unified: map[string]string{"memory.high": "1"}},
+	} {
+		if g, err := Create(name, "id", r); err == nil {
+			g.Delete()
+			t.Errorf("no error for %+v", r)
+		}
+		left, _ := filepath.Glob(filepath.Join(mountPoint, "*", name))
+		if len(left) > 0 {
+			t.Errorf("%v are left", left)
+		}
+	}
+}
+
+// TestVersion2 uses the tree of version 2 that hybrid hosts have beside version 1.
+func TestVersion2(t *testing.T) {
+	needs(t, cgroups.Hybrid, cgroups.Unified)
+	mount := mountPoint
+	if cgroups.Mode() == cgroups.Hybrid {
+		mount = filepath.Join(mountPoint, "unified")
+	}
+	name := fmt.Sprintf("/casemate-test-%d", os.Getpid())
+	g, err := create2(mount, name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live(t, g, filepath.Join(mount, name))
+}
+
+func TestResourcesOfVersion2(t *testing.T) {
+	to := resources2(&specs.LinuxResources{
+		Memory:  &specs.LinuxMemory{Limit: ptr(int64(100)), Swap: ptr(int64(150)), Reservation: ptr(int64(-1))},
+		CPU:     &specs.LinuxCPU{Quota: ptr(int64(50000)), Shares: ptr(uint64(1024))},
+		Pids:    &specs.LinuxPids{Limit: ptr(int64(10))},
+		Devices: []specs.LinuxDeviceCgroup{{Allow: false}},
+	})
+	if to.CPU.Max != "50000 100000" || *to.CPU.Weight != 100 {
+		t.Errorf("CPU %+v", to.CPU)
+	}
+	if *to.Memory.Max != 100 || *to.Memory.Swap != 50 || *to.Memory.Low <= 1<<62 {
+		t.Errorf("memory %+v", to.Memory)
+	}
+	if to.Pids.Max != 10*tasksPerTask+ownTasks || to.Devices != nil {
+		t.Errorf("pids %+v, devices %+v", to.Pids, to.Devices)
+	}
+	if got := resources2(&specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}}); got.CPU.Max != "max 100000" {
+		t.Errorf("no quota: %q", got.CPU.Max)
+	}
+}
+
+func TestCountCPUs(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]int{"0-3,6\n": 5, "0": 1, "": 0, "\n": 0, "2-1": 0} {
+		if err := os.WriteFile(filepath.Join(dir, "cpus"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := countCPUs(dir, "cpus"); got != want {
+			t.Errorf("%q: %d CPUs, want %d", text, got, want)
+		}
+	}
+}

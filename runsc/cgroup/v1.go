@@ -1,0 +1,119 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	cgroups "github.com/containerd/cgroups/v3"
+	"github.com/containerd/cgroups/v3/cgroup1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// create1 makes a group in each controller of version 1 that is mounted.
+func create1(name string, r *specs.LinuxResources) (*Group, error) {
+	subsystems, err := cgroup1.Default()
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]string{}
+	if !path.IsAbs(name) {
+		if own, _, err = cgroups.ParseCgroupFileUnified("/proc/self/cgroup"); err != nil {
+			return nil, err
+		}
+	}
+	g := &Group{paths: Paths{}}
+	var made []string
+	for _, s := range subsystems {
+		controller := string(s.Name())
+		g.paths[controller] = clean(name)
+		parent := own[controller]
+		if parent == "" {
+			parent = own["name="+controller]
+		}
+		// In a container of another runtime the path may be one of the host's, which is
+		// not to be seen here.
+		if _, err := os.Stat(filepath.Join(mountPoint, controller, parent)); err == nil {
+			g.paths[controller] = path.Join("/", parent, clean(name))
+		}
+		if _, err := os.Stat(g.dir(controller)); errors.Is(err, os.ErrNotExist) {
+			made = append(made, g.dir(controller))
+		}
+	}
+	if err := requires(r, g.paths); err != nil {
+		return nil, err
+	}
+	g.v1, err = cgroup1.New(g.paths.find, resources1(r), cgroup1.WithHierarchy(hierarchy(g.paths)))
+	if err != nil {
+		for _, dir := range made {
+			os.Remove(dir) // what New has not made is not there
+		}
+		return nil, err
+	}
+	return g, nil
+}
+
+// hierarchy are the controllers in which paths has a group.
+func hierarchy(paths Paths) cgroup1.Hierarchy {
+	return func() ([]cgroup1.Subsystem, error) {
+		all, err := cgroup1.Default()
+		var found []cgroup1.Subsystem
+		for _, s := range all {
+			if _, ok := paths[string(s.Name())]; ok {
+				found = append(found, s)
+			}
+		}
+		return found, err
+	}
+}
+
+// requires checks that there is a controller for each limit of r.
+func requires(r *specs.LinuxResources, paths Paths) error {
+	if r == nil {
+		return nil
+	}
+	for _, need := range []struct {
+		controller string
+		asked      bool
+	}{
+		{"memory", r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0},
+		{"cpu", r.CPU != nil && (r.CPU.Shares != nil || r.CPU.Quota != nil)},
+		{"cpuset", r.CPU != nil && (r.CPU.Cpus != "" || r.CPU.Mems != "")},
+		{"pids", r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0},
+		{"blkio", blockIO(r.BlockIO) != nil},
+	} {
+		if _, ok := paths[need.controller]; need.asked && !ok {
+			return fmt.Errorf("linux.resources asks for a limit of the controller %s, which the host does not have", need.controller)
+		}
+	}
+	var keys []string
+	for key := range r.Unified {
+		keys = append(keys, key)
+	}
+	if len(keys) > 0 {
+		return fmt.Errorf("linux.resources.unified has %s, but the host has cgroup version 1", strings.Join(keys, ", "))
+	}
+	return nil
+}
+
+// resources1 are the limits of r for the host's process. Devices are left out: nothing
+// in a sandbox can open a device of the host. The limit of kernel memory is one that
+// Linux does not have any more (runtime-spec, config-linux.md, "Memory").
+func resources1(r *specs.LinuxResources) *specs.LinuxResources {
+	if r == nil {
+		return &specs.LinuxResources{}
+	}
+	host := *r
+	host.Devices = nil
+	host.Pids = hostPids(r.Pids)
+	host.BlockIO = blockIO(r.BlockIO)
+	if r.Memory != nil {
+		memory := *r.Memory
+		memory.Kernel = nil
+		host.Memory = &memory
+	}
+	return &host
+}

@@ -1,0 +1,107 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"casemate/runsc/control"
+	"casemate/runsc/sandbox"
+)
+
+// podAnnotations are those by which containerd and CRI-O say that a container belongs into
+// the sandbox of another one.
+var podAnnotations = []struct{ kind, container, sandbox string }{
+	{"io.kubernetes.cri.container-type", "container", "io.kubernetes.cri.sandbox-id"},
+	{"io.kubernetes.cri-o.ContainerType", "container", "io.kubernetes.cri-o.SandboxID"},
+}
+
+// sandboxOf returns the id of the container whose sandbox spec's is to join, or "".
+func sandboxOf(spec *specs.Spec) string {
+	for _, a := range podAnnotations {
+		if spec.Annotations[a.kind] == a.container {
+			return spec.Annotations[a.sandbox]
+		}
+	}
+	return ""
+}
+
+// join makes the container in the sandbox of another one: it gets a gofer of its own and, as
+// the process that stands for it on the host, a monitor.
+func (c *Container) join(id string, args *sandbox.Args) error {
+	first, err := c.env.Load(id)
+	if err != nil || !first.State.Init.Alive() {
+		return fmt.Errorf("%w: %s", errNoSandbox, id)
+	}
+	c.State.Sandbox, c.State.Sentry = id, first.State.Sentry
+	g, err := sandbox.StartGofer(args)
+	if err != nil {
+		return err
+	}
+	defer g.Socket.Close()
+	if c.State.Gofer, err = Find(g.PID()); err != nil {
+		g.Destroy()
+		return err
+	}
+	conn, err := first.Connect()
+	if err != nil {
+		g.Destroy()
+		return err
+	}
+	defer conn.Close()
+	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, append([]*os.File{g.Socket}, args.Files...)...); err != nil {
+		g.Destroy()
+		return startError(err)
+	}
+	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {
+		return err
+	}
+	var tty *os.File
+	if args.Console {
+		tty = args.Files[0]
+	}
+	monitor, err := startMonitor(conn, tty)
+	if err != nil {
+		return err
+	}
+	if c.State.Init, err = Find(monitor.Process.Pid); err != nil {
+		return err
+	}
+	if args.Cgroup != nil {
+		if err := args.Cgroup.Add(monitor.Process.Pid); err != nil {
+			return err
+		}
+	}
+	if err := c.save(); err != nil {
+		return err
+	}
+	return c.createHooks(args.Boot.Spec)
+}
+
+// Descriptors that a monitor (runsc monitor) finds open at its start.
+const (
+	MonitorConn     = 3 // control connection that is attached to a process
+	MonitorTerminal = 4 // the process's terminal, if it has one: its controlling terminal too
+)
+
+// startMonitor starts the process of the host that stands for a process in a sandbox.
+func startMonitor(conn *control.Conn, tty *os.File) (*exec.Cmd, error) {
+	cmd := exec.Command("/proc/self/exe", "monitor")
+	cmd.Args[0] = "runsc"
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{conn.File()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if tty != nil {
+		cmd.Args = append(cmd.Args, "--terminal")
+		cmd.ExtraFiles = append(cmd.ExtraFiles, tty)
+		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, MonitorTerminal
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the monitor: %w", err)
+	}
+	return cmd, nil
+}

@@ -64,6 +64,7 @@ type Stack struct {
 	raw      RawHandler
 	groups   atomic.Pointer[map[groupKey]int]
 	echo     EchoHandler
+	redirect atomic.Pointer[redirect]
 
 	mu struct {
 		sync.Mutex

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -8,6 +9,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/link/packet"
 	"casemate/runsc/netns"
+	"casemate/runsc/resolver"
 )
 
 // takeNetwork gives the stack the devices, addresses, routes and neighbours of a
@@ -26,7 +28,9 @@ func takeNetwork(stack *netstack.Stack, n *netns.Network, sockets []int) error {
 		}
 		sockets = sockets[l.Sockets:]
 	}
-	closeAll(sockets)
+	if err := takeResolver(stack, n, sockets); err != nil {
+		return fmt.Errorf("the resolver: %w", err)
+	}
 	// Gateways are reached by routes that have none.
 	for _, gateways := range []bool{false, true} {
 		for _, r := range n.Routes {
@@ -42,6 +46,31 @@ func takeNetwork(stack *netstack.Stack, n *netns.Network, sockets []int) error {
 		if err := stack.SetNeighbour(x); err != nil {
 			return fmt.Errorf("neighbour %v: %w", x.Addr, err)
 		}
+	}
+	return nil
+}
+
+// takeResolver serves Docker's resolver in the stack, by the descriptors that are left
+// when the links have theirs.
+func takeResolver(stack *netstack.Stack, n *netns.Network, fds []int) error {
+	want := 0
+	for _, there := range []bool{n.Resolver, n.Tunnel} {
+		if there {
+			want++
+		}
+	}
+	if len(fds) != want || n.Tunnel && !n.Resolver {
+		closeAll(fds)
+		return errors.New("the wrong number of descriptors has come")
+	}
+	if n.Tunnel {
+		if err := resolver.ServeUpstream(stack, fds[1]); err != nil {
+			unix.Close(fds[0])
+			return err
+		}
+	}
+	if n.Resolver {
+		return resolver.Serve(stack, fds[0])
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ type Network struct {
 	Links      []Link
 	Routes     []ip.RouteEntry
 	Neighbours []ip.Neighbour
+	// Resolver and Tunnel say that descriptors for package resolver follow the links':
+	// the socket connected to Docker's resolver, and the TUN device.
+	Resolver, Tunnel bool
 }
 
 // A Link is a device of the namespace.

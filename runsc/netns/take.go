@@ -56,7 +56,7 @@ func (t *taker) take() error {
 			return fmt.Errorf("device %s: %w", t.links[i].Attrs().Name, err)
 		}
 	}
-	return nil
+	return t.resolver()
 }
 
 // link takes down what a device is and opens a packet socket on it.

@@ -82,6 +82,8 @@ func TestClients(t *testing.T) {
 			{"out6", "iperf3 -n 50M -P4 -c " + peer6, "receiver"},
 			{"in6", "iperf3 -R -n 50M -P4 -c " + peer6, "receiver"},
 			{"udp", "iperf3 -u -b 50M -t1 -c " + peer4, "receiver"},
+			{"tcpdump", "tcpdump -Z root -c1 -lni eth0 'icmp[icmptype] == icmp-echoreply' & until ping -c1 -W1 " + peer4 + " >/dev/null && ! kill -0 $! 2>/dev/null; do :; done; wait",
+				"IP " + peer4 + " > " + box4 + ": ICMP echo reply"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				// What has been taken over is gone, so each container has a namespace of its own.

@@ -14,6 +14,7 @@ import (
 	"casemate/sentry/socket/hostinet"
 	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/netlink"
+	"casemate/sentry/socket/packet"
 	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 )
@@ -104,6 +105,15 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		return s, nil
 	case unix.AF_INET, unix.AF_INET6:
 		s, err := inet.New(t.FSContext(), n.Inet, family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_PACKET:
+		if n.Host != nil {
+			return nil, unix.EPERM
+		}
+		s, err := packet.New(t.FSContext(), n.IP, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	add("netlink", func(n *Network) string { return n.Netlink.Text() })
 	add("sockstat", func(n *Network) string { return n.Inet.Sockstat(n.Inet.Len() + n.Unix.Len() + n.Netlink.Len()) })
 	add("sockstat6", func(n *Network) string { return n.Inet.Sockstat6() })
-	// There are no packet sockets; programs take the file as a sign of the family only.
+	// Packet sockets are not listed; programs take the file as a sign of the family.
 	add("packet", func(*Network) string { return "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n" })
 	return m
 }

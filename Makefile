@@ -15,7 +15,7 @@ install = missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$
 		[ "$$(id -u)" = 0 ] || { echo "Packages are missing; as root: apt-get install$$missing" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 
-.PHONY: all build try test check unit oracle programs escape run net bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run net docker oci bench packages test-packages rootfs
 
 all: build
 
@@ -32,6 +32,9 @@ build: packages
 try: build
 	@bin/runsc do sh -c 'for c in "uname -a" "ps aux" dmesg; do echo "+ $$c"; $$c; done; if [ -t 0 ]; then exec "$${SHELL:-/bin/sh}"; fi'
 
+docker-packages: test-packages
+	@$(call install,docker.io)
+
 rootfs: test-packages
 	test/rootfs/build.sh $(ROOTFS)
 
@@ -41,12 +44,15 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net)$$')
+	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|oci)$$')
 
-oracle programs escape run net: build rootfs
+oracle programs escape run net oci: build rootfs
 	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 
-test: unit oracle run programs net
+docker: build docker-packages
+	go test -count=1 -timeout 20m ./test/docker
+
+test: unit oracle run programs net oci docker
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

@@ -44,7 +44,7 @@ func pair(t testing.TB, trees ...Tree) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(p[0], trees)
+	s, err := newServer(p[0], trees)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +61,15 @@ func pair(t testing.TB, trees ...Tree) *Client {
 		}
 	})
 	return c
+}
+
+// newServer makes a server over this process's /proc.
+func newServer(conn int, trees []Tree) (*Server, error) {
+	procs, err := OpenProcs("/proc")
+	if err != nil {
+		return nil, err
+	}
+	return NewServer(conn, procs, trees)
 }
 
 // tree opens a directory as the root of a tree.

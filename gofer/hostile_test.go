@@ -36,7 +36,7 @@ func newPrey(t testing.TB) *prey {
 	check(t, err)
 	tr := tree(t, base+"/tree")
 	tr.Connect = true
-	s, err := NewServer(p[0], []Tree{tr})
+	s, err := newServer(p[0], []Tree{tr})
 	check(t, err)
 	b := make([]byte, helloSize)
 	oob := make([]byte, unix.CmsgSpace(4*(numSlots+1)))
@@ -331,7 +331,7 @@ func TestHostileServer(t *testing.T) {
 		for name, call := range calls {
 			p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 			check(t, err)
-			s, err := NewServer(p[0], nil)
+			s, err := newServer(p[0], nil)
 			check(t, err)
 			c, err := Dial(p[1])
 			check(t, err)

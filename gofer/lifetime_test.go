@@ -46,7 +46,7 @@ func TestDescriptorLeaks(t *testing.T) {
 
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
-	s, err := NewServer(p[0], []Tree{tr})
+	s, err := newServer(p[0], []Tree{tr})
 	check(t, err)
 	s.nodes.max = 8
 	served := make(chan error, 1)

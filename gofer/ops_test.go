@@ -708,7 +708,7 @@ func TestReadOnly(t *testing.T) {
 func TestServerGone(t *testing.T) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
-	s, err := NewServer(p[0], []Tree{tree(t, t.TempDir())})
+	s, err := newServer(p[0], []Tree{tree(t, t.TempDir())})
 	check(t, err)
 	c, err := Dial(p[1])
 	check(t, err)

@@ -46,7 +46,7 @@ func serveProcess(flags string) error {
 		}
 		trees = append(trees, Tree{FD: 4 + i, ReadOnly: f&treeReadOnly != 0, Shared: f&treeShared != 0, Connect: f&treeConnect != 0})
 	}
-	s, err := NewServer(3, trees)
+	s, err := newServer(3, trees)
 	if err != nil {
 		return err
 	}

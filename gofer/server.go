@@ -55,8 +55,20 @@ type Server struct {
 // everything else that the process opens.
 const reservedFDs = 256
 
+// OpenProcs returns an O_PATH descriptor of /proc/self/fd below proc, a directory
+// where procfs is mounted, for [NewServer].
+func OpenProcs(proc string) (int, error) {
+	fd, err := unix.Open(proc+"/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("gofer: opening %s/self/fd: %w", proc, err)
+	}
+	return fd, nil
+}
+
 // NewServer prepares to serve trees to the client at the other end of conn, a
-// socket of type SOCK_SEQPACKET. The server owns conn from now on.
+// socket of type SOCK_SEQPACKET. procs is what [OpenProcs] returns, best from a
+// procfs that shows nothing but this process, for it is the working directory of
+// those who serve. The server owns both from now on.
 //
 // It opens what it needs for good: after it, only the calls that
 // [SyscallsNeeded] lists are made, and nothing outside the trees is opened. It
@@ -64,8 +76,8 @@ const reservedFDs = 256
 //
 // A client may hold as many handles as the soft limit RLIMIT_NOFILE leaves
 // room for.
-func NewServer(conn int, trees []Tree) (s *Server, err error) {
-	s = &Server{conn: conn, memFD: -1, procs: -1}
+func NewServer(conn, procs int, trees []Tree) (s *Server, err error) {
+	s = &Server{conn: conn, memFD: -1, procs: procs}
 	s.idleWatch.fd = -1
 	for i := range s.socks {
 		s.socks[i] = -1
@@ -80,9 +92,6 @@ func NewServer(conn int, trees []Tree) (s *Server, err error) {
 		return nil, fmt.Errorf("gofer: reading the limit on open files: %w", err)
 	}
 	s.nodes.max = int(min(max(lim.Cur, 2*reservedFDs)-reservedFDs, 1<<20))
-	if s.procs, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("gofer: opening /proc/self/fd: %w", err)
-	}
 	if err = s.idleWatch.open(); err != nil {
 		return nil, fmt.Errorf("gofer: opening /proc/loadavg: %w", err)
 	}

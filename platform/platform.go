@@ -5,8 +5,8 @@
 // makes a system call, faults or is interrupted, the platform calls the
 // Context's Handler on the very OS thread that received the event, and the
 // Handler's answer says how the Context goes on. A Handler that must wait calls
-// Context.Blocking first and then parks its goroutine; the platform sees to it
-// that somebody else listens for events meanwhile.
+// Context.Park, or Context.Blocking first if it is to wait in some other way; the
+// platform sees to it that somebody else listens for events meanwhile.
 //
 // The package and its sub-packages import nothing of the sentry.
 package platform
@@ -31,7 +31,7 @@ const (
 
 // A Handler is the sentry's side of a Context. Its methods are called on the
 // goroutine (and OS thread) that received the event; for one Context never two
-// at a time.
+// at a time, but for HandleKill.
 type Handler interface {
 	// HandleSyscall serves the system call that the Context has made. Always
 	// valid: the call number (State.Regs' Orig_rax on amd64), the six
@@ -49,6 +49,12 @@ type Handler interface {
 	// Context has died (killed from outside, or by its own doing). The Context
 	// can never run again.
 	HandleDeath(c Context)
+	// HandleKill is called when the host process that carries the Context has been
+	// killed during one of its upcalls: the task is to end, whatever it waits for.
+	// Alone of all it may be called while an upcall is in progress, on another
+	// goroutine, and even after the Context's end. It does not block. A platform
+	// that finds out later calls just HandleDeath.
+	HandleKill(c Context)
 }
 
 // A Fault is a processor exception as Linux's signal frame reports it.
@@ -100,6 +106,12 @@ type Context interface {
 	// about to park, or to compute for long, so that another one must listen
 	// for events. It is cheap, and may be called several times in an upcall.
 	Blocking()
+	// Park waits, in the Context's upcall, until Unpark; an Unpark that nobody
+	// has waited for yet counts. Who waits so costs the least.
+	Park()
+	// Unpark lets Park return. Any goroutine may call it, under any lock; it does
+	// not block.
+	Unpark()
 	// Interrupt makes the Context come up by HandleInterrupt soon if it is
 	// running application code; if it is in an upcall it does nothing (the
 	// sentry looks at its own state before it resumes), except that an
@@ -171,10 +183,10 @@ type Text interface {
 	// or writable.
 	PatchText(c Context, addr uint64, old, new []byte) bool
 	// ReserveHidden maps length bytes (read, execute) for the platform's own
-	// code within 2 GiB of near, at an address where the application has
-	// nothing; it is not shown in /proc/PID/maps, is inherited by fork, and goes
-	// with the address space.
-	ReserveHidden(c Context, near, length uint64) (addr uint64, err error)
+	// code in [lo, hi), as low as it can, at an address where the application
+	// has nothing; it is not shown in /proc/PID/maps, is inherited by fork, and
+	// goes with the address space.
+	ReserveHidden(c Context, lo, hi, length uint64) (addr uint64, err error)
 	// WriteHidden writes code into such a mapping.
 	WriteHidden(c Context, addr uint64, code []byte) error
 }

@@ -20,7 +20,8 @@ func (*bootCommand) Synopsis() string       { return "be a sandbox" }
 func (*bootCommand) Usage() string          { return "boot\n\nStarted by runsc itself.\n" }
 func (*bootCommand) SetFlags(*flag.FlagSet) {}
 
-func (*bootCommand) Execute(context.Context, *flag.FlagSet, ...any) subcommands.ExitStatus {
+func (*bootCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any) subcommands.ExitStatus {
+	theApp(args)
 	code, err := boot.Run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -47,7 +47,11 @@ func serveFiles() error {
 	if err != nil {
 		return err
 	}
-	server, err := gofer.NewServer(control.FDGoferServer, trees)
+	procs, err := ownProc(conf.Scratch)
+	if err != nil {
+		return err
+	}
+	server, err := gofer.NewServer(control.FDGoferServer, procs, trees)
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,11 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 		if err := bind(t.Source, target, t.Recursive); err != nil {
 			return nil, fmt.Errorf("binding %s: %w", t.Source, err)
 		}
+		for _, p := range t.MountPoints {
+			if err := makeMountPoint(target, p); err != nil {
+				return nil, fmt.Errorf("making the mount point %s: %w", p.Path, err)
+			}
+		}
 		if err := restrict(target, t.ReadOnly); err != nil {
 			return nil, fmt.Errorf("restricting the mount of %s: %w", t.Source, err)
 		}
@@ -123,6 +132,33 @@ func assembleRoot(conf *control.GoferConfig) ([]gofer.Tree, error) {
 		trees[i].ReadOnly, trees[i].Shared = t.ReadOnly, t.Shared
 	}
 	return trees, nil
+}
+
+// ownProc mounts a procfs that has nothing but the processes of this pid namespace,
+// which is the gofer, and returns what gofer.OpenProcs opens in it: the host's
+// would lead out of the trees. dir is the new root; nothing is mounted in it
+// afterwards. In a user namespace the host may refuse the mount (a container that
+// hides part of its own /proc does); then it is the host's.
+func ownProc(dir string) (int, error) {
+	target := filepath.Join(dir, "proc")
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return -1, err
+	}
+	defer os.Remove(target)
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
+	err := unix.Mount("proc", target, "proc", flags, "hidepid=2,subset=pid")
+	if err == unix.EINVAL {
+		// Before Linux 5.8.
+		err = unix.Mount("proc", target, "proc", flags, "hidepid=2")
+	}
+	if err == unix.EPERM {
+		return gofer.OpenProcs("/proc")
+	}
+	if err != nil {
+		return -1, fmt.Errorf("mounting a procfs: %w", err)
+	}
+	defer unix.Unmount(target, unix.MNT_DETACH)
+	return gofer.OpenProcs(target)
 }
 
 // bind binds source to target. In a user namespace mounts that it did not make can
@@ -139,13 +175,19 @@ func bind(source, target string, recursive bool) error {
 
 // restrict makes target, a mount, and all mounts below it such that no device can
 // be opened by them and no program gets rights by them; read-only if that is asked
-// for (mount_setattr(2)). Code from them may be mapped: applications are run.
+// for (mount_setattr(2)). Code from them may be mapped, whatever the host's mount says:
+// it is the sandbox that knows from which of its mounts programs are run.
 func restrict(target string, readOnly bool) error {
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Attr_clr: unix.MOUNT_ATTR_NOEXEC}
 	if readOnly {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
 	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attr)
+	if err == unix.EPERM {
+		// An ordinary user cannot take noexec away.
+		attr.Attr_clr = 0
+		err = unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE, &attr)
+	}
 	if err == unix.ENOSYS {
 		// Before Linux 5.12 only one mount at a time can be changed.
 		flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV)

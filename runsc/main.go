@@ -67,8 +67,10 @@ func main() {
 
 // commands are all that a person or an engine uses.
 var commands = []subcommands.Command{
-	&createCommand{}, &deleteCommand{}, &doCommand{}, &execCommand{}, &killCommand{}, &listCommand{}, &runCommand{},
-	&specCommand{}, &startCommand{}, &stateCommand{}, &syscallsCommand{}, &versionCommand{}, &waitCommand{},
+	&createCommand{}, &debugCommand{}, &deleteCommand{}, &doCommand{}, &eventsCommand{}, &execCommand{},
+	&featuresCommand{}, &installCommand{}, &killCommand{}, &listCommand{}, &pauseCommand{}, &psCommand{},
+	&resumeCommand{}, &runCommand{}, &specCommand{}, &startCommand{}, &stateCommand{}, &syscallsCommand{},
+	&uninstallCommand{}, &updateCommand{}, &usageCommand{}, &versionCommand{}, &waitCommand{},
 }
 
 func run(args []string) subcommands.ExitStatus {

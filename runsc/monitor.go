@@ -27,7 +27,8 @@ func (c *monitorCommand) SetFlags(f *flag.FlagSet) {
 	f.BoolVar(&c.terminal, "terminal", false, "the process has a terminal")
 }
 
-func (c *monitorCommand) Execute(context.Context, *flag.FlagSet, ...any) subcommands.ExitStatus {
+func (c *monitorCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any) subcommands.ExitStatus {
+	theApp(args)
 	signals := make(chan os.Signal, 128)
 	signal.Notify(signals)
 	conn := control.NewConn(os.NewFile(container.MonitorConn, "control"), control.MaxReply)

@@ -5,6 +5,8 @@ import (
 	"flag"
 
 	"github.com/google/subcommands"
+
+	"casemate/runsc/container"
 )
 
 type startCommand struct{}
@@ -17,17 +19,5 @@ func (*startCommand) Usage() string {
 func (*startCommand) SetFlags(*flag.FlagSet) {}
 
 func (*startCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
-	a := theApp(args)
-	if !oneArgument(f, "the container's id") {
-		return exitFailure
-	}
-	c, err := a.env().Open(f.Arg(0))
-	if err != nil {
-		return a.fail(err)
-	}
-	defer c.Unlock()
-	if err := c.Start(); err != nil {
-		return a.fail(err)
-	}
-	return subcommands.ExitSuccess
+	return theApp(args).locked(f, (*container.Container).Start)
 }

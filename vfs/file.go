@@ -174,6 +174,15 @@ func (f *File) RemoveReleaser(r Releaser) {
 	}
 }
 
+// EachReleaser calls visit for each that AddReleaser has added. visit must not use f.
+func (f *File) EachReleaser(visit func(Releaser)) {
+	f.releaseMu.Lock()
+	defer f.releaseMu.Unlock()
+	for _, r := range f.releasers {
+		visit(r)
+	}
+}
+
 func (f *File) tellReleasers() {
 	f.releaseMu.Lock()
 	list := f.releasers

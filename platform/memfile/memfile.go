@@ -9,6 +9,9 @@
 // A holder must have removed every mapping of a range that an application could
 // use before it gives its reference back: the range is somebody else's then.
 //
+// A store is a File of the same kind over a file on a disk of the host, for tmpfs whose
+// content is not to take up memory.
+//
 // All methods may be called by any goroutine. File.mu is a leaf: nothing is
 // called with it held.
 package memfile
@@ -62,10 +65,11 @@ func (unused) Advance(uint64) unused { return unused{} }
 // Continues implements rangemap.Value.
 func (unused) Continues(unused, uint64) bool { return true }
 
-// A File is the memory file.
+// A File is the memory file, or a store.
 type File struct {
-	fd  int
-	mem []byte // the whole file
+	fd    int
+	mem   []byte // the whole file
+	store bool
 
 	mu struct {
 		sync.Mutex
@@ -107,30 +111,59 @@ func New() (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the memory file: memfd_create: %w", err)
 	}
-	var mem []byte
+	f := &File{fd: fd}
+	if err := f.mapAll(); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("map the memory file of at least %d bytes: %w (is the address space limited, as by ulimit -v?)", minSize, err)
+	}
+	return f, nil
+}
+
+// Over returns a store over fd, which it takes over: an empty regular file of the host
+// that nobody else changes, open for reading and writing. Space on the disk is
+// reserved when it is allocated, so that a full disk is an error of Allocate and not a
+// fault. EPERM if programs cannot be mapped from the file.
+func Over(fd int) (*File, error) {
+	f := &File{fd: fd, store: true}
+	if err := f.mapAll(); err != nil {
+		return nil, fmt.Errorf("map the store: %w", err)
+	}
+	p, err := unix.Mmap(fd, 0, arch.PageSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED)
+	if err != nil {
+		unix.Munmap(f.mem)
+		return nil, fmt.Errorf("map the store for programs: %w (is its file system mounted noexec?)", err)
+	}
+	unix.Munmap(p)
+	return f, nil
+}
+
+// IsStore reports whether f was made by Over.
+func (f *File) IsStore() bool { return f.store }
+
+// mapAll gives the file its size and maps it.
+func (f *File) mapAll() error {
+	var err error
 	for size := int64(maxSize); size >= minSize; size /= 2 {
-		if err = unix.Ftruncate(fd, size); err != nil {
+		if err = unix.Ftruncate(f.fd, size); err != nil {
 			continue
 		}
-		mem, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+		f.mem, err = unix.Mmap(f.fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
 		if err == nil {
 			break
 		}
 	}
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("map the memory file of at least %d bytes: %w (is the address space limited, as by ulimit -v?)", minSize, err)
+		return err
 	}
 	// No child of the sentry gets to see all applications' memory, nor does a
 	// core dump.
 	for _, advice := range []int{unix.MADV_DONTFORK, unix.MADV_DONTDUMP} {
-		if err := unix.Madvise(mem, advice); err != nil {
-			unix.Munmap(mem)
-			unix.Close(fd)
-			return nil, fmt.Errorf("keep the memory file from children: madvise %d: %w", advice, err)
+		if err := unix.Madvise(f.mem, advice); err != nil {
+			unix.Munmap(f.mem)
+			return fmt.Errorf("keep it from children: madvise %d: %w", advice, err)
 		}
 	}
-	return &File{fd: fd, mem: mem}, nil
+	return nil
 }
 
 // Close gives the file up. Nothing may use it any more.
@@ -154,13 +187,33 @@ func (f *File) Bytes(off, length uint64) []byte {
 // Allocate returns a range of length bytes, a multiple of the page size, that
 // reads as zeros and has one reference. It takes up address space in the file
 // only; the host gives it memory page by page when it is touched. ENOMEM when
-// the file is full, EINVAL for a bad length.
+// the file is full, EINVAL for a bad length; of a store also ENOSPC, EIO and what else
+// the disk has.
 func (f *File) Allocate(length uint64) (Range, error) {
 	r, dirty, err := f.allocate(length)
 	if dirty {
 		f.clear(r)
+	} else if f.store && err == nil {
+		if err := f.reserve(r); err != nil {
+			f.DecRef(r)
+			return Range{}, err
+		}
 	}
 	return r, err
+}
+
+// reserve has the host's file system set space aside for r.
+func (f *File) reserve(r Range) error {
+	for {
+		err := unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, int64(r.Start), int64(r.Len()))
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EOPNOTSUPP:
+			return nil // a file system that cannot
+		}
+		return err
+	}
 }
 
 // clear clears a recycled range: what the host has memory for of a long one, as it

@@ -2,7 +2,9 @@ package memfile
 
 import (
 	"bytes"
+	"errors"
 	"math/rand"
+	"os"
 	"testing"
 
 	"casemate/platform/arch"
@@ -270,5 +272,68 @@ func TestReleaseOfManyPieces(t *testing.T) {
 			t.Fatalf("page %#x was given out twice", r.Start)
 		}
 		seen[r.Start] = true
+	}
+}
+
+// TestStore uses a file on a small file system: a full disk is an error of Allocate.
+func TestStore(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Over(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := f.Allocate(512 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.Bytes(r.Start, r.Len())
+	for i := range b {
+		if b[i] != 0 {
+			t.Fatal("not zero")
+		}
+		b[i] = 1
+	}
+	if _, err := f.Allocate(1 << 20); err != unix.ENOSPC {
+		t.Errorf("allocation of more than the disk has: %v", err)
+	}
+	f.DecRef(r)
+	if r, err = f.Allocate(1 << 20); err != nil {
+		t.Fatalf("after the release of all: %v", err)
+	}
+	for _, c := range f.Bytes(r.Start, r.Len()) {
+		if c != 0 {
+			t.Fatal("old data")
+		}
+	}
+}
+
+func TestStoreWithoutPrograms(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOEXEC, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := Over(fd); !errors.Is(err, unix.EPERM) {
+		t.Errorf("a store from which no program can be mapped: %v", err)
 	}
 }

@@ -228,3 +228,6 @@ func (k *task) HandleDeath(platform.Context) {
 	}
 	close(k.done)
 }
+
+// HandleKill does nothing: it is not an upcall like the others.
+func (k *task) HandleKill(platform.Context) {}

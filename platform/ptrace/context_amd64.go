@@ -33,7 +33,8 @@ type context struct {
 	xstate []byte         // image of the host's NT_X86_XSTATE
 	last   fetchFault
 
-	flags atomic.Uint32
+	flags    atomic.Uint32
+	unparked chan struct{} // capacity 1
 
 	// tid is the stub thread, 0 when there is none, of as. The goroutine in run
 	// changes them under mu; Interrupt reads them under mu.
@@ -47,6 +48,17 @@ func (c *context) State() *platform.State { return &c.st }
 
 // Blocking does nothing: each Context has an OS thread of its own.
 func (c *context) Blocking() {}
+
+// Park waits for Unpark.
+func (c *context) Park() { <-c.unparked }
+
+// Unpark lets Park return.
+func (c *context) Unpark() {
+	select {
+	case c.unparked <- struct{}{}:
+	default:
+	}
+}
 
 // Release does nothing: the goroutine lets go of all when the Context exits.
 func (c *context) Release() {}

@@ -107,6 +107,8 @@ func (v *victim) HandleInterrupt(platform.Context) platform.Disposition {
 
 func (v *victim) HandleDeath(platform.Context) { close(v.dead) }
 
+func (v *victim) HandleKill(platform.Context) {}
+
 func await(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	select {

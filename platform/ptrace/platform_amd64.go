@@ -194,7 +194,7 @@ func (p *Platform) UserRange() (lo, hi uint64) { return p.lo, stubBase }
 
 // NewContext returns a Context whose events h serves.
 func (p *Platform) NewContext(h platform.Handler) platform.Context {
-	return &context{p: p, h: h, st: platform.State{FP: arch.NewFPState()}}
+	return &context{p: p, h: h, unparked: make(chan struct{}, 1), st: platform.State{FP: arch.NewFPState()}}
 }
 
 // NewAddressSpace forks the template. Nothing is ever rewritten on this platform:

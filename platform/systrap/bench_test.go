@@ -3,6 +3,7 @@
 package systrap
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"casemate/platform"
@@ -95,7 +96,6 @@ func BenchmarkFork(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
@@ -112,12 +112,10 @@ func BenchmarkFork(b *testing.B) {
 		child.State().SetReturn(0)
 		child.onExit = func() {
 			as.Release()
-			done <- struct{}{}
-			platform.NoteWake()
+			tk.Unpark()
 		}
 		child.start(as)
-		tk.Blocking()
-		<-done
+		tk.Park()
 		tk.State().SetReturn(1)
 		return platform.Resume
 	}
@@ -133,7 +131,6 @@ func BenchmarkThread(b *testing.B) {
 	text.exit(ax)
 	g := newGuest(b, p, text)
 	tk := g.newTask()
-	done := make(chan struct{}, 1)
 	n := 0
 	tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 		if n++; n > b.N {
@@ -144,12 +141,10 @@ func BenchmarkThread(b *testing.B) {
 		child.State().Regs = tk.State().Regs
 		child.State().SetReturn(0)
 		child.onExit = func() {
-			done <- struct{}{}
-			platform.NoteWake()
+			tk.Unpark()
 		}
 		child.start(g.as)
-		tk.Blocking()
-		<-done
+		tk.Park()
 		tk.State().SetReturn(1)
 		return platform.Resume
 	}
@@ -194,8 +189,8 @@ func BenchmarkPingPong(b *testing.B) {
 	p := open(b)
 	text := new(code).mov(ax, unix.SYS_WRITE).syscall().mov(ax, unix.SYS_READ).syscall()
 	text.jmp(0)
-	tokens := [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 2)}
-	stop := make(chan struct{})
+	var tokens [2]atomic.Int32
+	var stop atomic.Bool
 	var tasks [2]*task
 	for i := range tasks {
 		g := newGuest(b, p, text)
@@ -204,28 +199,23 @@ func BenchmarkPingPong(b *testing.B) {
 		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
 			if nr == unix.SYS_WRITE {
 				if n++; n > b.N {
-					if i == 0 {
-						close(stop)
-					}
+					stop.Store(true)
+					tasks[1-i].Unpark()
 					close(tk.ended)
 					return platform.Exit
 				}
-				tokens[1-i] <- struct{}{}
-				platform.NoteWake()
+				tokens[1-i].Add(1)
+				tasks[1-i].Unpark()
 				return platform.Resume
 			}
-			select {
-			case <-tokens[i]:
-				return platform.Resume
-			default:
+			for tokens[i].Load() == 0 {
+				if stop.Load() {
+					close(tk.ended)
+					return platform.Exit
+				}
+				tk.Park()
 			}
-			tk.Blocking()
-			select {
-			case <-tokens[i]:
-			case <-stop:
-				close(tk.ended)
-				return platform.Exit
-			}
+			tokens[i].Add(-1)
 			return platform.Resume
 		}
 		tasks[i] = tk

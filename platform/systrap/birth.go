@@ -2,28 +2,19 @@
 
 package systrap
 
-import (
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // A birth is a process or a thread that is being cloned. Its first system call,
 // which nothing but the stub's code can have made, has mark among its arguments:
 // the sentry has seen the value in a register of the parent's clone.
 type birth struct {
-	ip     uint64
-	nr     int32
-	args   [6]uint64
-	proc   *process // of a thread; nil for a process
-	chunks []uint64 // of a process
-	slot   int
-	born   chan *thread
+	ip   uint64
+	nr   int32
+	args [6]uint64
+	proc *process // the thread's, or the new one
+	slot int
+	born chan *thread
 }
-
-// birthTimeout is how long a child may take to its first system call. It only
-// matters if the child is killed from outside before.
-const birthTimeout = 10 * time.Second
 
 // expect notes a birth that is about to happen under mark.
 func (p *Platform) expect(mark uint64, b *birth) {
@@ -32,10 +23,13 @@ func (p *Platform) expect(mark uint64, b *birth) {
 	p.births.Unlock()
 }
 
-func (p *Platform) unexpect(mark uint64) {
+// unexpect takes expect back. It returns false if the birth has happened.
+func (p *Platform) unexpect(mark uint64) bool {
 	p.births.Lock()
+	defer p.births.Unlock()
+	expected := p.births.m[mark] != nil
 	delete(p.births.m, mark)
-	p.births.Unlock()
+	return expected
 }
 
 // birth takes the first system call of a new process or thread. It returns false
@@ -59,8 +53,8 @@ func (p *Platform) birth(n *notification, t *thread) bool {
 
 	tid := int(n.tid)
 	proc := b.proc
-	if proc == nil {
-		proc = p.newProcess(tid, b.chunks)
+	if n.ip == ipNewProcess {
+		reaper.add(proc, tid)
 	}
 	t = newThread(proc, tid, b.slot)
 	t.phase.Store(phaseCalls) // none, and then a report
@@ -71,28 +65,20 @@ func (p *Platform) birth(n *notification, t *thread) bool {
 	proc.threads[b.slot] = t
 	proc.mu.Unlock()
 	p.tids.set(n.tid, t)
-	if b.proc == nil {
-		reaper.add(proc)
-	}
 	r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	respond(p.listener, &r)
 	b.born <- t
 	return true
 }
 
-// await returns the new thread, ready for a command, when its parent, of process
-// proc, has cloned it.
-func (b *birth) await(proc *process) (*thread, unix.Errno) {
+// await returns the new thread, ready for a command, when it has been cloned.
+func (b *birth) await() (*thread, unix.Errno) {
 	var t *thread
-	timeout := time.NewTimer(birthTimeout)
-	defer timeout.Stop()
 	over := false
-	proc.p.waitFor(func() bool {
+	b.proc.p.waitFor(func() bool {
 		select {
 		case t = <-b.born:
-		case <-proc.gone:
-			over = true
-		case <-timeout.C:
+		case <-b.proc.gone:
 			over = true
 		default:
 		}
@@ -100,9 +86,7 @@ func (b *birth) await(proc *process) (*thread, unix.Errno) {
 	}, func() {
 		select {
 		case t = <-b.born:
-		case <-proc.gone:
-			over = true
-		case <-timeout.C:
+		case <-b.proc.gone:
 			over = true
 		}
 	})
@@ -113,9 +97,23 @@ func (b *birth) await(proc *process) (*thread, unix.Errno) {
 	return t, r.errno
 }
 
-// fork has t, in phaseStub, clone its process. It returns the child's thread.
-// t.mu is held.
-func (p *Platform) fork(t *thread) (*thread, unix.Errno) {
+// forkTries is how often fork begins again when somebody has killed the child
+// before it was anybody's.
+const forkTries = 5
+
+// fork has t, in phaseStub, clone its process. It returns the child's thread, or
+// ESRCH if t has died. t.mu is held.
+func (p *Platform) fork(t *thread) (child *thread, e unix.Errno) {
+	for range forkTries {
+		child, e = p.forkOnce(t)
+		if e != unix.ESRCH || t.proc.dead.Load() {
+			break
+		}
+	}
+	return child, e
+}
+
+func (p *Platform) forkOnce(t *thread) (*thread, unix.Errno) {
 	offset, e := p.areas.allocate()
 	if e != 0 {
 		return nil, e
@@ -126,20 +124,25 @@ func (p *Platform) fork(t *thread) (*thread, unix.Errno) {
 		nr: unix.SYS_MMAP,
 		args: [6]uint64{areaAddr(n * chunkSlots), chunkSize, unix.PROT_READ | unix.PROT_WRITE,
 			unix.MAP_SHARED | unix.MAP_FIXED, uint64(p.areas.fd), offset},
-		chunks: make([]uint64, n+1),
-		slot:   t.slot,
-		born:   make(chan *thread, 1),
+		proc: p.newProcess(make([]uint64, n+1)),
+		slot: t.slot,
+		born: make(chan *thread, 1),
 	}
-	b.chunks[n] = offset
+	b.proc.chunks[n] = offset
 	p.expect(offset, b)
-	_, e = t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
-		unix.CLONE_PARENT | unix.CLONE_FILES, 0, p.parent, 0, uint64(p.areas.fd), offset}}})
+	pid, e := t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
+		processFlags, 0, p.parent, 0, uint64(p.areas.fd), offset}}})
 	if e != 0 {
-		p.unexpect(offset)
-		p.areas.release(offset)
+		if p.unexpect(offset) {
+			b.proc.died() // it never was
+		} else {
+			// t has died between the clone and its report.
+			(<-b.born).proc.kill()
+		}
 		return nil, e
 	}
-	child, e := b.await(t.proc)
+	reaper.add(b.proc, int(pid))
+	child, e := b.await()
 	if e != 0 {
 		p.unexpect(offset)
 		return nil, e
@@ -211,13 +214,12 @@ func (s *space) clone(t *thread) (*thread, unix.Errno) {
 	}
 	p.expect(mark, b)
 	_, e := t.run(cmdClone, []call{{unix.SYS_CLONE, [6]uint64{
-		unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM,
-		areaAddr(slot), 0, 0, mark, stack}}})
+		threadFlags, areaAddr(slot), 0, 0, mark, stack}}})
 	if e != 0 {
 		p.unexpect(mark)
 		return nil, e
 	}
-	child, e := b.await(proc)
+	child, e := b.await()
 	if e != 0 {
 		p.unexpect(mark)
 	}

@@ -32,8 +32,11 @@ type context struct {
 	// intr says that HandleInterrupt is due.
 	intr atomic.Bool
 
-	// worker is the goroutine of the upcall.
+	// worker makes the upcall; nil if that is none of a worker's.
 	worker atomic.Pointer[worker]
+
+	parking  atomic.Uint32
+	unparked chan struct{} // capacity 1
 
 	space *space
 	t     atomic.Pointer[thread]
@@ -43,7 +46,7 @@ type context struct {
 
 // NewContext implements platform.Platform.
 func (p *Platform) NewContext(h platform.Handler) platform.Context {
-	return &context{p: p, h: h, state: platform.State{FP: arch.NewFPState(), Full: true}}
+	return &context{p: p, h: h, unparked: make(chan struct{}, 1), state: platform.State{FP: arch.NewFPState(), Full: true}}
 }
 
 // State implements platform.Context.
@@ -52,10 +55,13 @@ func (c *context) State() *platform.State { return &c.state }
 // Blocking implements platform.Context.
 func (c *context) Blocking() {
 	w := c.worker.Load()
-	if w != nil && c.p.role.Load() == &w.busy {
-		c.p.passRole(w)
-	} else if w != nil && c.p.spinner.owner.CompareAndSwap(w, nil) {
+	switch {
+	case w == nil:
+	case c.p.spinner.owner.CompareAndSwap(w, nil):
+		w.unpin()
 		c.p.cool(c.t.Load())
+	case w.abdicate():
+		c.p.passRole(w)
 	}
 }
 
@@ -88,7 +94,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		r.Rax = errNoSys
 		c.state.Full = false
 		d := c.h.HandleSyscall(c)
-		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr))) {
+		if pt := c.space.patcher; pt != nil && d == platform.Resume && c.next == nil && pt.called(c, n.ip, uint64(uint32(n.nr)), &n.args) {
 			c.p.heat(t)
 		}
 		c.finish(d)
@@ -101,7 +107,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 	}
 	if !t.area.readFrame(t.frame, t.base, &c.state) {
 		t.proc.breach("no frame", n)
-		c.lost(t)
+		c.lose(t)
 		return
 	}
 	d := platform.Resume
@@ -146,7 +152,7 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		d = c.h.HandleFault(c, f)
 	default:
 		t.proc.breach("unexpected signal", n)
-		c.lost(t)
+		c.lose(t)
 		return
 	}
 	c.finish(d)
@@ -173,7 +179,7 @@ func (c *context) finish(d platform.Disposition) {
 		case c.next != nil:
 			t = c.move()
 			if t == nil {
-				c.die(runUpcall)
+				c.die(runUpcall, c.worker.Load())
 				return
 			}
 		}
@@ -183,7 +189,7 @@ func (c *context) finish(d platform.Disposition) {
 				ok := c.complete(t)
 				t.mu.Unlock()
 				if !ok {
-					c.lost(t)
+					c.lose(t)
 					return
 				}
 				c.intr.Store(false)
@@ -194,6 +200,7 @@ func (c *context) finish(d platform.Disposition) {
 		}
 		if c.lost(t) {
 			t.mu.Unlock()
+			c.die(runApp, c.worker.Load())
 			return
 		}
 		if c.intr.Load() {
@@ -266,28 +273,37 @@ func (c *context) lock(t *thread) {
 	}
 }
 
-// lost leaves c to the reaper if its process has died or has been killed. It
-// returns true if the Handler knows of the death already.
+// lost ends the upcall: from now on it is for the reaper to make c die with its
+// process. It returns true if the process is dead already, and the reaper may have
+// missed c: the caller has c die, with no lock held.
 func (c *context) lost(t *thread) bool {
 	c.p.spinner.running.Add(1)
 	c.run.Store(runApp)
-	if !t.proc.dead.Load() {
-		return false
-	}
-	c.die(runApp)
-	return true
+	return t.proc.dead.Load()
 }
 
-// die tells the Handler that c has died, if nobody else does; was is what c was
-// doing.
-func (c *context) die(was uint32) {
-	if c.run.CompareAndSwap(was, runDead) {
-		if was == runApp {
-			c.p.spinner.running.Add(-1)
-		}
-		c.space.left(c)
-		c.h.HandleDeath(c)
+// lose ends the upcall of a context whose process has died or has been killed. No
+// lock is held.
+func (c *context) lose(t *thread) {
+	if c.lost(t) {
+		c.die(runApp, c.worker.Load())
 	}
+}
+
+// die tells the Handler that c has died, if it still does what it did, was. No lock
+// is held: the Handler may release the address space. w is the worker that calls, or
+// nil.
+func (c *context) die(was uint32, w *worker) bool {
+	if !c.run.CompareAndSwap(was, runDead) {
+		return false
+	}
+	c.worker.Store(w)
+	if was == runApp {
+		c.p.spinner.running.Add(-1)
+	}
+	c.space.left(c)
+	c.h.HandleDeath(c)
+	return true
 }
 
 // exit lets go of c's thread.

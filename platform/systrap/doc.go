@@ -4,7 +4,7 @@
 // # Processes
 //
 // Every address space is a process, every Context a thread of it. All are clones
-// of a template, children of the sentry that share its descriptor table (so that
+// of a template, or of one another: children of the sentry that share its descriptor table (so that
 // an Op's FD is valid in them) and hold nothing but the stub: one page of code,
 // a read-only table, and the threads' areas, at fixed addresses above the
 // application's (layout_amd64.go, stub_amd64.s). An area is memory that a thread
@@ -16,10 +16,12 @@
 // The filter (filter_amd64.go) turns every system call into a user notification
 // (seccomp_unotify(2)), which is the event: the number, the arguments and the
 // caller's thread ID come from the kernel. The answer is the result. The numbers
-// in Options.FullStateSyscalls become SIGSYS instead; its handler, which is the
-// handler of faults and of the interrupt signal too, hands over by a call of its
-// own, which is notified likewise. The sentry reads the signal frame in the area,
-// writes another one, and answers with the command to return by it.
+// in Options.FullStateSyscalls become SIGSYS instead, and so do those that the host
+// must not carry out even if the sentry were to allow it, and what is rare
+// (filter_amd64.go, notified). The handler of SIGSYS, which is the handler of faults
+// and of the interrupt signal too, hands over by a call of its own, which is notified
+// likewise. The sentry reads the signal frame in the area, writes another one, and
+// answers with the command to return by it.
 //
 // # What is trusted
 //
@@ -65,8 +67,15 @@
 // flag, no byte of its stack; and a signal in the midst finds the application
 // before the SYSCALL or after (area.leaveFast).
 //
+// # Death
+//
+// Whoever waits for a stub waits for the end of its process too (process.gone, closed
+// by the reaper). A context that runs application code then dies; one in an upcall is
+// told so, and dies when the upcall is over (context.lost). When the template is killed
+// another process becomes it (Platform.replaceTemplate).
+//
 // # Locks
 //
-// space.exec, then thread.mu, then space.mu, then process.mu; spinner.mu before
+// template, then space.exec, then thread.mu, then space.mu, then process.mu; spinner.mu before
 // thread.mu. The reaper's comes last. No upcall is made with a lock held.
 package systrap

@@ -49,6 +49,9 @@ func (a area) setPoll(poll bool, spin uint32) {
 	atomic.StoreUint32(a.word32(areaPoll), v)
 }
 
+// polled says whether the stub posts its requests.
+func (a area) polled() bool { return atomic.LoadUint32(a.word32(areaPoll)) != 0 }
+
 // inFast says whether the signal of the frame at off came while the stub was in
 // the path of patched sites.
 func (a area) inFast(off uint64) bool {

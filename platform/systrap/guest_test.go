@@ -4,6 +4,7 @@ package systrap
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,7 +110,7 @@ type guest struct {
 	as  platform.AddressSpace
 
 	patches int
-	hidden  uint64 // how much of it is used
+	hidden  []uint64 // addresses of its pages; their memory is in the upper half of text
 }
 
 // newGuest returns a guest whose text is not rewritten, newPatchedGuest one whose
@@ -148,7 +149,7 @@ func makeGuest(t testing.TB, p *Platform, text *code, patched bool) *guest {
 	return g
 }
 
-// Guests are their own platform.Text; hidden memory is the upper half of text.
+// Guests are their own platform.Text; hidden memory is the upper half of text's.
 const hiddenOffset = guestSize / 2
 
 func (g *guest) ReadText(addr uint64, p []byte) error {
@@ -165,25 +166,43 @@ func (g *guest) PatchText(c platform.Context, addr uint64, old, new []byte) bool
 	return true
 }
 
-func (g *guest) ReserveHidden(c platform.Context, near, length uint64) (uint64, error) {
-	g.hidden += length
-	return textAddr + hiddenOffset + g.hidden - length, nil
+func (g *guest) ReserveHidden(c platform.Context, lo, hi, length uint64) (uint64, error) {
+	lo = max(lo, textAddr+16*guestSize)
+	for _, page := range g.hidden {
+		if lo <= page && page < lo+length {
+			lo = page + 0x1000
+		}
+	}
+	if lo+length > hi {
+		return 0, unix.ENOMEM
+	}
+	off := hiddenOffset + uint64(len(g.hidden))*0x1000
+	err := g.as.Apply(c, []platform.Op{{Kind: platform.Map, Addr: lo, Length: length, Prot: unix.PROT_READ | unix.PROT_EXEC, FD: g.fd, Offset: off}})
+	for page := lo; page < lo+length; page += 0x1000 {
+		g.hidden = append(g.hidden, page)
+	}
+	return lo, err
 }
 
 func (g *guest) WriteHidden(c platform.Context, addr uint64, code []byte) error {
-	copy(g.mem[addr-textAddr:], code)
+	i := slices.Index(g.hidden, addr&^0xfff)
+	copy(g.mem[hiddenOffset+i*0x1000+int(addr&0xfff):], code)
 	return nil
 }
 
 // apply maps the guest's text and data.
 func (g *guest) apply(as platform.AddressSpace, c platform.Context) {
 	g.t.Helper()
-	err := as.Apply(c, []platform.Op{
+	if err := as.Apply(c, g.layout()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// layout is the guest's text and data.
+func (g *guest) layout() []platform.Op {
+	return []platform.Op{
 		{Kind: platform.Map, Addr: textAddr, Length: guestSize, Prot: unix.PROT_READ | unix.PROT_EXEC, FD: g.fd},
 		{Kind: platform.Map, Addr: dataAddr, Length: guestSize, Prot: unix.PROT_READ | unix.PROT_WRITE, FD: g.fd, Offset: guestSize},
-	})
-	if err != nil {
-		g.t.Fatal(err)
 	}
 }
 
@@ -201,6 +220,8 @@ type task struct {
 	syscall   func(tk *task, nr uint64, args [6]uint64) platform.Disposition
 	fault     func(tk *task, f platform.Fault) platform.Disposition
 	interrupt func(tk *task) platform.Disposition
+	kill      func() // HandleKill
+	death     func() // HandleDeath
 
 	onExit func() // in exit's upcall
 
@@ -288,5 +309,14 @@ func (tk *task) HandleInterrupt(c platform.Context) platform.Disposition {
 func (tk *task) HandleDeath(c platform.Context) {
 	defer tk.only()()
 	tk.died = true
+	if tk.death != nil {
+		tk.death()
+	}
 	close(tk.ended)
+}
+
+func (tk *task) HandleKill(c platform.Context) {
+	if tk.kill != nil {
+		tk.kill()
+	}
 }

@@ -144,7 +144,7 @@ func TestHostileStubCalls(t *testing.T) {
 // The calls that change memory, made for the stub's own memory.
 func TestHostileUnmap(t *testing.T) {
 	p := open(t)
-	zygoteMaps := stubMaps(t, p.zygote.proc.pid)
+	zygoteMaps := stubMaps(t, p.template.t.proc.pid)
 	if n := strings.Count(zygoteMaps, "\n"); n != 2 {
 		t.Fatalf("maps:\n%s", zygoteMaps)
 	}

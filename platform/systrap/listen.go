@@ -3,50 +3,22 @@
 package systrap
 
 import (
-	"runtime"
-	"sync/atomic"
 	"time"
-
-	"casemate/platform"
 
 	"golang.org/x/sys/unix"
 )
-
-// A worker is a goroutine that receives notifications and serves them. One of
-// them at a time has the listener's role; the others are in upcalls that said
-// that they block.
-type worker struct {
-	p *Platform
-	n notification
-
-	// Who has the role, and whether it listens or is in an upcall, is one
-	// pointer (Platform.role), to one of these two.
-	listening, busy role
-	// left says that the worker has ended for want of the role. Who changes it
-	// back sees to the role.
-	left atomic.Bool
-	// upcalls counts the upcalls that w has made.
-	upcalls atomic.Uint64
-}
-
-type role struct {
-	w    *worker
-	busy bool
-}
-
-func (p *Platform) newWorker() *worker {
-	w := &worker{p: p}
-	w.listening = role{w, false}
-	w.busy = role{w, true}
-	return w
-}
 
 // receive waits for the next notification. It may return without one.
 func (w *worker) receive() bool {
 	switch e := receive(w.p.listener, &w.n); e {
 	case 0:
 		return true
-	case unix.EINTR, unix.ENOENT: // ENOENT: the caller is not there any more
+	case unix.EINTR:
+	case unix.ENOENT: // the caller is not there any more
+		if listenerOver(w.p.listener) {
+			// Nor will there ever be one: all stubs have died.
+			<-w.p.over
+		}
 	default:
 		w.p.logf("systrap: seccomp listener: %v", e)
 		time.Sleep(time.Second)
@@ -54,38 +26,21 @@ func (w *worker) receive() bool {
 	return false
 }
 
-// begin starts a goroutine that listens; w has been given the role.
-func (w *worker) begin() {
-	w.p.workers.Add(1)
-	go w.listen()
-}
-
-// listen receives and serves notifications while w has the role.
+// listen receives and serves notifications while w has the role. First come the
+// workers that are to go on: one of them gets the role and w's thread.
 func (w *worker) listen() {
 	p := w.p
-	defer p.leave()
 	for !p.closing.Load() {
+		if p.ready.count.Load() != 0 && w.giveWay() {
+			return
+		}
 		if !w.receive() {
 			continue
 		}
 		t := w.take()
-		if t == nil {
-			continue
-		}
-		wakes := platform.Wakes()
-		if !w.serve(t, t.signal) {
+		if t != nil && !w.serve(t, t.signal) {
 			return
 		}
-		if platform.Wakes() != wakes {
-			runtime.Gosched()
-		}
-	}
-}
-
-// leave counts a worker that ends.
-func (p *Platform) leave() {
-	if p.workers.Add(-1) == 0 && p.closing.Load() {
-		close(p.stopped)
 	}
 }
 
@@ -103,6 +58,7 @@ func (w *worker) exit() bool {
 	p := w.p
 	for {
 		if p.role.CompareAndSwap(&w.busy, &w.listening) {
+			w.left.Store(false)
 			return true
 		}
 		w.left.Store(true)
@@ -112,12 +68,16 @@ func (w *worker) exit() bool {
 	}
 }
 
-// passRole gives the listener's role to another goroutine if w, in an upcall, has
-// it.
+// passRole gives the listener's role to another worker if w, in an upcall, has it.
 func (p *Platform) passRole(w *worker) {
-	next := p.newWorker()
+	if p.role.Load() != &w.busy {
+		return
+	}
+	next := p.idleWorker()
 	if p.role.CompareAndSwap(&w.busy, &next.listening) {
-		next.begin()
+		p.launch(next)
+	} else {
+		p.release(next)
 	}
 }
 
@@ -131,6 +91,7 @@ func (p *Platform) waitFor(ready func() bool, block func()) {
 	for !ready() {
 		if r := p.role.Load(); r.busy {
 			me := p.newWorker()
+			r.w.lent.Store(true)
 			if p.role.CompareAndSwap(r, &me.listening) {
 				if me.listenUntil(ready) {
 					p.giveBack(me, r.w)
@@ -160,6 +121,7 @@ func (me *worker) listenUntil(ready func() bool) bool {
 	p := me.p
 	p.workers.Add(1)
 	defer p.leave()
+	p.launchReady()
 	for !ready() {
 		if !pollListener(p.listener, deathTick) || !me.receive() {
 			continue
@@ -168,17 +130,10 @@ func (me *worker) listenUntil(ready func() bool) bool {
 		if t == nil {
 			continue
 		}
-		next, signal := p.newWorker(), t.signal
-		next.n = me.n
+		next := p.idleWorker()
+		next.n, next.thread, next.signal = me.n, t, t.signal
 		p.role.Store(&next.listening)
-		p.workers.Add(1)
-		go func() {
-			if next.serve(t, signal) {
-				next.listen()
-			} else {
-				p.leave()
-			}
-		}()
+		p.launch(next)
 		return false
 	}
 	return true
@@ -346,15 +301,10 @@ func (w *worker) serve(t *thread, sig int) bool {
 	if t.want.Load() && t.want.CompareAndSwap(true, false) {
 		// Somebody waits to use the thread. The event is served when mu is free
 		// again.
-		ev := w.p.newWorker()
-		ev.n = w.n
+		ev := w.p.idleWorker()
+		ev.n, ev.thread, ev.signal, ev.deferred = w.n, t, sig, true
 		t.granted <- struct{}{}
-		go func() {
-			t.mu.Lock()
-			//lint:ignore SA2001 the lock is handed over: its holder has let go
-			t.mu.Unlock()
-			ev.upcall(t, sig)
-		}()
+		w.p.launch(ev)
 		return true
 	}
 	return w.upcall(t, sig)

@@ -39,8 +39,15 @@ func receive(listener int, n *notification) unix.Errno {
 // pollListener waits until there is a notification, at most ms milliseconds.
 func pollListener(listener, ms int) bool {
 	fds := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}
-	n, _, _ := syscall.Syscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, uintptr(ms))
-	return int(n) == 1
+	syscall.Syscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, uintptr(ms))
+	return fds.Revents&unix.POLLIN != 0
+}
+
+// listenerOver says whether nobody is left who could notify.
+func listenerOver(listener int) bool {
+	fds := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}
+	syscall.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&fds)), 1, 0)
+	return fds.Revents&unix.POLLHUP != 0
 }
 
 // respond lets the caller of notification id go on. It fails with ENOENT when

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"casemate/platform"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -20,7 +22,8 @@ const (
 	siteSlots = 512
 
 	trampolineSize = 64
-	regionSize     = 0x4000
+	regionSize     = 0x4000 // of hidden memory, where there is room for so much
+	hiddenPage     = 0x1000
 
 	jumpLength = 5 // of jmp rel32
 )
@@ -28,7 +31,9 @@ const (
 // A patcher rewrites the system call instructions of an address space: to be
 // exact, the instruction before, which becomes a jump to a trampoline that does
 // what it did and goes on in the stub. SYSCALL itself stays, for those who jump
-// to it.
+// to it. If the instruction before is shorter than a jump, the bytes that follow
+// it, SYSCALL's own, are the end of the jump as they are, which leaves only few
+// addresses for the trampoline.
 type patcher struct {
 	text  platform.Text
 	sites [siteSlots]site
@@ -54,7 +59,7 @@ const (
 // A region is hidden memory with trampolines.
 type region struct {
 	addr uint64
-	ips  []uint64 // of the sites, by trampoline
+	ips  []uint64 // of the sites, by trampoline; 0 if there is none
 }
 
 func newPatcher(text platform.Text) *patcher {
@@ -86,7 +91,7 @@ func (pt *patcher) fork(text platform.Text) *patcher {
 
 // called notes that c has made the system call nr at ip, by notification. It
 // returns true if the site has been rewritten before. c is in an upcall.
-func (pt *patcher) called(c *context, ip, nr uint64) bool {
+func (pt *patcher) called(c *context, ip, nr uint64, args *[6]uint64) bool {
 	s := &pt.sites[ip*0x9e3779b97f4a7c15>>55]
 	if s.ip.Load() != ip {
 		s.ip.Store(ip)
@@ -107,7 +112,7 @@ func (pt *patcher) called(c *context, ip, nr uint64) bool {
 	if n < patchAfter {
 		return false
 	}
-	if pt.patch(c, ip, nr) {
+	if pt.patch(c, ip, nr, args) {
 		s.state.Store(sitePatched)
 	} else {
 		s.state.Store(siteRefused)
@@ -115,79 +120,132 @@ func (pt *patcher) called(c *context, ip, nr uint64) bool {
 	return false
 }
 
-// movR9 is what glibc's syscall(3) has before its SYSCALL: mov 8(%rsp),%r9.
-var movR9 = []byte{0x4c, 0x8b, 0x4c, 0x24, 0x08}
+// What may come before a SYSCALL, apart from moves of constants.
+var (
+	// movR9 is the last instruction of glibc's syscall(3): mov 8(%rsp),%r9.
+	movR9 = []byte{0x4c, 0x8b, 0x4c, 0x24, 0x08}
+	// movRDI is the last instruction of Go's Syscall6, mov %rbx,%rdi, and the one
+	// before, mov %rcx,%rsi.
+	movRDI = []byte{0x48, 0x89, 0xce, 0x48, 0x89, 0xdf}
+	// xorSIL is glibc's way to make an operation of futex(2) private, and the
+	// clock the real-time one: xor $imm8,%sil.
+	xorSIL = []byte{0x40, 0x80, 0xf6}
+	// xorEAX is how read(2) is asked for: xor %eax,%eax.
+	xorEAX = []byte{0x31, 0xc0}
+)
 
-// displaceable says whether the last five of the bytes before a SYSCALL which has
-// made call nr are one instruction that does the same elsewhere.
-func displaceable(before []byte, nr uint64) bool {
-	insn := before[len(before)-jumpLength:]
-	if bytes.Equal(insn, movR9) {
-		return true
+// displaceable returns the length of the last instruction before a SYSCALL which
+// has made call nr, if it is of a kind that does the same elsewhere, else 0. Where
+// bytes could be the end of a longer instruction, what they have loaded tells.
+func displaceable(before []byte, nr uint64, args *[6]uint64) int {
+	n := len(before)
+	switch insn := before[n-jumpLength:]; {
+	case bytes.Equal(insn, movR9):
+		return len(insn)
+	case before[n-jumpLength-1]&0xf0 == 0x40: // a REX prefix would make it another
+	case insn[0] == 0xb8 && uint64(binary.LittleEndian.Uint32(insn[1:])) == nr: // mov $imm32,%eax
+		return len(insn)
+	case insn[0] == 0xbf && uint64(binary.LittleEndian.Uint32(insn[1:])) == args[0], // mov $imm32,%edi
+		insn[0] == 0xbe && uint64(binary.LittleEndian.Uint32(insn[1:])) == args[1], // %esi
+		insn[0] == 0xba && uint64(binary.LittleEndian.Uint32(insn[1:])) == args[2]: // %edx
+		return len(insn)
 	}
-	const (
-		movEAX = 0xb8 // mov $imm32,%eax
-		rex    = 0x40
-	)
-	// A REX prefix before it would make it another instruction.
-	return insn[0] == movEAX && uint64(binary.LittleEndian.Uint32(insn[1:])) == nr &&
-		before[len(before)-jumpLength-1]&0xf0 != rex
+	switch {
+	case bytes.HasSuffix(before, movRDI):
+		return 3
+	case bytes.Equal(before[n-4:n-1], xorSIL) && nr == unix.SYS_FUTEX:
+		return 4
+	case bytes.HasSuffix(before, xorEAX) && nr == unix.SYS_READ && before[n-3]&0xf0 != 0x40:
+		return 2
+	}
+	return 0
 }
 
-// patch rewrites the site at ip if it is of a known kind.
-func (pt *patcher) patch(c *context, ip, nr uint64) bool {
-	const ahead = jumpLength + 1
-	var code [ahead + syscallLength]byte
-	start := ip - syscallLength - jumpLength
-	if err := pt.text.ReadText(start-1, code[:]); err != nil {
+// patch rewrites the site at ip, which has made call nr, if it is of a known kind.
+func (pt *patcher) patch(c *context, ip, nr uint64, args *[6]uint64) bool {
+	const ahead = 8
+	var code [ahead + syscallLength + 1]byte
+	if err := pt.text.ReadText(ip-syscallLength-ahead, code[:]); err != nil {
 		return false
 	}
 	if code[ahead] != 0x0f || code[ahead+1] != 0x05 {
 		return false
 	}
-	if code[1] == 0xe9 {
-		// Perhaps one of ours.
-		to := start + jumpLength + uint64(int64(int32(binary.LittleEndian.Uint32(code[2:]))))
-		_, ok := pt.site(to)
-		return ok
+	for n := 2; n <= jumpLength; n++ {
+		if insn := code[ahead-n:]; insn[0] == 0xe9 {
+			// Perhaps one of ours.
+			rel := int32(binary.LittleEndian.Uint32(insn[1:]))
+			if site, ok := pt.site(ip - syscallLength - uint64(n) + jumpLength + uint64(int64(rel))); ok && site == ip {
+				return true
+			}
+		}
 	}
-	if !displaceable(code[:ahead], nr) {
+	length := displaceable(code[:ahead], nr, args)
+	if length == 0 {
 		return false
+	}
+	start := ip - syscallLength - uint64(length)
+	insn := code[ahead-length:]
+	// Where the jump can lead: so many bytes of its offset are free, the others
+	// are there.
+	free := length - 1
+	first := binary.LittleEndian.Uint32(insn[1:]) &^ (1<<(8*free) - 1)
+	lo := start + jumpLength + uint64(int64(int32(first)))
+	hi := lo + 1<<(8*free)
+	if free == jumpLength-1 {
+		const reach = 1<<31 - 1<<12
+		lo, hi = start-min(reach, start), start+reach
 	}
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
-	at, ok := pt.reserve(c, ip)
-	if !ok {
+	at, owner := pt.reserve(c, lo, hi)
+	if owner == nil {
 		return false
 	}
-	old := code[1:ahead]
-	if err := pt.text.WriteHidden(c, at, trampoline(at, old, ip)); err != nil {
+	if err := pt.text.WriteHidden(c, at, trampoline(at, insn[:length], ip)); err != nil {
 		return false
 	}
+	*owner = ip
 	jump := binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(at-(start+jumpLength)))
-	return pt.text.PatchText(c, start, old, jump)
+	if !pt.text.PatchText(c, start, insn[:length], jump[:length]) {
+		*owner = 0
+		return false
+	}
+	return true
 }
 
-// reserve returns the address of an unused trampoline, for the site at ip. mu is
-// held.
-func (pt *patcher) reserve(c *context, ip uint64) (uint64, bool) {
-	const near = 1<<31 - regionSize - 1<<12
+// reserve returns the address of an unused trampoline in [lo, hi), and where to put
+// down whose it is. mu is held.
+func (pt *patcher) reserve(c *context, lo, hi uint64) (at uint64, owner *uint64) {
 	for i := range pt.regions {
-		r := &pt.regions[i]
-		if d := r.addr - ip + near; d < 2*near && len(r.ips) < regionSize/trampolineSize {
-			r.ips = append(r.ips, ip)
-			return r.addr + uint64(len(r.ips)-1)*trampolineSize, true
+		if at, owner = pt.regions[i].unused(lo, hi); owner != nil {
+			return at, owner
 		}
 	}
-	addr, err := pt.text.ReserveHidden(c, ip, regionSize)
+	r := region{ips: make([]uint64, regionSize/trampolineSize)}
+	var err error
+	if from, to := (lo+hiddenPage-1)&^(hiddenPage-1), hi&^(hiddenPage-1); to > from && to-from >= regionSize {
+		r.addr, err = pt.text.ReserveHidden(c, from, to, regionSize)
+	} else {
+		// A page, the one in which the first trampoline in the range would be.
+		r.ips = r.ips[:hiddenPage/trampolineSize]
+		r.addr = (lo + trampolineSize - 1) &^ (hiddenPage - 1)
+		r.addr, err = pt.text.ReserveHidden(c, r.addr, r.addr+hiddenPage, hiddenPage)
+	}
 	if err != nil {
-		return 0, false
+		return 0, nil
 	}
-	if d := addr - ip + near; d >= 2*near {
-		return 0, false
+	pt.regions = append(pt.regions, r)
+	return r.unused(lo, hi)
+}
+
+func (r *region) unused(lo, hi uint64) (at uint64, owner *uint64) {
+	for i := range r.ips {
+		if at = r.addr + uint64(i)*trampolineSize; r.ips[i] == 0 && at >= lo && at < hi {
+			return at, &r.ips[i]
+		}
 	}
-	pt.regions = append(pt.regions, region{addr, []uint64{ip}})
-	return addr, true
+	return 0, nil
 }
 
 // site returns the site that the trampoline at addr, or around it, belongs to.
@@ -196,7 +254,7 @@ func (pt *patcher) site(addr uint64) (ip uint64, ok bool) {
 	defer pt.mu.Unlock()
 	for i := range pt.regions {
 		r := &pt.regions[i]
-		if n := (addr - r.addr) / trampolineSize; addr >= r.addr && n < uint64(len(r.ips)) {
+		if n := (addr - r.addr) / trampolineSize; addr >= r.addr && n < uint64(len(r.ips)) && r.ips[n] != 0 {
 			return r.ips[n], true
 		}
 	}
@@ -204,14 +262,17 @@ func (pt *patcher) site(addr uint64) (ip uint64, ok bool) {
 }
 
 // checkOffset is where in a trampoline it reads memory by GS, after the displaced
-// instruction. If the application has set the base of GS by WRGSBASE, this may
-// fault.
+// instruction and what fills that up. If the application has set the base of GS by
+// WRGSBASE, this may fault.
 const checkOffset = jumpLength + 8
 
 // trampoline returns the code of the trampoline at address at, for the site ip,
 // where insn has been displaced.
 func trampoline(at uint64, insn []byte, ip uint64) []byte {
 	code := append(make([]byte, 0, trampolineSize), insn...)
+	for len(code) < jumpLength {
+		code = append(code, 0x90) // nop
+	}
 	rel := func(op []byte, to uint64) {
 		code = append(code, op...)
 		code = binary.LittleEndian.AppendUint32(code, uint32(to-(at+uint64(len(code))+4)))

@@ -14,7 +14,7 @@ import (
 
 // eager makes the spinner spin whatever the machine's load.
 func eager(p *Platform) {
-	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, gap: time.Hour, looks: 1 << 15}
+	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, lost: time.Hour, looks: 1 << 15}
 }
 
 // A patched site: all registers are as after a system call, in both of the ways
@@ -23,9 +23,20 @@ func TestPatch(t *testing.T) {
 	p := open(t)
 	eager(p)
 	const count, wanted, enough = 5000, 50, 500000 // calls, fast ones at least, and at most so many
-	for name, insn := range map[string]*code{
-		"mov eax": new(code).movl(ax, unix.SYS_READ),
-		"mov r9":  new(code).mov(ax, unix.SYS_READ).raw(movR9...),
+	const dfcf, df = 0x401, 0x400
+	for name, test := range map[string]struct {
+		nr     uint64
+		before *code          // SYSCALL
+		flags  uint32         // after it
+		loaded map[reg]uint64 // registers that before has changed
+	}{
+		"mov eax": {unix.SYS_WRITE, new(code).movl(ax, unix.SYS_WRITE), dfcf, nil},
+		"mov r9":  {unix.SYS_WRITE, new(code).mov(ax, unix.SYS_WRITE).raw(movR9...), dfcf, nil},
+		"mov edi": {unix.SYS_WRITE, new(code).mov(ax, unix.SYS_WRITE).raw(0xbf, 8, 8, 8, 8), dfcf, map[reg]uint64{di: 0x08080808}},
+		"mov rdi": {unix.SYS_WRITE, new(code).mov(ax, unix.SYS_WRITE).raw(movRDI...), dfcf,
+			map[reg]uint64{si: 0x0909090909090909, di: 0x0101010101010101 * uint64(bx+1)}},
+		"xor sil": {unix.SYS_FUTEX, new(code).mov(ax, unix.SYS_FUTEX).raw(xorSIL...).raw(0x81), df, map[reg]uint64{si: 0x0707070707070707 ^ 0x81}},
+		"xor eax": {unix.SYS_READ, new(code).raw(xorEAX...), df, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			preserved := []reg{dx, bx, bp, si, di, r8, r10, r12, r13, r14}
@@ -37,11 +48,12 @@ func TestPatch(t *testing.T) {
 			text.mov(sp, dataAddr+0x8000).mov(cx, 0x0909090909090909).raw(0x48, 0x89, 0x4c, 0x24, 0x08) // mov %rcx,8(%rsp)
 			text.raw(0x49, 0xb9, 9, 9, 9, 9, 9, 9, 9, 9)                                                // mov r9
 			text.raw(0xfd, 0xf9)                                                                        // std; stc
-			text.raw(*insn...).syscall()
+			text.raw(*test.before...).syscall()
 			after := text.here()
-			text.raw(0x9c, 0x59, 0xfc)                                     // pushfq; pop %rcx; cld
-			text.raw(0x81, 0xe1).imm32(0x401).raw(0x81, 0xf9).imm32(0x401) // and, cmp $DF|CF|... to ecx
-			text.raw(0x0f, 0x84).imm32(0)                                  // je over the exit
+			text.raw(0x48, 0x89, 0xed)                                          // mov %rbp,%rbp: the byte after a short jump counts
+			text.raw(0x9c, 0x59, 0xfc)                                          // pushfq; pop %rcx; cld
+			text.raw(0x81, 0xe1).imm32(0x401).raw(0x81, 0xf9).imm32(test.flags) // and, cmp to ecx
+			text.raw(0x0f, 0x84).imm32(0)                                       // je over the exit
 			jump := text.here()
 			text.mov(di, 1000).exit(di)
 			(*text)[jump-4] = byte(text.here() - jump)
@@ -52,12 +64,17 @@ func TestPatch(t *testing.T) {
 			text.inc(r15).mov(bx, dataAddr).store(bx, 0, ax).store(bx, 8, sp)
 			text.jmp(loop)
 			var want uint64
-			for _, r := range append(preserved, r9) {
-				v := 0x0101010101010101 * uint64(r+1)
-				if r == r9 {
-					v = 0x0909090909090909
+			value := func(r reg) uint64 {
+				if v, ok := test.loaded[r]; ok {
+					return v
 				}
-				want += v
+				if r == r9 {
+					return 0x0909090909090909
+				}
+				return 0x0101010101010101 * uint64(r+1)
+			}
+			for _, r := range append(preserved, r9) {
+				want += value(r)
 			}
 			g := newPatchedGuest(t, p, text)
 			tk := g.newTask()
@@ -71,8 +88,7 @@ func TestPatch(t *testing.T) {
 					close(tk.ended)
 					return platform.Exit
 				}
-				if nr != unix.SYS_READ || args != [6]uint64{0x0808080808080808, 0x0707070707070707, 0x0303030303030303,
-					0x0b0b0b0b0b0b0b0b, 0x0909090909090909, 0x0909090909090909} {
+				if nr != test.nr || args != [6]uint64{value(di), value(si), value(dx), value(r10), value(r8), value(r9)} {
 					t.Errorf("call %d %x", nr, args)
 				}
 				if ip := tk.State().IP(); ip != textAddr+uint64(after) {
@@ -103,7 +119,7 @@ func TestPatch(t *testing.T) {
 				if r.Rip == textAddr+uint64(after) && r.Rax != n {
 					t.Errorf("interrupted with result %d after call %d", r.Rax, n)
 				}
-				if r.Rip == textAddr+uint64(after) && (r.R15 != n-1 || r.Rsp != dataAddr+0x8000 || r.Rdi != 0x0808080808080808) {
+				if r.Rip == textAddr+uint64(after) && (r.R15 != n-1 || r.Rsp != dataAddr+0x8000 || r.Rdi != value(di)) {
 					t.Errorf("interrupted with %+v", r)
 				}
 				return platform.Resume

@@ -22,7 +22,11 @@ type Platform struct {
 	// init process of its PID namespace, with which they die anyway.
 	parent uint64
 
-	zygote *thread // of the process that all others are clones of
+	// template is the thread of an empty process that others are cloned from.
+	template struct {
+		sync.Mutex // held to clone; comes before space.exec
+		t          *thread
+	}
 
 	tids   tids
 	births struct {
@@ -42,8 +46,11 @@ type Platform struct {
 
 	procs   sync.WaitGroup
 	closing atomic.Bool
-	workers atomic.Int32  // goroutines in listen
+	idle    workers
+	ready   workers       // parked, and told to go on
+	workers atomic.Int32  // drivers, and goroutines that listen in another's stead
 	stopped chan struct{} // closed when there is none after closing
+	over    chan struct{} // closed when nobody shall wait for notifications any more
 	anchor  chan struct{} // closed to let the template's parent thread end
 }
 
@@ -73,14 +80,23 @@ func (p *Platform) HostSyscalls() []platform.HostSyscall {
 		{Nr: unix.SYS_WAIT4, Args: []platform.ArgRule{{Index: 2, Value: unix.WCLONE}}},
 		{Nr: unix.SYS_POLL, Args: []platform.ArgRule{{Index: 1, Value: 1}}},
 		{Nr: unix.SYS_CLOCK_GETTIME},
+		{Nr: unix.SYS_SCHED_SETAFFINITY}, // the spinner's threads; it may get the affinity anyhow
 		{Nr: unix.SYS_FALLOCATE, Args: []platform.ArgRule{{Index: 0, Value: uint64(p.areas.fd)}, {Index: 1, Value: unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE}}},
 	}
 }
 
 // dismiss ends all workers that listen. Each leaves after the next notification,
-// so the zygote makes as many calls as it takes.
+// so the template makes as many calls as it takes.
 func (p *Platform) dismiss() {
-	t := p.zygote
+	close(p.over)
+	p.template.Lock()
+	defer p.template.Unlock()
+	for p.template.t.proc.dead.Load() {
+		if !p.replaceTemplate() {
+			return // nobody is left who could wake them
+		}
+	}
+	t := p.template.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
@@ -93,6 +109,8 @@ func (p *Platform) dismiss() {
 		select {
 		case <-p.stopped:
 			return
+		case <-t.proc.gone:
+			return
 		case <-t.done:
 		}
 	}
@@ -100,7 +118,7 @@ func (p *Platform) dismiss() {
 
 // Close implements platform.Platform.
 func (p *Platform) Close() error {
-	if p.zygote != nil {
+	if p.template.t != nil {
 		p.spinner.close()
 		p.watch.close()
 		p.spares.close()
@@ -111,6 +129,14 @@ func (p *Platform) Close() error {
 		proc.kill()
 	}
 	p.procs.Wait()
+	ended := make(chan struct{})
+	go func() { // not locked to a thread, as the caller may be
+		defer close(ended)
+		for w := p.idle.pop(); w != nil; w = p.idle.pop() {
+			w.end()
+		}
+	}()
+	<-ended
 	if p.listener >= 0 {
 		unix.Close(p.listener)
 	}

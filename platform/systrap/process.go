@@ -13,9 +13,13 @@ import (
 // A process is a stub process: the host's side of an address space.
 type process struct {
 	p    *Platform
-	pid  int
+	pid  int // set by reaper.add
 	dead atomic.Bool
 	gone chan struct{} // closed when it is dead and nothing of it is left
+
+	// space is whose process it is: nil for a spare, and when it is released.
+	space    atomic.Pointer[space]
+	released atomic.Bool // it is killed because it is not needed any more
 
 	mu      sync.Mutex
 	threads []*thread // by slot; nil where the slot is free
@@ -117,7 +121,8 @@ type thread struct {
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
 	heat     int
-	hot      atomic.Bool // it is one of spinner.hot
+	hot      atomic.Bool  // it is one of spinner.hot
+	cpu      atomic.Int32 // the processor on which its last notification was answered, if hot
 	lastCall uint64
 }
 
@@ -151,6 +156,7 @@ func (t *thread) answer(phase uint32, val int64, errno int32) {
 func (t *thread) goOn(phase uint32, val int64) {
 	r := response{id: t.notif, val: val}
 	t.phase.Store(phase)
+	t.answered()
 	t.mu.Unlock()
 	respond(t.proc.p.listener, &r)
 }
@@ -275,7 +281,7 @@ func (t *thread) kick() {
 
 // kill ends the process. It does not wait for that.
 func (proc *process) kill() {
-	if !proc.dead.Load() {
+	if proc.pid != 0 && !proc.dead.Load() {
 		unix.Kill(proc.pid, unix.SIGKILL)
 	}
 }

@@ -19,18 +19,22 @@ type reaping struct {
 	running bool
 }
 
-// add has proc waited for.
-func (r *reaping) add(proc *process) {
+// add has proc waited for, whose ID is pid, unless that has been said before.
+func (r *reaping) add(proc *process, pid int) {
 	r.Lock()
 	defer r.Unlock()
-	if unix.Tgkill(proc.pid, proc.pid, 0) == unix.ESRCH {
+	if proc.pid != 0 || r.procs[pid] != nil {
+		return
+	}
+	proc.pid = pid
+	if unix.Tgkill(pid, pid, 0) == unix.ESRCH {
 		go proc.died() // and waited for, as nobody's
 		return
 	}
 	if r.procs == nil {
 		r.procs = make(map[int]*process)
 	}
-	r.procs[proc.pid] = proc
+	r.procs[pid] = proc
 	if !r.running {
 		r.running = true
 		go r.loop()
@@ -77,9 +81,9 @@ func (r *reaping) loop() {
 	}
 }
 
-// newProcess returns a process whose areas are chunks.
-func (p *Platform) newProcess(pid int, chunks []uint64) *process {
-	proc := &process{p: p, pid: pid, chunks: chunks, gone: make(chan struct{})}
+// newProcess returns a process, about to be cloned, whose areas are chunks.
+func (p *Platform) newProcess(chunks []uint64) *process {
+	proc := &process{p: p, chunks: chunks, gone: make(chan struct{})}
 	p.procs.Add(1)
 	return proc
 }
@@ -101,8 +105,8 @@ func (proc *process) died() {
 		if t == nil {
 			continue
 		}
-		if c := t.ctx.Load(); c != nil {
-			c.die(runApp)
+		if c := t.ctx.Load(); c != nil && !c.die(runApp, nil) && c.run.Load() == runUpcall && !proc.released.Load() {
+			c.h.HandleKill(c)
 		}
 	}
 	// Upcalls may still look at the areas: wait for them to let go.

@@ -48,6 +48,56 @@ func TestManyThreads(t *testing.T) {
 	}
 }
 
+// A process of a thousand contexts is killed: those in upcalls are told, those that run
+// die, and one that computes can be interrupted before.
+func TestKillManyThreads(t *testing.T) {
+	const count, running = 1000, 3
+	p := open(t)
+	text := new(code).call(unix.SYS_READ)
+	loop := text.here()
+	text.jmp(loop)
+	g := newGuest(t, p, text)
+	killed := make(chan struct{})
+	arrived, told := make(chan struct{}, count), make(chan struct{}, count)
+	var tasks []*task
+	for i := range count {
+		tk := g.newTask()
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			arrived <- struct{}{}
+			if i >= running {
+				tk.Blocking()
+				<-killed
+			}
+			return platform.Resume
+		}
+		tk.kill = func() { told <- struct{}{} }
+		tasks = append(tasks, tk.start(g.as))
+	}
+	for range count {
+		soon(t, arrived, "all contexts in upcalls")
+	}
+	interrupted := make(chan struct{})
+	tasks[0].interrupt = func(*task) platform.Disposition {
+		if tasks[0].ints.Load() == 1 {
+			close(interrupted)
+		}
+		return platform.Resume
+	}
+	tasks[0].Interrupt()
+	soon(t, interrupted, "interrupt")
+	g.as.(*space).proc.kill()
+	for range count - running {
+		soon(t, told, "HandleKill")
+	}
+	close(killed)
+	for i, tk := range tasks {
+		if tk.wait(); !tk.died {
+			t.Errorf("context %d has survived", i)
+		}
+	}
+	healthy(t, p)
+}
+
 // Hundreds of address spaces with two contexts each, and forks of them.
 func TestManyAddressSpaces(t *testing.T) {
 	p := open(t)

@@ -31,6 +31,13 @@ type space struct {
 	emptied bool
 }
 
+// newSpace returns the space of t's process, whose only thread t is.
+func newSpace(t *thread, patcher *patcher) *space {
+	s := &space{p: t.proc.p, proc: t.proc, patcher: patcher, parked: []*thread{t}}
+	t.proc.space.Store(s)
+	return s
+}
+
 // toCall returns the system call that op stands for.
 func toCall(op *platform.Op) call {
 	switch op.Kind {
@@ -247,7 +254,7 @@ func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSp
 	if e != 0 {
 		return nil, e
 	}
-	return &space{p: s.p, proc: child.proc, patcher: s.patcher.fork(text), parked: []*thread{child}}, nil
+	return newSpace(child, s.patcher.fork(text)), nil
 }
 
 // Start implements platform.Context.
@@ -266,8 +273,11 @@ func (c *context) Start(as platform.AddressSpace) error {
 func (c *context) launch(t *thread) {
 	c.lock(t)
 	e := t.ready()
-	if c.lost(t) || e != 0 {
+	if dead := c.lost(t); dead || e != 0 {
 		t.mu.Unlock()
+		if dead {
+			go c.die(runApp, nil) // the caller of Start may have locks
+		}
 		return
 	}
 	t.upgraded = false

@@ -23,6 +23,18 @@ type spares struct {
 	closed  bool
 }
 
+// pop takes a thread whose process lives, nil if there is none. sp is locked.
+func (sp *spares) pop() *thread {
+	for len(sp.threads) > 0 {
+		t := sp.threads[len(sp.threads)-1]
+		sp.threads = sp.threads[:len(sp.threads)-1]
+		if !t.proc.dead.Load() {
+			return t
+		}
+	}
+	return nil
+}
+
 // NewAddressSpace implements platform.Platform.
 func (p *Platform) NewAddressSpace(text platform.Text) (platform.AddressSpace, error) {
 	t := p.takeSpare()
@@ -32,7 +44,7 @@ func (p *Platform) NewAddressSpace(text platform.Text) (platform.AddressSpace, e
 			return nil, e
 		}
 	}
-	return &space{p: p, proc: t.proc, patcher: newPatcher(text), parked: []*thread{t}}, nil
+	return newSpace(t, newPatcher(text)), nil
 }
 
 // takeSpare returns a thread of an empty process, nil if there is none.
@@ -40,14 +52,7 @@ func (p *Platform) takeSpare() *thread {
 	sp := &p.spares
 	sp.Lock()
 	defer sp.Unlock()
-	var t *thread
-	for t == nil && len(sp.threads) > 0 {
-		t = sp.threads[len(sp.threads)-1]
-		sp.threads = sp.threads[:len(sp.threads)-1]
-		if t.proc.dead.Load() {
-			t = nil
-		}
-	}
+	t := sp.pop()
 	if len(sp.threads) == 0 && !sp.making && !sp.closed {
 		sp.making = true
 		sp.makers.Add(1)
@@ -65,11 +70,84 @@ func (p *Platform) takeSpare() *thread {
 	return t
 }
 
-// newSpare clones the zygote.
-func (p *Platform) newSpare() (*thread, unix.Errno) {
-	p.zygote.mu.Lock()
-	defer p.zygote.mu.Unlock()
-	return p.fork(p.zygote)
+// newSpare clones the template.
+func (p *Platform) newSpare() (t *thread, e unix.Errno) {
+	p.template.Lock()
+	defer p.template.Unlock()
+	for {
+		from := p.template.t
+		from.mu.Lock()
+		t, e = p.fork(from)
+		from.mu.Unlock()
+		if e == 0 || !from.proc.dead.Load() || !p.replaceTemplate() {
+			return t, e
+		}
+	}
+}
+
+// replaceTemplate makes a spare the template after the template's death, or a
+// clone of any process that there is. It returns false if there is none.
+// template's lock is held.
+func (p *Platform) replaceTemplate() bool {
+	p.spares.Lock()
+	t := p.spares.pop()
+	p.spares.Unlock()
+	if t == nil {
+		for _, proc := range reaper.all(p) {
+			if s := proc.space.Load(); s != nil {
+				if t = s.cloneEmpty(); t != nil {
+					break
+				}
+			}
+		}
+	}
+	if t == nil {
+		return false
+	}
+	p.logf("systrap: process %d, the template, was killed; it is %d now", p.template.t.proc.pid, t.proc.pid)
+	p.template.t = t
+	return true
+}
+
+// cloneEmpty returns the thread of a new process that is empty, nil if s's process
+// is not to be used.
+func (s *space) cloneEmpty() *thread {
+	s.exec.Lock()
+	defer s.exec.Unlock()
+	if s.proc.space.Load() != s {
+		return nil // released
+	}
+	from := s.borrow(nil)
+	if from == nil {
+		return nil
+	}
+	t, e := s.p.fork(from)
+	from.mu.Unlock()
+	if e != 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.clean() != 0 {
+		t.proc.kill()
+		return nil
+	}
+	return t
+}
+
+// clean removes all mappings but the stub's from the process, whose only thread t
+// is, in phaseStub, and makes it as new. t.mu is held.
+func (t *thread) clean() unix.Errno {
+	// The application may have changed the thread's alternate stack by a frame
+	// of its own making; if it is still on it this fails.
+	if _, e := t.run(cmdCalls, []call{
+		{unix.SYS_MUNMAP, [6]uint64{0, stubStart}},
+		{unix.SYS_SIGALTSTACK, [6]uint64{t.proc.p.areas.stack(t.slot)}},
+	}); e != 0 {
+		return e
+	}
+	t.area.wipe()
+	return 0
 }
 
 // putSpare keeps t's process for another address space, or ends it.
@@ -86,6 +164,7 @@ func (p *Platform) putSpare(t *thread) {
 // Release implements platform.AddressSpace.
 func (s *space) Release() {
 	if !s.empty() {
+		s.proc.released.Store(true)
 		s.proc.kill()
 		<-s.proc.gone
 		return
@@ -98,6 +177,7 @@ func (s *space) Release() {
 func (s *space) empty() bool {
 	s.exec.Lock()
 	defer s.exec.Unlock()
+	s.proc.space.Store(nil)
 	s.proc.mu.Lock()
 	single := true
 	var t *thread
@@ -118,15 +198,9 @@ func (s *space) empty() bool {
 	s.mu.Lock()
 	s.pending = nil
 	s.mu.Unlock()
-	// The application may have changed the thread's alternate stack by a frame
-	// of its own making; if it is still on it this fails.
-	if _, e := t.run(cmdCalls, []call{
-		{unix.SYS_MUNMAP, [6]uint64{0, stubStart}},
-		{unix.SYS_SIGALTSTACK, [6]uint64{s.p.areas.stack(t.slot)}},
-	}); e != 0 {
+	if t.clean() != 0 {
 		return false
 	}
-	t.area.wipe()
 	s.mu.Lock()
 	s.emptied = true
 	s.mu.Unlock()

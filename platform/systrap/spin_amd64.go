@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // rdtsc reads the processor's time-stamp counter.
@@ -13,17 +15,24 @@ func rdtsc() uint64
 // pause tells the processor that the caller spins.
 func pause()
 
+// processor returns the number of the processor that the caller runs on.
+func processor() int
+
 const (
 	// A thread is hot, and its requests are polled, after hotCalls system calls
 	// of patched sites none of which came later than spinPolicy.hotGap after the
 	// last.
 	hotCalls = 16
-	// The spinner rests for restMin to restMax, doubled each time that it has not
-	// gone well for long.
+	// The spinner rests for restMin to restMax when it was not worth the while,
+	// twice as long each time in a row.
 	restMin = 2 * time.Millisecond
-	restMax = time.Second
-	// aliveTime is how long after a look the spinner counts as alive.
-	aliveTime = 10 * time.Microsecond
+	restMax = 128 * time.Millisecond
+	// worth is about what a request that is polled saves, against a notification.
+	worth = 4 * time.Microsecond
+	// blip is how long the host's own work keeps the spinner from looking.
+	blip = 20 * time.Microsecond
+	// turn is how long the spinner runs before it yields to other goroutines.
+	turn = 4 * time.Millisecond
 )
 
 // A spinPolicy says when to spin.
@@ -32,22 +41,19 @@ type spinPolicy struct {
 	hotGap time.Duration
 	// The spinner stops when there was no request for idle.
 	idle time.Duration
-	// It rests when there were fewer calls than few before it stopped, and when
-	// the time between two looks was longer than gap: somebody else had the
-	// processor, so there is none to spare.
-	few int
-	gap time.Duration
-	// looks is how often a stub looks for an answer before it sleeps.
+	// It stops when it could not look for lost, and an eighth of the time since
+	// it began: somebody else has the processor, so there is none to spare.
+	lost time.Duration
+	// looks is how often a stub looks for an answer before it gives up.
 	looks uint32
 }
 
 func defaultPolicy() spinPolicy {
 	return spinPolicy{
 		cpus:   min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
-		hotGap: 40 * time.Microsecond,
-		idle:   100 * time.Microsecond,
-		few:    32,
-		gap:    50 * time.Microsecond,
+		hotGap: 100 * time.Microsecond,
+		idle:   200 * time.Microsecond,
+		lost:   500 * time.Microsecond,
 		looks:  500,
 	}
 }
@@ -61,8 +67,6 @@ type spinner struct {
 	owner atomic.Pointer[worker]
 	hot   atomic.Pointer[[]*thread]
 
-	looked atomic.Uint64 // when the spinner has last looked, by the counter
-
 	mu   sync.Mutex // held to change hot, and threads' flag of that name
 	rest time.Duration
 	// workers counts the goroutines in spin.
@@ -70,6 +74,8 @@ type spinner struct {
 	closed  bool
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
+	// moved says that a hot thread has changed the processor.
+	moved atomic.Bool
 
 	// What the counter said at a time of the clock: its frequency is found when
 	// it is first needed.
@@ -105,9 +111,8 @@ func (p *Platform) heat(t *thread) {
 		return
 	}
 	now := rdtsc()
-	if t.hot.Load() && now-sp.looked.Load() < sp.ticks(aliveTime) {
-		t.setPoll(true) // the stub has given up too early
-		return
+	if t.hot.Load() {
+		return // the stub has given up; the spinner notices
 	}
 	if now-t.lastCall > sp.ticks(sp.policy.hotGap) {
 		t.heat = 0
@@ -128,13 +133,10 @@ func (p *Platform) heat(t *thread) {
 		return
 	}
 	t.hot.Store(true)
+	t.answered()
 	hot = append(hot[:len(hot):len(hot)], t)
 	sp.hot.Store(&hot)
-	if sp.owner.Load() != nil {
-		t.setPoll(true)
-	} else {
-		p.respin()
-	}
+	p.respin()
 }
 
 // respin starts a worker that polls if there is none and something to poll.
@@ -144,10 +146,13 @@ func (p *Platform) respin() {
 	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
 		return
 	}
-	w := p.newWorker()
+	w := p.idleWorker()
 	if sp.owner.CompareAndSwap(nil, w) {
 		sp.workers.Add(1)
-		go w.spin()
+		w.spinner = true
+		p.launch(w)
+	} else {
+		p.release(w)
 	}
 }
 
@@ -180,7 +185,11 @@ func (p *Platform) cool(t *thread) {
 
 // setPoll tells the stub whether to post requests.
 func (t *thread) setPoll(on bool) {
-	t.mu.Lock()
+	if on && !t.mu.TryLock() {
+		return // the next look will do
+	} else if !on {
+		t.mu.Lock()
+	}
 	if !t.proc.dead.Load() {
 		t.area.setPoll(on, t.proc.p.spinner.policy.looks)
 	}
@@ -192,57 +201,112 @@ func (w *worker) spin() {
 	p := w.p
 	sp := &p.spinner
 	defer sp.workers.Done()
-	calls := 0
-	idle, gap := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.gap)
+	sp.moved.Store(false)
+	w.pin()
+	defer w.unpin()
+	var saved, lost uint64
+	idle, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.lost)
+	worth, blip, turn := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn)
 	started := rdtsc()
-	last, looked := started, started
-	for _, t := range *sp.hot.Load() {
-		t.setPoll(true) // not before somebody looks
-	}
+	last, looked, yielded := started, started, started
 	for sp.owner.Load() == w {
 		served := false
 		for _, t := range *sp.hot.Load() {
-			if t.area.posted() {
+			switch {
+			case t.area.posted():
 				w.fast(t)
+				saved += worth
 				served = true
+			case !t.area.polled():
+				t.setPoll(true) // somebody looks now, or again
 			}
 		}
 		now := rdtsc()
-		switch {
-		case served:
-			last = now
-			calls++
-		case now-looked > gap:
-			sp.stop(w, true, started)
-			return
-		case now-last > idle || int(sp.running.Load()) >= sp.policy.cpus:
-			sp.stop(w, calls < sp.policy.few, started)
-			return
+		if now-yielded > turn {
+			yielded = now
+			w.yieldThread()
+		}
+		if served {
+			last, looked = now, now
+			continue
+		}
+		if now-looked > blip {
+			lost += now - looked
 		}
 		looked = now
-		sp.looked.Store(now)
+		if sp.moved.Load() {
+			sp.moved.Store(false)
+			w.pin()
+		}
+		if now-last > idle || lost > most+(now-started)/8 || int(sp.running.Load()) >= sp.policy.cpus {
+			sp.stop(w, saved < now-started)
+			return
+		}
 		pause()
 	}
 }
 
+// answered notes on which processor t goes on, before its notification is
+// answered: the one where that is done (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
+func (t *thread) answered() {
+	if !t.hot.Load() {
+		return
+	}
+	if cpu := int32(processor()); t.cpu.Swap(cpu) != cpu {
+		t.proc.p.spinner.moved.Store(true)
+	}
+}
+
+// pin keeps the spinner's thread away from the processors that the stubs are on:
+// where the host puts it by itself, it often is in their way instead of beside
+// them.
+func (w *worker) pin() {
+	if tid := unix.Gettid(); w.pinned != tid {
+		w.unpin()
+		if unix.SchedGetaffinity(tid, &w.cpus) != nil {
+			return
+		}
+		w.pinned = tid
+	}
+	rest := w.cpus
+	for _, t := range *w.p.spinner.hot.Load() {
+		rest.Clear(int(t.cpu.Load()))
+	}
+	unix.SchedSetaffinity(w.pinned, &rest)
+}
+
+// unpin undoes pin. The caller is w's goroutine.
+func (w *worker) unpin() {
+	if w.pinned != 0 {
+		unix.SchedSetaffinity(w.pinned, &w.cpus)
+		w.pinned = 0
+	}
+}
+
+// yieldThread lets other goroutines have the thread. Who does not do so for long is
+// made to, by a signal and, all in all, a fraction of a millisecond.
+func (w *worker) yieldThread() {
+	runtime.Gosched()
+	if unix.Gettid() != w.pinned {
+		w.pin()
+	}
+}
+
 // stop ends w's polling; tired says that a rest is due.
-func (sp *spinner) stop(w *worker, tired bool, started uint64) {
+func (sp *spinner) stop(w *worker, tired bool) {
 	if !sp.owner.CompareAndSwap(w, nil) {
 		return
 	}
 	sp.mu.Lock()
+	defer sp.mu.Unlock()
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
 	if tired {
-		// The longer it went well, the shorter the rest.
-		if now := rdtsc(); now-started > 4*sp.ticks(sp.rest) {
-			sp.rest = max(sp.rest/2, restMin)
-		} else {
-			sp.rest = min(2*sp.rest, restMax)
-		}
 		sp.until.Store(rdtsc() + sp.ticks(sp.rest))
+		sp.rest = min(2*sp.rest, restMax)
+	} else {
+		sp.rest = restMin
 	}
-	defer sp.mu.Unlock()
 	for _, t := range hot {
 		t.hot.Store(false)
 		t.setPoll(false)
@@ -282,7 +346,7 @@ func (c *context) fastCall(t *thread) {
 		ok := c.complete(t)
 		t.mu.Unlock()
 		if !ok {
-			c.lost(t)
+			c.lose(t)
 			return
 		}
 		c.state.Regs.Orig_rax = nr

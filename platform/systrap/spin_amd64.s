@@ -12,3 +12,11 @@ TEXT ·rdtsc(SB), NOSPLIT, $0-8
 TEXT ·pause(SB), NOSPLIT, $0-0
 	PAUSE
 	RET
+
+// func processor() int
+// Linux has node<<12|processor in TSC_AUX, which RDTSCP reads.
+TEXT ·processor(SB), NOSPLIT, $0-8
+	RDTSCP
+	ANDQ $0xfff, CX
+	MOVQ CX, ret+0(FP)
+	RET

@@ -78,6 +78,7 @@ func Open(options platform.Options) (platform.Platform, error) {
 		listener: -1,
 		text:     -1,
 		stopped:  make(chan struct{}),
+		over:     make(chan struct{}),
 		anchor:   make(chan struct{}),
 	}
 	if pid := os.Getpid(); pid != 1 {
@@ -168,20 +169,26 @@ func (p *Platform) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("cloning: %w", err)
 	}
-	proc := p.newProcess(pid, []uint64{chunk})
+	proc := p.newProcess([]uint64{chunk})
 	t := newThread(proc, pid, 0)
 	proc.threads = []*thread{t}
 	p.tids.set(uint32(pid), t)
-	reaper.add(proc)
+	reaper.add(proc, pid)
 	if err = p.awaitListener(proc, a, len(calls)); err != nil {
 		proc.kill()
 		return err
 	}
+	// No stub makes a descriptor, whatever the sentry should let it do. (Not earlier:
+	// the listener is one.)
+	if err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{}, nil); err != nil {
+		proc.kill()
+		return fmt.Errorf("limiting the stubs' descriptors: %w", err)
+	}
 	wakeSync(p.listener)
-	w := p.newWorker()
+	w := p.idleWorker()
 	t.phase.Store(phaseCalls) // of which we have seen none
 	p.role.Store(&w.listening)
-	w.begin()
+	p.launch(w)
 	t.mu.Lock()
 	r := t.await(t.done)
 	t.mu.Unlock()
@@ -189,7 +196,7 @@ func (p *Platform) open() (err error) {
 		proc.kill()
 		return fmt.Errorf("the template: %w", r.errno)
 	}
-	p.zygote = t
+	p.template.t = t
 	go p.watchAll()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,7 @@ func Run() (code int, err error) {
 	if err := conn.Send(&control.Reply{}); err != nil {
 		return 1, err
 	}
+	go s.newMemoryWatch().run()
 	go s.listen()
 	go s.converse(conn)
 	select {
@@ -134,6 +136,9 @@ func (s *sandbox) start() (*container, error) {
 	for i := range s.Preserved {
 		files = append(files, control.FDMore+i)
 	}
+	for i := range s.Stores {
+		files = append(files, control.FDMore+s.Preserved+i)
+	}
 	root, err := s.prepare(&s.Boot.Container, files)
 	if err != nil {
 		return nil, err
@@ -168,9 +173,11 @@ func enterEmptyRoot() error {
 
 // hostInfo is what the sandbox takes over from the host.
 type hostInfo struct {
-	cpuInfo string
-	memory  uint64
-	cpus    int
+	cpuInfo  string
+	memory   uint64 // bytes
+	cpus     int
+	maxTasks int64 // what the host can well spare of its own
+	memInfo  int   // descriptor of /proc/meminfo, which stays open
 }
 
 // read reads it, reduced to what the sandbox's limits leave.
@@ -192,7 +199,32 @@ func (h *hostInfo) read(limits *cgroup.Limits) error {
 		h.cpus = min(h.cpus, limits.CPUs)
 	}
 	h.cpuInfo = firstCPUs(string(info), h.cpus)
+	h.maxTasks = int64(max(min(32768, h.memory/memoryPerTask), 512))
+	for _, name := range []string{"pid_max", "threads-max"} {
+		n, err := readNumber("/proc/sys/kernel/" + name)
+		if err != nil {
+			return fmt.Errorf("reading the host's limit on tasks: %w", err)
+		}
+		h.maxTasks = min(h.maxTasks, n/4)
+	}
+	if h.memInfo, err = unix.Open("/proc/meminfo", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening the host's /proc/meminfo: %w", err)
+	}
 	return nil
+}
+
+// memoryPerTask is how much memory of the host there must be for each task that a
+// sandbox may have by default. A process takes a quarter MiB of the host's kernel
+// memory, so that an eighth of the memory is what a sandbox can take by making them.
+const memoryPerTask = 2 << 20
+
+// readNumber reads a file that holds a number.
+func readNumber(path string) (int64, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 }
 
 // firstCPUs is the part of /proc/cpuinfo that describes the first n CPUs, which are

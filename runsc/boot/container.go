@@ -24,9 +24,11 @@ type container struct {
 	namespaces kernel.Namespaces
 	ownPIDs    bool // no other container shares the pid namespace
 	stdio      []int
+	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
 	ctx        *vfs.Context // of the sandbox itself: root with all capabilities
 	devpts     *tty.FileSystem
+	filters    []*kernel.SeccompFilter // of all its processes
 	init       *process
 	started    atomic.Bool
 }
@@ -34,11 +36,11 @@ type container struct {
 // prepare makes all of a container but its first process. It takes over files: the gofer's
 // socket and the descriptors of that process.
 func (s *sandbox) prepare(conf *control.Container, files []int) (*container, error) {
-	if len(files) != 4+conf.Preserved {
+	if len(files) != 4+conf.Preserved+len(conf.Stores) {
 		closeAll(files)
 		return nil, fmt.Errorf("%d descriptors have come for a container", len(files))
 	}
-	c := &container{sandbox: s, Container: *conf, stdio: files[1:]}
+	c := &container{sandbox: s, Container: *conf, stdio: files[1 : 4+conf.Preserved], storeFDs: files[4+conf.Preserved:]}
 	if err := c.enterNamespaces(); err != nil {
 		closeAll(files)
 		return nil, err
@@ -49,7 +51,10 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 		return nil, fmt.Errorf("connecting to the gofer: %w", err)
 	}
 	if err = c.assemble(); err == nil {
-		err = c.checkSysctls()
+		err = c.setSysctls()
+	}
+	if err == nil {
+		err = c.loadProfile()
 	}
 	if err != nil {
 		closeAll(c.stdio)
@@ -116,6 +121,9 @@ var (
 func (s *container) start() error {
 	if s.started.Swap(true) {
 		return errStarted
+	}
+	if err := s.startHooks(); err != nil {
+		return err
 	}
 	if err := s.init.start(); err != nil {
 		return err

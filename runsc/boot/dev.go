@@ -3,7 +3,6 @@ package boot
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -11,7 +10,6 @@ import (
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/devfs"
-	"casemate/vfs/tmpfs"
 )
 
 // makeDevices makes the default devices and symbolic links in /dev (runtime-spec,
@@ -100,59 +98,4 @@ func (s *container) specDevice(d *specs.LinuxDevice) error {
 		a.GID = cred.GID(*d.GID)
 	}
 	return s.ctx.Setattr(p, &a)
-}
-
-// sysfsType is sysfs as mount(2) knows it.
-type sysfsType struct{ *sandbox }
-
-// Name implements vfs.FSType.
-func (sysfsType) Name() string { return "sysfs" }
-
-// Flags implements vfs.FSType.
-func (sysfsType) Flags() uint32 { return vfs.SBUserMount }
-
-// Mount implements vfs.FSType: a fixed tree of what programs look for. Options are
-// ignored, as Linux does.
-func (s sysfsType) Mount(_ *vfs.Context, source string, _ uint32, _ string) (*vfs.Superblock, error) {
-	sb := tmpfs.New(s.vfs, s.memory, tmpfs.Options{Name: "sysfs", Source: source, Mode: 0o555}).Superblock()
-	ns := s.vfs.NewNamespace(s.userNS, sb, 0)
-	defer ns.DecRef()
-	ctx := vfs.NewContext(cred.NewRoot(s.userNS), ns)
-	cpus := "0\n"
-	if s.host.cpus > 1 {
-		cpus = fmt.Sprintf("0-%d\n", s.host.cpus-1)
-	}
-	files := map[string]string{
-		"devices/system/cpu/online": cpus, "devices/system/cpu/possible": cpus, "devices/system/cpu/present": cpus,
-		"devices/system/node/online": "0\n", "devices/system/node/node0/cpulist": cpus,
-		"kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
-	}
-	dirs := []string{
-		"block", "bus", "class/net", "dev/block", "dev/char", "devices/system/cpu", "devices/system/node/node0", "firmware",
-		"fs/cgroup", "kernel/mm/transparent_hugepage", "module", "power",
-	}
-	for i := range s.host.cpus {
-		dirs = append(dirs, fmt.Sprintf("devices/system/cpu/cpu%d", i))
-	}
-	for _, d := range dirs {
-		at := ""
-		for part := range strings.SplitSeq(d, "/") {
-			at += "/" + part
-			if err := ctx.Mkdir(vfs.Start{}, at, 0o755); err != nil && err != unix.EEXIST {
-				return nil, err
-			}
-		}
-	}
-	for name, text := range files {
-		f, err := ctx.Open(vfs.Start{}, "/"+name, unix.O_CREAT|unix.O_WRONLY, 0o444)
-		if err != nil {
-			return nil, err
-		}
-		err = writeAll(ctx, f, text)
-		f.DecRef()
-		if err != nil {
-			return nil, err
-		}
-	}
-	return sb, nil
 }

@@ -10,6 +10,7 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/socket/families"
 	"casemate/sentry/syscalls"
+	"casemate/sentry/sysfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -32,14 +33,17 @@ func (s *sandbox) makeKernel() error {
 		UserNS:      s.userNS,
 		Hostname:    s.Spec.Hostname,
 		CPUs:        s.host.cpus,
-		TotalMemory: s.host.memory,
-		MaxTasks:    s.Limits.Tasks,
+		TotalMemory: s.memoryLimit(),
+		MaxTasks:    s.taskLimit(),
 		Log:         s.logf,
 	})
+	if s.Spec.Domainname != "" {
+		s.kernel.RootNamespaces().UTS.SetDomain(s.Spec.Domainname)
+	}
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
-	s.kernel.Printk(kernel.LevelInfo, "Memory: %dK available", s.host.memory>>10)
+	s.kernel.Printk(kernel.LevelInfo, "Memory: %dK available", s.memoryLimit()>>10)
 	s.kernel.Printk(kernel.LevelInfo, "smp: %d CPUs", s.host.cpus)
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
@@ -53,11 +57,11 @@ func (s *sandbox) makeKernel() error {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
-	s.vfs.RegisterType(sysfsType{s})
+	s.vfs.RegisterType(&sysfs.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(&procfs.Type{Kernel: s.kernel, Options: s.procOptions()})
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
-	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.host.memory / 2, DefaultInodes: s.host.memory / 8192})
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.memoryLimit() / 2, DefaultInodes: s.memoryLimit() / 8192})
 	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	return nil
 }

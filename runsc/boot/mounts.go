@@ -1,13 +1,17 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"casemate/platform/memfile"
 	"casemate/runsc/bundle"
 	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
@@ -54,10 +58,10 @@ func (s *container) rootSuperblock() (*vfs.Superblock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Config.Overlay2 == "none" {
+	if overlay, _ := s.Config.Overlay(true, ""); !overlay {
 		return tree, nil
 	}
-	return s.overlay(tree, "overlay")
+	return s.overlay(0, tree, "overlay")
 }
 
 // inherited are the flags that a bind mount of a tree has from the host's mount, as
@@ -79,11 +83,25 @@ func (s *container) tree(i int) (*vfs.Superblock, error) {
 	return &fs.Superblock, nil
 }
 
-// overlay puts a layer in memory over lower.
-func (s *container) overlay(lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+// overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
+// file store.
+func (s *container) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
+	mem, size := s.memory, s.memoryLimit()
+	if i := slices.Index(s.Stores, tree); i >= 0 {
+		fd := s.storeFDs[i]
+		var disk unix.Statfs_t
+		err := unix.Fstatfs(fd, &disk)
+		if err == nil {
+			mem, err = memfile.Over(fd)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("file store of the overlay: %w", err)
+		}
+		size = disk.Bavail * uint64(disk.Bsize)
+	}
 	root := lower.Root().Inode()
-	upper := overlay.Whole(tmpfs.New(s.vfs, s.memory, tmpfs.Options{
-		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: s.host.memory,
+	upper := overlay.Whole(tmpfs.New(s.vfs, mem, tmpfs.Options{
+		Mode: root.Mode() & 0o7777, UID: root.UID(), GID: root.GID(), Size: size,
 	}).Superblock())
 	fs, err := overlay.New(s.vfs, overlay.Options{
 		Upper: &upper, Lower: []overlay.Layer{overlay.Whole(lower)}, Source: source,
@@ -127,14 +145,21 @@ var propagations = map[string]uint32{
 // A mountRequest is a mount's options, sorted.
 type mountRequest struct {
 	flags       uint32
-	recursive   bool // rro and the like
 	propagation []uint32
 	data        []string // the file system's own
 	atime       bool     // some option is about access times
+	copyUp      bool     // fill a tmpfs with what it is mounted over
 }
 
+// parseMountOptions sorts options; those that start with r are for all mounts below
+// too, of which a tree of the gofer has none.
 func parseMountOptions(options []string) (r mountRequest) {
 	for _, o := range options {
+		switch o {
+		case "tmpcopyup", "notmpcopyup":
+			r.copyUp = o == "tmpcopyup"
+			continue
+		}
 		if f, ok := mountFlags[o]; ok {
 			if f.clear {
 				r.flags &^= f.flag
@@ -147,9 +172,12 @@ func parseMountOptions(options []string) (r mountRequest) {
 			r.propagation = append(r.propagation, p)
 			continue
 		}
-		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok && strings.HasPrefix(o, "r") && !f.clear {
-			r.flags |= f.flag
-			r.recursive = true
+		if f, ok := mountFlags[strings.TrimPrefix(o, "r")]; ok {
+			if f.clear {
+				r.flags &^= f.flag
+			} else {
+				r.flags |= f.flag
+			}
 			continue
 		}
 		r.data = append(r.data, o)
@@ -182,16 +210,43 @@ func (s *container) mount(i int, m *specs.Mount) error {
 	if bundle.IsBind(m) {
 		r.bind(s.inherited(s.BindTrees[i]))
 	}
+	if slices.Contains(r.data, "idmap") || slices.Contains(r.data, "ridmap") || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return errors.New("idmapped mounts are not supported")
+	}
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
 		return err
+	}
+	if r.copyUp {
+		if m.Type != "tmpfs" {
+			return errors.New("tmpcopyup is an option of tmpfs only")
+		}
+		if err := s.copyInto(sb, m.Destination); err != nil {
+			return err
+		}
+	}
+	over, err := s.ctx.Walk(vfs.Start{}, path.Clean("/"+m.Destination), vfs.WalkFollow)
+	if err == nil {
+		mode := over.Inode().Mode() & 0o7777
+		over.DecRef()
+		if m.Type == "tmpfs" && !hasOption(r.data, "mode") {
+			// runc gives it the permissions of what it is mounted over.
+			root := sb.Root().Inode()
+			root.SetMode(root.Type() | mode)
+		}
 	}
 	dst, err := s.mountPoint(m.Destination, sb.Root().Inode().IsDir())
 	if err != nil {
 		return err
 	}
 	defer dst.DecRef()
-	mount, err := s.vfs.Attach(sb, dst, vfs.MountOptions{Flags: r.flags})
+	options := vfs.MountOptions{Flags: r.flags}
+	var mount *vfs.Mount
+	if s.overlaid(m, &r) && !sb.Root().Inode().IsDir() {
+		mount, err = s.attachCopy(sb, dst, options)
+	} else {
+		mount, err = s.vfs.Attach(sb, dst, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -201,12 +256,23 @@ func (s *container) mount(i int, m *specs.Mount) error {
 	return nil
 }
 
+// hasOption reports whether options give a value to name.
+func hasOption(options []string, name string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, name+"=") })
+}
+
+// overlaid reports whether m is a bind mount that gets an overlay.
+func (s *container) overlaid(m *specs.Mount, r *mountRequest) bool {
+	all, _ := s.Config.Overlay(false, "")
+	return all && bundle.IsBind(m) && r.flags&unix.MS_RDONLY == 0
+}
+
 // superblock is the file system that m asks for.
 func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
 		sb, err := s.tree(s.BindTrees[i])
-		if err == nil && strings.HasPrefix(s.Config.Overlay2, "all:") && r.flags&unix.MS_RDONLY == 0 {
-			return s.overlay(sb, m.Source)
+		if err == nil && s.overlaid(m, r) && sb.Root().Inode().IsDir() {
+			return s.overlay(s.BindTrees[i], sb, m.Source)
 		}
 		return sb, err
 	}
@@ -327,4 +393,12 @@ func (s *container) mask(name string) error {
 	defer null.DecRef()
 	_, err = s.vfs.Bind(null, p, false, nil)
 	return err
+}
+
+// MountOptions are all options of mounts that this runtime knows.
+func MountOptions() []string {
+	names := slices.Collect(maps.Keys(mountFlags))
+	names = slices.AppendSeq(names, maps.Keys(propagations))
+	slices.Sort(names)
+	return names
 }

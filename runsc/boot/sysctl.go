@@ -2,6 +2,7 @@ package boot
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,44 +12,68 @@ import (
 	"casemate/vfs/usermem"
 )
 
-// checkSysctls compares linux.sysctl with /proc/sys. The settings of the kernel are
-// fixed, so one that asks for another value, or for one that there is not, is an error
-// rather than a container that runs without what it was promised. Those of the
-// network are not there yet and are only logged.
-func (s *container) checkSysctls() error {
-	if s.Spec.Linux == nil {
+// setSysctls applies linux.sysctl by /proc/sys. A setting that the sandbox does not
+// have, or that has another value and cannot be changed here, is an error rather than a
+// container that runs without what it was promised.
+func (s *container) setSysctls() error {
+	if s.Spec.Linux == nil || len(s.Spec.Linux.Sysctl) == 0 {
 		return nil
 	}
-	for name, want := range s.Spec.Linux.Sysctl {
-		if strings.HasPrefix(strings.ReplaceAll(name, "/", "."), "net.") {
-			// Engines set some of these for every container.
-			s.log.Warn("linux.sysctl is not applied: the sandbox's network has no such setting", "name", name, "value", want)
-			continue
-		}
-		have, err := s.sysctl(name)
-		if err == unix.ENOENT {
-			return fmt.Errorf("linux.sysctl: %s does not exist in the sandbox", name)
-		}
-		if err != nil {
-			return fmt.Errorf("linux.sysctl: reading %s: %w", name, err)
-		}
-		if !slices.Equal(strings.Fields(have), strings.Fields(want)) {
-			return fmt.Errorf("linux.sysctl: %s cannot be set to %q: in the sandbox it is fixed at %q", name, want, strings.TrimSpace(have))
+	// The container may have no /proc, or /proc/sys may be read-only.
+	t, err := s.vfs.Type("proc")
+	if err != nil {
+		return err
+	}
+	sb, err := t.Mount(s.ctx, "proc", 0, "")
+	if err != nil {
+		return err
+	}
+	ns := s.vfs.NewNamespace(s.userNS, sb, 0)
+	defer ns.DecRef()
+	ctx := vfs.NewContext(s.ctx.Cred, ns)
+	for _, name := range slices.Sorted(maps.Keys(s.Spec.Linux.Sysctl)) {
+		if err := setSysctl(ctx, name, s.Spec.Linux.Sysctl[name]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// sysctl reads a setting. Its name is a path below /proc/sys with dots, or with
-// slashes (sysctl(8)).
-func (s *container) sysctl(name string) (string, error) {
-	f, err := s.ctx.Open(vfs.Start{}, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"), unix.O_RDONLY, 0)
+// setSysctl sets one setting by the procfs that is ctx's root.
+func setSysctl(ctx *vfs.Context, name, value string) error {
+	path := "/sys/" + sysctlPath(name)
+	if path == "/sys/kernel/hostname" {
+		return fmt.Errorf("sysctl %q is not allowed as it conflicts with the OCI %q field", name, "hostname")
+	}
+	f, err := ctx.Open(vfs.Start{}, path, unix.O_RDWR, 0)
 	if err != nil {
-		return "", err
+		return fmt.Errorf("open /proc%s: %w", path, err)
 	}
 	defer f.DecRef()
+	err = writeAll(ctx, f, value)
+	if err != unix.EIO {
+		if err != nil {
+			return fmt.Errorf("write /proc%s: %w", path, err)
+		}
+		return nil
+	}
 	var buf [4096]byte
 	seq := usermem.Kernel(buf[:])
-	n, err := f.Read(s.ctx, &seq, 0)
-	return string(buf[:max(n, 0)]), err
+	n, err := f.Read(ctx, &seq, 0)
+	if err != nil {
+		return fmt.Errorf("read /proc%s: %w", path, err)
+	}
+	if have := string(buf[:n]); !slices.Equal(strings.Fields(have), strings.Fields(value)) {
+		return fmt.Errorf("sysctl %q cannot be set to %q: in the sandbox it is fixed at %q", name, value, strings.TrimSpace(have))
+	}
+	return nil
+}
+
+// sysctlPath is the path of a setting below /proc/sys. In its name dots separate, and
+// slashes stand for dots, unless a slash comes first (sysctl(8)).
+func sysctlPath(name string) string {
+	if i := strings.IndexAny(name, "./"); i < 0 || name[i] == '/' {
+		return name
+	}
+	return strings.NewReplacer(".", "/", "/", ".").Replace(name)
 }

@@ -151,28 +151,6 @@ func (g *Group) Kill() error {
 	return err
 }
 
-// Freeze stops all processes in the group, and returns when they have stopped.
-func (g *Group) Freeze() error {
-	if g.v2 != nil {
-		return g.v2.Freeze()
-	}
-	if g.v1 == nil {
-		return cgroup1.ErrCgroupDeleted
-	}
-	return g.v1.Freeze()
-}
-
-// Thaw lets them go on.
-func (g *Group) Thaw() error {
-	if g.v2 != nil {
-		return g.v2.Thaw()
-	}
-	if g.v1 == nil {
-		return cgroup1.ErrCgroupDeleted
-	}
-	return g.v1.Thaw()
-}
-
 // emptying is how long Delete waits for the last processes to go.
 const emptying = 2 * time.Second
 

@@ -109,13 +109,13 @@ func TestVersion1(t *testing.T) {
 			t.Errorf("%s is %s, want %s", file, got, want)
 		}
 	}
-	if got, want := g.Limits(r), (Limits{Memory: 200 << 20, CPUs: 1, Tasks: 50}); got != want {
+	if got, want := g.Limits(), (Limits{Memory: 200 << 20, CPUs: 1}); got != want {
 		t.Errorf("limits: %+v, want %+v", got, want)
 	}
 	if err := g.Update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(300 << 20))}}); err != nil {
 		t.Error(err)
 	}
-	if got := g.Limits(nil).Memory; got != 300<<20 {
+	if got := g.Limits().Memory; got != 300<<20 {
 		t.Errorf("memory limit after an update: %d", got)
 	}
 	saved, err := json.Marshal(g.Paths())

@@ -19,16 +19,11 @@ const defaultPeriod = 100000
 type Limits struct {
 	Memory uint64 // bytes; 0 if there is no limit
 	CPUs   int    // whole CPUs; 0 if there is no limit
-	Tasks  int    // processes and threads of the container; 0 if there is no limit
 }
 
 // Limits returns those that hold for the group: its own and those of the groups above.
-func (g *Group) Limits(r *specs.LinuxResources) Limits {
-	l := Limits{Memory: g.memoryLimit(), CPUs: g.cpuLimit()}
-	if r != nil && r.Pids != nil && r.Pids.Limit != nil {
-		l.Tasks = int(max(*r.Pids.Limit, 0))
-	}
-	return l
+func (g *Group) Limits() Limits {
+	return Limits{Memory: g.memoryLimit(), CPUs: g.cpuLimit()}
 }
 
 // hostPids is the limit of the host's processes and threads for a container that may
@@ -48,6 +43,37 @@ const (
 	ownTasks     = 256 // the sentry and the gofer
 )
 
+// asked is a copy of r without numbers that are 0: engines write them for "as it is".
+func asked(r *specs.LinuxResources) *specs.LinuxResources {
+	host := *r
+	if r.CPU != nil {
+		c := *r.CPU
+		drop(&c.Shares)
+		drop(&c.Quota)
+		drop(&c.Period)
+		drop(&c.RealtimeRuntime)
+		drop(&c.RealtimePeriod)
+		host.CPU = &c
+	}
+	if r.Memory != nil {
+		m := *r.Memory
+		drop(&m.Limit)
+		drop(&m.Reservation)
+		drop(&m.Swap)
+		drop(&m.Kernel)
+		drop(&m.KernelTCP)
+		host.Memory = &m
+	}
+	return &host
+}
+
+// drop makes a number that is 0 one that is not there.
+func drop[T int64 | uint64 | uint16](v **T) {
+	if *v != nil && **v == 0 {
+		*v = nil
+	}
+}
+
 // blockIO is b without weights of 0, which engines write for "as it is"; nil if nothing is
 // left.
 func blockIO(b *specs.LinuxBlockIO) *specs.LinuxBlockIO {
@@ -55,11 +81,8 @@ func blockIO(b *specs.LinuxBlockIO) *specs.LinuxBlockIO {
 		return nil
 	}
 	host := *b
-	for _, w := range []**uint16{&host.Weight, &host.LeafWeight} {
-		if *w != nil && **w == 0 {
-			*w = nil
-		}
-	}
+	drop(&host.Weight)
+	drop(&host.LeafWeight)
 	if host.Weight == nil && host.LeafWeight == nil && len(host.WeightDevice)+len(host.ThrottleReadBpsDevice)+
 		len(host.ThrottleWriteBpsDevice)+len(host.ThrottleReadIOPSDevice)+len(host.ThrottleWriteIOPSDevice) == 0 {
 		return nil

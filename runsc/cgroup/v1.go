@@ -106,14 +106,12 @@ func resources1(r *specs.LinuxResources) *specs.LinuxResources {
 	if r == nil {
 		return &specs.LinuxResources{}
 	}
-	host := *r
+	host := *asked(r)
 	host.Devices = nil
 	host.Pids = hostPids(r.Pids)
 	host.BlockIO = blockIO(r.BlockIO)
-	if r.Memory != nil {
-		memory := *r.Memory
-		memory.Kernel = nil
-		host.Memory = &memory
+	if host.Memory != nil {
+		host.Memory.Kernel = nil
 	}
 	return &host
 }

@@ -70,6 +70,7 @@ func update2(m *cgroup2.Manager, dir string, r *specs.LinuxResources) error {
 // resources2 are the limits of r in version 2's terms, without those that do not
 // concern the host (see resources1). In r, -1 stands for no limit.
 func resources2(r *specs.LinuxResources) *cgroup2.Resources {
+	r = asked(r)
 	host := *r
 	host.Pids = hostPids(r.Pids)
 	host.BlockIO = blockIO(r.BlockIO)

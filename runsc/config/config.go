@@ -19,9 +19,10 @@ type Config struct {
 	DebugLog      string // file, or directory if it ends in a slash; see DebugLogPath
 	Platform      string // auto, systrap or ptrace
 	Network       string // sandbox, none or host
-	Overlay2      string // none, root:memory, root:self, all:memory, all:self
+	Overlay2      string // none, or {root|all}:{memory|self|dir=/DIR}; see Overlay
 	FileAccess    string // exclusive or shared, for the root file system
 	Strace        bool   // log each system call to the debug log
+	OCISeccomp    bool   // apply linux.seccomp inside
 	IgnoreCgroups bool
 	Rootless      bool
 }
@@ -35,9 +36,10 @@ func (c *Config) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.DebugLog, "debug-log", "", "`file` for the sandbox's debug log, or a directory if it ends in /; %ID%, %COMMAND% and %TIMESTAMP% are replaced")
 	f.StringVar(&c.Platform, "platform", "auto", "what runs application code: auto, systrap or ptrace")
 	f.StringVar(&c.Network, "network", "sandbox", "network: sandbox, none or host")
-	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self}")
+	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self|dir=/DIR}: to an overlay of the root or of bind mounts too, which is kept in memory, or in a file of the host in the same directory or in DIR")
 	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
 	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")
+	f.BoolVar(&c.OCISeccomp, "oci-seccomp", true, "apply the seccomp profile of the configuration inside the sandbox")
 	f.BoolVar(&c.IgnoreCgroups, "ignore-cgroups", false, "do not set up cgroups")
 	f.BoolVar(&c.Rootless, "rootless", os.Geteuid() != 0, "run as an ordinary user, in a user namespace")
 }
@@ -72,17 +74,40 @@ func (c *Config) Check() error {
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		oneOf("platform", c.Platform, "auto", "systrap", "ptrace"),
 		oneOf("network", c.Network, "sandbox", "none", "host"),
-		oneOf("overlay2", c.Overlay2, "none", "root:memory", "root:self", "all:memory", "all:self"),
+		c.checkOverlay(),
 		oneOf("file-access", c.FileAccess, "exclusive", "shared"),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	if strings.HasSuffix(c.Overlay2, ":self") {
-		return fmt.Errorf("--overlay2=%s is not supported yet: use %s", c.Overlay2, strings.Replace(c.Overlay2, "self", "memory", 1))
-	}
 	return nil
+}
+
+func (c *Config) checkOverlay() error {
+	which, medium, _ := strings.Cut(c.Overlay2, ":")
+	dir, isDir := strings.CutPrefix(medium, "dir=")
+	if c.Overlay2 == "none" || (which == "root" || which == "all") && (medium == "memory" || medium == "self" || isDir && filepath.IsAbs(dir)) {
+		return nil
+	}
+	return fmt.Errorf("invalid value %q for --overlay2: it must be none or {root|all}:{memory|self|dir=/DIR}", c.Overlay2)
+}
+
+// Overlay tells of which trees (the root file system is root) writes go to an overlay,
+// and the directory in which a tree that comes from source has its file store: "" if
+// it is kept in memory.
+func (c *Config) Overlay(root bool, source string) (overlay bool, store string) {
+	which, medium, _ := strings.Cut(c.Overlay2, ":")
+	if which != "all" && !(which == "root" && root) {
+		return false, ""
+	}
+	if dir, ok := strings.CutPrefix(medium, "dir="); ok {
+		return true, dir
+	}
+	if medium == "self" {
+		return true, source
+	}
+	return true, ""
 }
 
 // DebugLogPath returns the file that --debug-log names for a command and a

@@ -69,13 +69,14 @@ func (c *Container) create(o *Options) error {
 	args := &sandbox.Args{
 		Dir: c.dir, Rootless: e.Conf.Rootless, Foreground: o.Foreground,
 		Boot: control.Boot{
-			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Spec: o.Spec},
+			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
 	if e.Conf.Network == "host" {
 		path, isNew := networkNamespace(o.Spec)
 		args.HostNet, args.NetNS = !isNew, path
 	}
+	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (c *Container) create(o *Options) error {
 		return err
 	}
 	if group != nil {
-		args.Cgroup, args.Boot.Limits = group, group.Limits(resources(o.Spec))
+		args.Cgroup, args.Boot.Limits = group, group.Limits()
 		c.State.Cgroup = group.Paths()
 	}
 	if err := c.save(); err != nil {
@@ -226,14 +227,6 @@ func (c *Container) group() (*cgroup.Group, error) {
 		return nil, nil
 	}
 	return cgroup.Load(c.State.Cgroup)
-}
-
-// resources are the limits of the container; nil if there are none.
-func resources(spec *specs.Spec) *specs.LinuxResources {
-	if spec.Linux == nil {
-		return nil
-	}
-	return spec.Linux.Resources
 }
 
 // errNoSandbox says that a container of a pod has come before the pod's first.

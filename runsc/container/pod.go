@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -52,7 +53,7 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, append([]*os.File{g.Socket}, args.Files...)...); err != nil {
+	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, slices.Concat([]*os.File{g.Socket}, args.Files, args.Stores)...); err != nil {
 		g.Destroy()
 		return startError(err)
 	}

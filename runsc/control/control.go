@@ -26,7 +26,7 @@ const (
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
-	FDMore // further descriptors that the container's process gets
+	FDMore // further descriptors that the container's process gets, then the file stores
 )
 
 // Descriptors that a gofer process (runsc gofer) finds open at its start.
@@ -42,6 +42,14 @@ type Tree struct {
 	ReadOnly  bool
 	Recursive bool // with what is mounted below
 	Shared    bool // the host may change it while the sandbox runs
+	// MountPoints are made in a tree before it becomes read-only, if they are missing.
+	MountPoints []MountPoint `json:",omitempty"`
+}
+
+// A MountPoint is a path in a tree on which the sandbox mounts a directory or a file.
+type MountPoint struct {
+	Path string
+	File bool
 }
 
 // GoferConfig is what a gofer process reads first.
@@ -62,14 +70,18 @@ type Boot struct {
 }
 
 // A Container is all that a sandbox needs to make a container. Its descriptors are the
-// gofer's socket, standard input, output and error, and Preserved further ones.
+// gofer's socket, standard input, output and error, Preserved further ones, and a file for
+// each of Stores.
 type Container struct {
-	ID   string
-	Spec *specs.Spec
+	ID     string
+	Bundle string // directory on the host, for hooks
+	Spec   *specs.Spec
 	// BindTrees gives for each index in Spec.Mounts that is a bind mount the tree that
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Stores are the trees below an overlay that is kept in a file of the host.
+	Stores []int
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,6 +31,8 @@ type Args struct {
 	// Console says that the first of Files becomes the sentry's controlling terminal,
 	// so that it hears of a change of the terminal's size.
 	Console bool
+	// Stores are the file stores, in the order of Boot.Stores.
+	Stores []*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
@@ -183,7 +186,7 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = append([]*os.File{conn, listener, gofer, log}, a.Files...)
+	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log}, a.Files, a.Stores)
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}

@@ -6,7 +6,8 @@
 // events; File.ready.mu guards the list of those that may have some, and is taken by
 // notifications. The order is mu, then the lock of a watched file's wait queue, then
 // ready.mu, then the lock of the epoll file's own queues. An epoll file that
-// watches another comes before it; Add sees to it that there is no circle.
+// watches another comes before it; Add sees to it that there is no circle, and that
+// chains are short.
 package epoll
 
 import (
@@ -29,13 +30,6 @@ const (
 
 	flags = flagExclusive | flagWakeup | flagOneShot | flagEdge
 )
-
-// maxNesting is how deep epoll files may watch each other.
-const maxNesting = 5
-
-// nesting serialises the additions of epoll files to epoll files, so that the check
-// for circles holds.
-var nesting sync.Mutex
 
 // A key names an item: the open file and the descriptor with which it was added.
 type key struct {
@@ -71,6 +65,9 @@ type File struct {
 
 	waiters wait.Queue // epoll_wait(2): one is woken for each event
 	pollers wait.Queue // those that poll the epoll file itself: all are
+
+	watchers watchers
+	mark     mark
 }
 
 // New returns an instance that watches nothing.
@@ -129,27 +126,6 @@ func (e *File) makeReady(it *item) {
 // pollable reports whether f can be watched.
 func pollable(f *vfs.File) bool { return !f.Inode().IsRegular() && !f.Inode().IsDir() }
 
-// nested returns how deep the epoll files below e are nested, or ok false if
-// target is among them.
-func (e *File) nested(target *File, depth int) (deepest int, ok bool) {
-	if e == target || depth > maxNesting {
-		return depth, false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	deepest = depth
-	for k := range e.items {
-		if inner, is := k.file.Ops().(*File); is {
-			d, ok := inner.nested(target, depth+1)
-			if !ok {
-				return d, false
-			}
-			deepest = max(deepest, d)
-		}
-	}
-	return deepest, true
-}
-
 // Add watches f, which has descriptor fd: EPOLL_CTL_ADD. The caller has a reference
 // to f; none is kept. EEXIST, EPERM, EINVAL, ELOOP.
 func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
@@ -169,20 +145,44 @@ func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
 	if isEpoll {
 		nesting.Lock()
 		defer nesting.Unlock()
-		if _, ok := inner.nested(e, 1); !ok {
-			return unix.ELOOP
+		if err := e.checkDepth(inner); err != nil {
+			return err
 		}
 	}
-	k := key{f, fd}
-	it := &item{epoll: e, key: k, events: events | uint32(wait.Err|wait.Hup), data: data}
+	it := &item{epoll: e, key: key{f, fd}, events: events | uint32(wait.Err|wait.Hup), data: data}
 	it.entry.Notify = it.notify
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.items[k] != nil {
+	if !isEpoll && e.watchers.any() {
+		// Who comes to watch e after this will see the item; who does already has
+		// to be counted.
+		e.mu.Unlock()
+		nesting.Lock()
+		defer nesting.Unlock()
+		e.mu.Lock()
+		return e.add(it, inner, true)
+	}
+	return e.add(it, inner, isEpoll)
+}
+
+// add takes up it, which watches the epoll file inner or, if that is nil, a file of
+// another kind; check says that its paths count. e.mu is held, and nesting if check.
+func (e *File) add(it *item, inner *File, check bool) error {
+	if e.items[it.key] != nil {
 		return unix.EEXIST
 	}
-	e.items[k] = it
-	f.AddReleaser(it)
+	e.items[it.key] = it
+	it.key.file.AddReleaser(it)
+	if inner != nil {
+		inner.watchers.add(it)
+	}
+	if check {
+		if err := checkPaths(it.key.file); err != nil {
+			it.key.file.RemoveReleaser(it)
+			e.remove(it)
+			return err
+		}
+	}
 	e.watch(it)
 	return nil
 }
@@ -231,6 +231,9 @@ func (e *File) Delete(f *vfs.File, fd int32) error {
 func (e *File) remove(it *item) {
 	delete(e.items, it.key)
 	it.key.file.Ops().Unregister(&it.entry)
+	if inner, is := it.key.file.Ops().(*File); is {
+		inner.watchers.remove(it)
+	}
 	e.ready.mu.Lock()
 	e.drop(it)
 	e.ready.mu.Unlock()

@@ -188,18 +188,118 @@ func TestNesting(t *testing.T) {
 	if outer.Readiness(wait.In) != 0 {
 		t.Error("readable with nothing to collect")
 	}
-	prev := fo
-	var err error
-	for range maxNesting + 1 {
-		e := New()
-		f := b.file(e)
-		if err = e.Add(prev, 1, unix.EPOLLIN, 0); err != nil {
+}
+
+// chain makes n epoll files of which each watches the next, and returns the first and
+// the last.
+func (b *bench) chain(n int) (first, last *vfs.File) {
+	last = b.file(New())
+	first = last
+	for range n - 1 {
+		f := b.file(New())
+		if err := watch(f, first); err != nil {
+			b.t.Fatal(err)
+		}
+		first = f
+	}
+	return first, last
+}
+
+func watch(outer, inner *vfs.File) error {
+	return outer.Ops().(*File).Add(inner, 1, unix.EPOLLIN, 0)
+}
+
+func TestDepth(t *testing.T) {
+	b := newBench(t)
+	for above := 1; above <= 5; above++ {
+		for below := 1; below <= 5; below++ {
+			_, e := b.chain(above)
+			inner, _ := b.chain(below)
+			var want error
+			if above+below > 5 {
+				want = unix.ELOOP
+			}
+			if err := watch(e, inner); err != want {
+				t.Errorf("%d and %d files: %v, want %v", above, below, err, want)
+			}
+		}
+	}
+}
+
+// TestPaths lets ever more epoll files watch the end of a chain whose other end
+// watches an event.
+func TestPaths(t *testing.T) {
+	b := newBench(t)
+	for files, limit := range []int{1: 500, 2: 100, 3: 50, 4: 10} {
+		if files == 0 {
+			continue
+		}
+		first, last := b.chain(files)
+		if err := watch(last, b.event(0)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range limit {
+			if err := watch(b.file(New()), first); err != nil {
+				t.Fatalf("%d files, watcher %d: %v", files, i, err)
+			}
+		}
+		more := b.file(New())
+		if err := watch(more, first); err != unix.EINVAL {
+			t.Errorf("%d files, one watcher too many: %v", files, err)
+		}
+		if n := len(more.Ops().(*File).items); n != 0 {
+			t.Errorf("it watches %d files all the same", n)
+		}
+		// What is refused leaves no trace: another may take the place of one that goes.
+		for it := range first.Ops().(*File).watchers.items {
+			if err := it.epoll.Delete(first, 1); err != nil {
+				t.Fatal(err)
+			}
 			break
 		}
-		prev = f
+		if err := watch(more, first); err != nil {
+			t.Errorf("%d files, one in the place of another: %v", files, err)
+		}
 	}
-	if err != unix.ELOOP {
-		t.Errorf("nesting without end: %v", err)
+}
+
+// TestPathsFromAbove has a file come last to where too many would hear of it.
+func TestPathsFromAbove(t *testing.T) {
+	b := newBench(t)
+	e := b.file(New())
+	for range 501 {
+		if err := watch(b.file(New()), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := watch(e, b.event(0)); err != unix.EINVAL {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestWideGraph takes years if a walk comes to an epoll file by every way there is.
+func TestWideGraph(t *testing.T) {
+	b := newBench(t)
+	const width = 120
+	layers := [5][]*vfs.File{}
+	for i := range layers {
+		for range width {
+			layers[i] = append(layers[i], b.file(New()))
+		}
+	}
+	for i := range layers[1:] {
+		for j, outer := range layers[i] {
+			for k, inner := range layers[i+1] {
+				if (j+k)%4 == 0 {
+					if err := watch(outer, inner); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+	}
+	if err := watch(layers[4][0], b.event(0)); err != unix.EINVAL {
+		t.Errorf("an event below all: %v", err)
 	}
 }
 

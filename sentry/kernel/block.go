@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/platform"
 	"casemate/sentry/clock"
 	"casemate/vfs/wait"
 )
@@ -13,7 +14,7 @@ import (
 const (
 	wakerIdle     = iota
 	wakerWoken    // a wake-up that nobody has waited for yet
-	wakerParked   // its goroutine waits on ch
+	wakerParked   // its context is parked
 	wakerSleeping // its thread sleeps on the host's futex state
 )
 
@@ -21,13 +22,13 @@ const (
 // until the next sleep.
 type waker struct {
 	state atomic.Uint32
-	ch    chan struct{} // of capacity 1
+	ctx   platform.Context
 }
 
 func (w *waker) wake() {
 	switch w.state.Swap(wakerWoken) {
 	case wakerParked:
-		w.ch <- struct{}{}
+		w.ctx.Unpark()
 	case wakerSleeping:
 		clock.FutexWake(&w.state)
 	}
@@ -36,7 +37,7 @@ func (w *waker) wake() {
 // park sleeps until wake.
 func (w *waker) park() {
 	if w.state.CompareAndSwap(wakerIdle, wakerParked) {
-		<-w.ch
+		w.ctx.Park()
 	}
 	w.state.Store(wakerIdle)
 }
@@ -101,7 +102,6 @@ func (t *Task) block(deadline int64, interrupts uint32) error {
 	if now >= deadline {
 		return unix.ETIMEDOUT
 	}
-	t.ctx.Blocking()
 	t.cpu.leaveSystem(now)
 	t.voluntarySwitches.Add(1)
 	t.blocked.Store(true)
@@ -109,6 +109,7 @@ func (t *Task) block(deadline int64, interrupts uint32) error {
 	case deadline == clock.Never:
 		t.waker.park()
 	case deadline-now <= shortSleep:
+		t.ctx.Blocking()
 		t.waker.sleep(deadline)
 	default:
 		t.k.timers.Set(&t.timer, deadline)

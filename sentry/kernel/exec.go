@@ -239,6 +239,7 @@ func (t *Task) deThread() error {
 		t.pid, l.pid = l.pid, own
 		t.pid.task, own.task = t, nil
 		own.release()
+		l.uncount()
 		tg.leader = t
 	}
 	return nil
@@ -337,10 +338,9 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 	t.SetComm(path.Base(a.Filename))
 	tg.dumpable = DumpableUser
 	if len(o.Seccomp) > 0 {
-		s := &seccompState{}
+		var s *seccompState
 		for _, f := range o.Seccomp {
-			s.filters = append([]*SeccompFilter{f}, s.filters...)
-			s.insns += len(f.prog) + 4
+			s = s.with(f)
 		}
 		t.seccomp.Store(s)
 	}

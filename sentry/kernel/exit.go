@@ -53,7 +53,7 @@ func (t *Task) ExitGroup(status WaitStatus) {
 // exit ends the task. It runs on the task's own goroutine; the context never runs
 // again.
 func (t *Task) exit() {
-	tg, k := t.tg, t.k
+	tg := t.tg
 	t.ctx.Blocking()
 
 	tg.sigMu.Lock()
@@ -99,8 +99,6 @@ func (t *Task) exit() {
 		t.killNamespace()
 	}
 	t.exitNotify()
-	k.users.get(t.Credentials().RUID).processes.Add(-1)
-	k.tasks.Add(-1)
 }
 
 // leaveMemory does what must be done in the task's memory before it leaves it, at
@@ -215,6 +213,7 @@ func (t *Task) exitNotify() {
 	if t != tg.leader {
 		t.pid.task = nil
 		t.pid.release()
+		t.uncount()
 	}
 	if w := tg.exitWaiter; w != nil {
 		w.Wake()
@@ -382,6 +381,7 @@ func (tg *ThreadGroup) reap() {
 	tg.joinGroup(nil)
 	pid.task = nil
 	pid.release()
+	tg.leader.uncount()
 	for ns := pid.ns; ns != nil; ns = ns.parent {
 		if ns.dead && ns.init != nil && ns.init.exitWaiter != nil {
 			ns.init.exitWaiter.Wake()

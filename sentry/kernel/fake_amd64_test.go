@@ -26,7 +26,7 @@ func (fakePlatform) NewAddressSpace(platform.Text) (platform.AddressSpace, error
 func (fakePlatform) HostSyscalls() []platform.HostSyscall { return nil }
 func (fakePlatform) Close() error                         { return nil }
 func (fakePlatform) NewContext(platform.Handler) platform.Context {
-	return &fakeContext{state: platform.State{FP: arch.NewFPState(), Full: true}}
+	return &fakeContext{unparked: make(chan struct{}, 1), state: platform.State{FP: arch.NewFPState(), Full: true}}
 }
 
 type fakeSpace struct{}
@@ -37,12 +37,17 @@ func (fakeSpace) Fork(platform.Context, platform.Text) (platform.AddressSpace, e
 }
 func (fakeSpace) Release() {}
 
-type fakeContext struct{ state platform.State }
+type fakeContext struct {
+	state    platform.State
+	unparked chan struct{}
+}
 
 func (c *fakeContext) State() *platform.State                      { return &c.state }
 func (c *fakeContext) Start(platform.AddressSpace) error           { return nil }
 func (c *fakeContext) SetAddressSpace(platform.AddressSpace) error { return nil }
 func (c *fakeContext) Blocking()                                   {}
+func (c *fakeContext) Park()                                       { <-c.unparked }
+func (c *fakeContext) Unpark()                                     { c.unparked <- struct{}{} }
 func (c *fakeContext) Interrupt()                                  {}
 func (c *fakeContext) Release()                                    {}
 

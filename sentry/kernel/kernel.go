@@ -41,9 +41,9 @@ type Options struct {
 	CPUs int
 	// TotalMemory is the memory that applications see, in bytes.
 	TotalMemory uint64
-	// MaxTasks is the number of tasks that there may be at a time, as the pids
-	// controller of cgroups has it; 0 for no limit.
-	MaxTasks int
+	// MaxTasks is how many tasks there may be, those that nobody has waited for
+	// included: more give EAGAIN. 0: any number.
+	MaxTasks int64
 	// Log receives one line for what an operator may want to know. May be nil.
 	Log func(format string, args ...any)
 }
@@ -99,7 +99,7 @@ func New(o Options) *Kernel {
 		log:      o.Log,
 		cpus:     max(o.CPUs, 1),
 		total:    o.TotalMemory,
-		maxTasks: int64(o.MaxTasks),
+		maxTasks: o.MaxTasks,
 		vfs:      o.VFS,
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
@@ -108,6 +108,9 @@ func New(o Options) *Kernel {
 		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
+	}
+	if k.maxTasks <= 0 {
+		k.maxTasks = PIDMax
 	}
 	if k.log == nil {
 		k.log = func(string, ...any) {}
@@ -162,10 +165,13 @@ func (k *Kernel) UserNS() *cred.UserNamespace { return k.userNS }
 func (k *Kernel) RootNamespaces() Namespaces { return k.root }
 
 // tasksLeft reports whether there may be one more task.
-func (k *Kernel) tasksLeft() bool { return k.maxTasks == 0 || k.tasks.Load() < k.maxTasks }
+func (k *Kernel) tasksLeft() bool { return k.tasks.Load() < k.maxTasks }
 
 // NumTasks is the number of tasks.
 func (k *Kernel) NumTasks() int64 { return k.tasks.Load() }
+
+// MaxTasks is how many tasks there may be.
+func (k *Kernel) MaxTasks() int64 { return k.maxTasks }
 
 // Forks is the number of tasks that there have been.
 func (k *Kernel) Forks() int64 { return k.forks.Load() }

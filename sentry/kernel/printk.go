@@ -13,6 +13,7 @@ const LogSize = 1 << 18
 
 // Levels of lines of the log (syslog(2)).
 const (
+	LevelError   = 3
 	LevelWarning = 4
 	LevelInfo    = 6
 )

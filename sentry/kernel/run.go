@@ -79,12 +79,18 @@ func (t *Task) HandleInterrupt(c platform.Context) platform.Disposition {
 	return t.leave()
 }
 
-// HandleDeath is the platform's upcall when the host thread of the task is gone:
-// the whole process dies as if by SIGKILL.
-func (t *Task) HandleDeath(c platform.Context) {
+// HandleKill is the platform's upcall when the host process of the task is gone
+// during another upcall: the whole process dies as if by SIGKILL.
+func (t *Task) HandleKill(platform.Context) {
 	t.tg.sigMu.Lock()
 	t.tg.beginExitLocked(WaitSignaled(int32(unix.SIGKILL)))
 	t.tg.sigMu.Unlock()
+}
+
+// HandleDeath is the platform's upcall when the host thread of the task is gone:
+// the whole process dies as if by SIGKILL.
+func (t *Task) HandleDeath(c platform.Context) {
+	t.HandleKill(c)
 	t.exit()
 	c.Release()
 }

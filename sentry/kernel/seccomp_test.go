@@ -89,3 +89,32 @@ func TestSeccompDivisionByZeroKills(t *testing.T) {
 		t.Errorf("result %#x, want 0", got)
 	}
 }
+
+// TestSeccompAlways has a filter that looks at an argument of some calls.
+func TestSeccompAlways(t *testing.T) {
+	f, err := NewSeccompFilter([]unix.SockFilter{
+		stmt(bpfLd|bpfW|bpfAbs, 4),
+		jump(bpfJmp|bpfJeq|bpfK, auditArch, 1, 0),
+		stmt(bpfRet|bpfK, seccompKillProcess),
+		stmt(bpfLd|bpfW|bpfAbs, 0),
+		jump(bpfJmp|bpfJeq|bpfK, 10, 0, 1),
+		stmt(bpfRet|bpfK, seccompErrno|1),
+		jump(bpfJmp|bpfJeq|bpfK, 11, 0, 3),
+		stmt(bpfLd|bpfW|bpfAbs, 16),
+		jump(bpfJmp|bpfJeq|bpfK, 0, 1, 0),
+		stmt(bpfRet|bpfK, seccompErrno|1),
+		stmt(bpfRet|bpfK, seccompAllow),
+	}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for nr := range uint64(MaxSyscall + 10) {
+		if got, want := f.always.has(nr), nr != 10 && nr != 11 && nr < MaxSyscall; got != want {
+			t.Errorf("call %d: %v", nr, got)
+		}
+	}
+	n := (*seccompState)(nil).with(f)
+	if n = n.with(f); n.always != f.always || len(n.filters) != 2 {
+		t.Errorf("two filters: %d, %v", len(n.filters), n.always)
+	}
+}

@@ -207,11 +207,11 @@ func (t *Task) Restart() (uint64, error) {
 // newTask makes a task of tg without a pid. The caller fills in what it owns.
 func (k *Kernel) newTask(tg *ThreadGroup) *Task {
 	t := &Task{k: k, tg: tg, timerSlack: defaultTimerSlack}
-	t.waker.ch = make(chan struct{}, 1)
 	t.entry.Notify = func(*wait.Entry, wait.Events) { t.waker.wake() }
 	t.timer.Func = t.waker.wake
 	t.futex.task = t
 	t.ctx = k.platform.NewContext(t)
+	t.waker.ctx = t.ctx
 	t.state = t.ctx.State()
 	return t
 }

@@ -43,6 +43,7 @@ type ThreadGroup struct {
 	barriers    atomic.Uint32 // barrierPrivate, ...
 	thpDisabled atomic.Bool
 	oomScoreAdj atomic.Int32
+	oomVictim   atomic.Bool // killed by KillForMemory
 	pidNumber   atomic.Int32
 
 	limits *Limits // shared by the group's tasks
@@ -242,4 +243,11 @@ func (tg *ThreadGroup) addTask(t *Task, p *PID) {
 	}
 	tg.k.users.get(t.Credentials().RUID).processes.Add(1)
 	tg.k.tasks.Add(1)
+}
+
+// uncount takes t, of which no number is left, out of the counts of tasks, which
+// zombies are in.
+func (t *Task) uncount() {
+	t.k.users.get(t.Credentials().RUID).processes.Add(-1)
+	t.k.tasks.Add(-1)
 }

@@ -86,6 +86,8 @@ func (p *process) MapVDSO() (uint64, error)        { return p.vdso.Map(p.m) }
 
 func (p *process) HandleDeath(platform.Context) { p.status <- -1 }
 
+func (p *process) HandleKill(platform.Context) {}
+
 func (p *process) HandleInterrupt(platform.Context) platform.Disposition { return platform.Resume }
 
 func (p *process) HandleFault(c platform.Context, f platform.Fault) platform.Disposition {

@@ -10,10 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hiddenReach is the distance within which code reaches hidden code by a relative
-// jump, with some margin.
-const hiddenReach = 2<<30 - 16<<20
-
 // ReadText implements platform.Text.
 func (m *MemoryManager) ReadText(addr uint64, p []byte) error {
 	v := View{mm: m}
@@ -127,32 +123,21 @@ func (m *MemoryManager) forcedPage(p []byte, addr uint64, write bool) int {
 }
 
 // ReserveHidden implements platform.Text.
-func (m *MemoryManager) ReserveHidden(c platform.Context, near, length uint64) (uint64, error) {
+func (m *MemoryManager) ReserveHidden(c platform.Context, lo, hi, length uint64) (uint64, error) {
 	length, ok := arch.PageRoundUp(length)
-	if !ok || length == 0 || length > hiddenReach/2 {
+	if !ok || length == 0 || hi < lo || length > hi-lo {
 		return 0, unix.EINVAL
 	}
 	if err := m.begin(); err != nil {
 		return 0, err
 	}
-	addr, err := m.reserveLocked(near, length)
+	addr, err := m.reserveLocked(lo, hi, length)
 	return addr, m.end(c, err)
 }
 
-func (m *MemoryManager) reserveLocked(near, length uint64) (uint64, error) {
-	lo, hi := m.layout.Min, m.layout.Max
-	if near > hiddenReach {
-		lo = max(lo, (near-hiddenReach)&^(pageSize-1))
-	}
-	hi = min(hi, (near+hiddenReach)&^(pageSize-1))
-	if near >= hi {
-		return 0, unix.EINVAL
-	}
-	// Below the program is less in the way of its heap and of other libraries.
-	addr, err := m.findGap(lo, near&^(pageSize-1), length, pageSize, false)
-	if err != nil {
-		addr, err = m.findGap(near&^(pageSize-1), hi, length, pageSize, true)
-	}
+func (m *MemoryManager) reserveLocked(lo, hi, length uint64) (uint64, error) {
+	lo, hi = max(lo, m.layout.Min), min(hi, m.layout.Max)&^(pageSize-1)
+	addr, err := m.findGap((lo+pageSize-1)&^(pageSize-1), hi, length, pageSize, false)
 	if err != nil {
 		return 0, err
 	}

@@ -11,7 +11,7 @@ func TestHiddenMappings(t *testing.T) {
 	m := newMM(t, mf, wide)
 	const near = 1 << 40
 	mapAnon(t, m, near, 16*pageSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_FIXED)
-	h, err := m.ReserveHidden(nil, near, 2*pageSize)
+	h, err := m.ReserveHidden(nil, near-8*pageSize, near+1<<20, 2*pageSize)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,11 @@ import (
 	"casemate/vfs/usermem"
 )
 
-// A text is a file's content in the making.
-type text struct{ buf []byte }
+// A text is a file's content in the making, for who reads it.
+type text struct {
+	buf []byte
+	ctx *vfs.Context
+}
 
 // printf adds formatted text.
 func (w *text) printf(format string, args ...any) { w.buf = fmt.Appendf(w.buf, format, args...) }
@@ -51,14 +54,14 @@ type textFile struct {
 const maxStore = 4096
 
 // Read implements vfs.FileOps. A read from the beginning makes the content anew.
-func (f *textFile) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, off int64, _ uint32) (int, error) {
+func (f *textFile) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, off int64, _ uint32) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if off == 0 || !f.made {
 		if t := f.o.task; t != nil && t.ThreadGroup().Reaped() {
 			return 0, unix.ESRCH
 		}
-		f.text.buf = f.text.buf[:0]
+		f.text.buf, f.text.ctx = f.text.buf[:0], ctx
 		if f.o.entry.text != nil {
 			f.o.entry.text(f.o, &f.text)
 		}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +41,7 @@ type FileSystem struct {
 	pids *kernel.PIDNamespace
 	opts Options
 	root dir
+	hide atomic.Pointer[hiding]
 
 	netNames []string // of Options.Net, sorted
 	bootID   string
@@ -47,14 +49,23 @@ type FileSystem struct {
 
 // New returns an instance for pids.
 func New(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string, o Options) *FileSystem {
+	return newFileSystem(v, k, pids, source, o, hiding{})
+}
+
+func newFileSystem(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string, o Options, hide hiding) *FileSystem {
 	fs := &FileSystem{k: k, pids: pids, opts: o, bootID: newUUID()}
 	fs.netNames = slices.Sorted(maps.Keys(o.Net))
 	fs.Type, fs.Magic, fs.Source = "proc", unix.PROC_SUPER_MAGIC, source
 	fs.Flags = vfs.SBNoCache | vfs.SBNoNegative | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
+	fs.hide.Store(&hide)
+	fs.ShowOptions = fs.options
 	fs.Superblock.Init(v, fs)
 	entries := rootEntries
 	if o.Sysctl != nil {
 		entries = entriesWith(o.Sysctl)
+	}
+	if hide.pidOnly {
+		entries = pidEntries(entries)
 	}
 	fs.root.init(fs, &fs.root, 1, 0o555, entries)
 	fs.root.more = &dynamic{lookup: lookupProcess, each: eachProcess}
@@ -82,9 +93,15 @@ func (fs *FileSystem) Sync(*vfs.Context) error { return nil }
 
 // Remount implements vfs.SuperblockOps.
 func (fs *FileSystem) Remount(_ *vfs.Context, _ uint32, data string) error {
-	if data != "" {
+	old := fs.hide.Load()
+	h, err := old.parse(data)
+	if err != nil {
+		return err
+	}
+	if h.pidOnly != old.pidOnly {
 		return unix.EINVAL
 	}
+	fs.hide.Store(&h)
 	return nil
 }
 
@@ -172,14 +189,7 @@ func (o *object) check(ctx *vfs.Context) error {
 	if o.entry == nil || !o.entry.checked || o.task == nil {
 		return nil
 	}
-	caller, _ := ctx.Task.(*kernel.Task)
-	if caller == nil || caller.ThreadGroup() == o.task.ThreadGroup() {
-		return nil
-	}
-	of, by := o.task.Credentials(), ctx.Cred
-	same := by.FSUID == of.EUID && by.FSUID == of.SUID && by.FSUID == of.RUID &&
-		by.FSGID == of.EGID && by.FSGID == of.SGID && by.FSGID == of.RGID
-	if same || by.HasCap(unix.CAP_SYS_PTRACE) {
+	if mayTrace(ctx, o.task) {
 		return nil
 	}
 	return unix.EACCES
@@ -340,25 +350,27 @@ func (l *magicLink) FollowLink(ctx *vfs.Context) (vfs.Path, error) {
 
 // lookupProcess finds a process in the root directory. The number of a thread works
 // too, but is not listed.
-func lookupProcess(o *object, _ *vfs.Context, name string) (*vfs.Inode, error) {
+func lookupProcess(o *object, ctx *vfs.Context, name string) (*vfs.Inode, error) {
 	id, ok := parseID(name)
 	if !ok {
 		return nil, unix.ENOENT
 	}
 	t := o.fs.pids.Task(id)
-	if t == nil {
+	if t == nil || o.fs.hide.Load().level == hidePtraceable && !mayTrace(ctx, t) {
 		return nil, unix.ENOENT
 	}
-	return o.fs.taskDir(t, true), nil
+	d := &guardedDir{}
+	d.initTask(o.fs, d, t, true)
+	return &d.Inode, nil
 }
 
 // eachProcess lists the processes by number, which is also the position.
-func eachProcess(o *object, _ *vfs.Context, pos int64, emit func(string, uint64, uint8, int64) bool) {
+func eachProcess(o *object, ctx *vfs.Context, pos int64, emit func(string, uint64, uint8, int64) bool) {
 	groups := o.fs.pids.ThreadGroups()
 	ids := make([]int32, 0, len(groups))
 	leaders := make(map[int32]*kernel.Task, len(groups))
 	for _, tg := range groups {
-		if id := tg.ID(o.fs.pids); int64(id) > pos || id > 0 && pos == 0 {
+		if id := tg.ID(o.fs.pids); (int64(id) > pos || id > 0 && pos == 0) && o.fs.permits(ctx, tg.Leader(), hideProcess) {
 			ids = append(ids, id)
 			leaders[id] = tg.Leader()
 		}
@@ -371,16 +383,15 @@ func eachProcess(o *object, _ *vfs.Context, pos int64, emit func(string, uint64,
 	}
 }
 
-// taskDir returns the directory of a process, or of one of its threads.
-func (fs *FileSystem) taskDir(t *kernel.Task, group bool) *vfs.Inode {
-	d := &dir{}
+// initTask sets up the directory of a process, or of one of its threads. ops is d or what
+// embeds it.
+func (d *dir) initTask(fs *FileSystem, ops vfs.InodeOps, t *kernel.Task, group bool) {
 	d.task, d.group = t, group
 	entries := threadEntries
 	if group {
 		entries = processEntries
 	}
-	d.init(fs, d, taskIno(t, fs.pids, group), 0o555, entries)
-	return &d.Inode
+	d.init(fs, ops, taskIno(t, fs.pids, group), 0o555, entries)
 }
 
 func parseID(name string) (int32, bool) {

@@ -71,7 +71,9 @@ func lookupThread(o *object, _ *vfs.Context, name string) (*vfs.Inode, error) {
 	if t == nil || t.ThreadGroup() != o.task.ThreadGroup() {
 		return nil, unix.ENOENT
 	}
-	return o.fs.taskDir(t, false), nil
+	d := &dir{}
+	d.initTask(o.fs, d, t, false)
+	return &d.Inode, nil
 }
 
 func eachThread(o *object, _ *vfs.Context, pos int64, emit func(string, uint64, uint8, int64) bool) {

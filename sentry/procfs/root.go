@@ -188,9 +188,9 @@ var sysEntries = []entry{
 		{name: "arch", mode: 0o444, text: func(_ *object, w *text) { w.add(kernel.Machine + "\n") }},
 		value("cap_last_cap", "40"),
 		value("core_pattern", "core"),
-		{name: "domainname", mode: 0o444, text: func(o *object, w *text) { w.add(domainName(o) + "\n") }},
+		{name: "domainname", mode: 0o644, text: showDomainName, store: storeDomainName},
 		value("dmesg_restrict", "1"),
-		{name: "hostname", mode: 0o444, text: func(o *object, w *text) { w.add(hostName(o) + "\n") }},
+		{name: "hostname", mode: 0o644, text: showHostName, store: storeHostName},
 		value("kptr_restrict", "2"),
 		value("msgmax", "8192"), value("msgmnb", "16384"), value("msgmni", "32000"),
 		value("ngroups_max", "65536"),
@@ -208,7 +208,8 @@ var sysEntries = []entry{
 		value("randomize_va_space", "2"),
 		value("sem", "32000\t1024000000\t500\t32000"),
 		value("shmall", "18446744073692774399"), value("shmmax", "18446744073692774399"), value("shmmni", "4096"),
-		value("tainted", "0"), value("threads-max", "255992"),
+		value("tainted", "0"),
+		{name: "threads-max", mode: 0o444, text: func(o *object, w *text) { w.printf("%d\n", o.fs.k.MaxTasks()) }},
 		{name: "version", mode: 0o444, text: func(_ *object, w *text) { w.add(kernel.Version + "\n") }},
 		{name: "yama", mode: 0o555, entries: []entry{value("ptrace_scope", "1")}},
 	}},
@@ -223,14 +224,40 @@ func value(name, v string) entry {
 	return entry{name: name, mode: 0o444, text: func(_ *object, w *text) { w.add(v + "\n") }}
 }
 
-func hostName(o *object) string {
-	host, _ := o.fs.k.RootNamespaces().UTS.Names()
-	return host
+// utsOf is the UTS namespace of who uses ctx.
+func utsOf(o *object, ctx *vfs.Context) *kernel.UTSNamespace {
+	if t, _ := ctx.Task.(*kernel.Task); t != nil && t.Namespaces() != nil {
+		return t.Namespaces().UTS
+	}
+	return o.fs.k.RootNamespaces().UTS
 }
 
-func domainName(o *object) string {
-	_, domain := o.fs.k.RootNamespaces().UTS.Names()
-	return domain
+func showHostName(o *object, w *text) {
+	host, _ := utsOf(o, w.ctx).Names()
+	w.add(host + "\n")
+}
+
+func showDomainName(o *object, w *text) {
+	_, domain := utsOf(o, w.ctx).Names()
+	w.add(domain + "\n")
+}
+
+func storeHostName(o *object, ctx *vfs.Context, data string) error {
+	utsOf(o, ctx).SetHost(utsName(data))
+	return nil
+}
+
+func storeDomainName(o *object, ctx *vfs.Context, data string) error {
+	utsOf(o, ctx).SetDomain(utsName(data))
+	return nil
+}
+
+// utsName is the name that a write stands for: its first line, as much as fits.
+func utsName(data string) string {
+	const most = 64 // __NEW_UTS_LEN
+	name, _, _ := strings.Cut(data, "\n")
+	name, _, _ = strings.Cut(name, "\x00")
+	return name[:min(len(name), most)]
 }
 
 // newUUID is a random UUID (RFC 9562, version 4).

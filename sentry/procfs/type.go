@@ -1,8 +1,6 @@
 package procfs
 
 import (
-	"golang.org/x/sys/unix"
-
 	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
@@ -30,10 +28,11 @@ func (*Type) Name() string { return "proc" }
 func (*Type) Flags() uint32 { return vfs.SBUserMount }
 
 // Mount implements vfs.FSType: an instance for the caller's pid namespace, or
-// Type.PIDs if the caller is not a task. There are no options (EINVAL).
+// Type.PIDs if the caller is not a task. Options are hidepid, gid and subset (EINVAL).
 func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*vfs.Superblock, error) {
-	if data != "" {
-		return nil, unix.EINVAL
+	hide, err := hiding{}.parse(data)
+	if err != nil {
+		return nil, err
 	}
 	pids := t.PIDs
 	if pids == nil {
@@ -42,5 +41,5 @@ func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*v
 	if task, _ := ctx.Task.(*kernel.Task); task != nil {
 		pids = task.PIDNamespace()
 	}
-	return &New(t.Kernel.VFS(), t.Kernel, pids, source, t.Options).Superblock, nil
+	return &newFileSystem(t.Kernel.VFS(), t.Kernel, pids, source, t.Options, hide).Superblock, nil
 }

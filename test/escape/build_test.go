@@ -76,6 +76,7 @@ func writeBundle(t *testing.T, dir, bin, shared string, args []string) {
 		"root":   object{"path": "rootfs"},
 		"mounts": mounts,
 		"linux": object{
+			"resources":  object{"pids": object{"limit": 600}, "memory": object{"limit": 1 << 30}},
 			"namespaces": []object{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "network"}},
 		},
 	}

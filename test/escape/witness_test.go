@@ -89,6 +89,7 @@ func confined(t *testing.T, s *sandbox, platform string) (stubs int) {
 			}
 		}
 		mounts(t, s, pid, name)
+		directories(t, pid, name)
 	}
 	if roles["boot"] != 1 || roles["gofer"] != 1 {
 		t.Errorf("processes: %v", roles)
@@ -119,6 +120,34 @@ func mounts(t *testing.T, s *sandbox, pid int, name string) {
 			t.Errorf("the %s has a mount: %s", name, line)
 		case !strings.Contains(options, ",nodev,") || !strings.Contains(options, ",nosuid,"):
 			t.Errorf("the gofer has a mount with devices or set-user-ID programs: %s", line)
+		}
+	}
+}
+
+// directories checks that a process has no directory that leads to the host: the
+// gofer has those of its trees and of a procfs of its own, all others but the root
+// none.
+func directories(t *testing.T, pid int, name string) {
+	t.Helper()
+	var hostProc, root unix.Stat_t
+	must(t, unix.Stat("/proc", &hostProc))
+	if unix.Stat(fmt.Sprintf("/proc/%d/root", pid), &root) != nil {
+		return
+	}
+	var links []string
+	for _, pattern := range []string{"fd/*", "task/*/cwd"} {
+		found, err := filepath.Glob(fmt.Sprintf("/proc/%d/%s", pid, pattern))
+		must(t, err)
+		links = append(links, found...)
+	}
+	for _, l := range links {
+		var st unix.Stat_t
+		if unix.Stat(l, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if st.Dev == hostProc.Dev || name != "gofer" && (st.Dev != root.Dev || st.Ino != root.Ino) {
+			where, _ := os.Readlink(l)
+			t.Errorf("the %s has a directory of the host: %s, %s", name, l, where)
 		}
 	}
 }

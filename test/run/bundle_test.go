@@ -129,7 +129,7 @@ func newBundle(t *testing.T, script string) *bundle {
 }
 
 // applets are the commands of busybox that the scripts use.
-const applets = "sh ash cat chmod chown cp dd echo env false find grep head hostname id ifconfig ip kill ls ln mkdir mknod mount mv printenv printf ps pwd rm rmdir sed sleep sort stat stty su sync tail test touch tr true tty ulimit umask umount uname wc yes cut awk readlink dirname basename df setpriv sysctl nc date"
+const applets = "sh ash nproc cat chmod chown cp dd echo env false find grep head hostname id ifconfig ip kill ls ln mkdir mknod mount mv printenv printf ps pwd rm rmdir sed sleep sort stat stty su sync tail test touch tr true tty ulimit unshare umask umount uname wc yes cut awk readlink dirname basename df setpriv sysctl nc date"
 
 func installBusybox(t *testing.T, bin string) {
 	t.Helper()
@@ -174,8 +174,19 @@ const timeout = 30 * time.Second
 
 // command prepares to run the bundle.
 func (rt runtime) command(ctx context.Context, b *bundle, flags ...string) *exec.Cmd {
-	args := slices.Concat([]string{"--root", filepath.Join(b.dir, "state")}, rt.flags, flags, []string{"run", "--bundle", b.dir, newID()})
-	cmd := exec.CommandContext(ctx, rt.path, args...)
+	return rt.runtimeCommand(ctx, b, append(flags, "run", "--bundle", b.dir, newID())...)
+}
+
+// commandOf prepares to run the bundle, which is written, as the container id; it is
+// killed at the end of the test.
+func (rt runtime) commandOf(t *testing.T, b *bundle, id string, flags ...string) *exec.Cmd {
+	t.Helper()
+	return rt.runtimeCommand(t.Context(), b, append(flags, "run", "--bundle", b.dir, id)...)
+}
+
+// runtimeCommand prepares any command of the runtime; its state is below the bundle.
+func (rt runtime) runtimeCommand(ctx context.Context, b *bundle, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, rt.path, slices.Concat([]string{"--root", filepath.Join(b.dir, "state")}, rt.flags, args)...)
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }

@@ -15,8 +15,12 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{
 		{"host network", "--network=host", nil, "--network=host"},
-		{"overlay in a file", "--overlay2=root:self", nil, "--overlay2=root:self"},
-		{"unknown sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.nonesuch": "1"} }, "kernel.nonesuch"},
+		{"overlay in a directory that is not there", "--overlay2=root:dir=/nonesuch", nil, "/nonesuch"},
+		{"idmapped mount", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "bind", "/tmp", "bind", "idmap")) }, "idmapped"},
+		{"unknown file system", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "nonesuchfs", "x")) }, "nonesuchfs"},
+		{"unknown option of a file system", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "tmpfs", "x", "nonesuch=1")) }, "nonesuch=1"},
+		{"unknown option of proc", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "proc", "x", "hidepid=7")) }, "hidepid=7"},
+		{"unknown sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.nonesuch": "1"} }, "kernel/nonesuch"},
 		{"fixed sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.shmmax": "1234567"} }, "kernel.shmmax"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,11 +1,13 @@
 package run
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -144,6 +146,57 @@ var sameCases = []struct {
 				{Path: "/dev/blk", Type: "b", Major: 7, Minor: 200, FileMode: ptr(os.FileMode(0o660)), UID: ptr(uint32(0)), GID: ptr(uint32(6))},
 			}
 		}},
+	{"loopback interface", `ip addr; ifconfig -a; cat /proc/net/dev | wc -l; ip route; nc -l -p 80 </dev/null & sleep 0.2; echo hello | nc 127.0.0.1 80; wait`, nil},
+	{"loopback interface in sysfs", `cd /sys/class/net; ls; readlink lo; cd lo; ls statistics; for f in address broadcast addr_len carrier dormant flags ifindex iflink mtu operstate tx_queue_len type uevent speed duplex; do echo "$f $(cat $f 2>&1)"; done; stat -c '%a %s' address statistics; echo 1 >mtu`, nil},
+	{"sysfs that is writable", `touch /s/class/x; mkdir /s/class/y; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/present; ls -d /sys/kernel /sys/fs/cgroup /sys/firmware /sys/nonesuch`, func(_ *testing.T, b *bundle) {
+		b.spec.Mounts = append(b.spec.Mounts, mount("/s", "sysfs", "sysfs", "ro"))
+	}},
+	{"sysctl", `cd /proc/sys/net; cat ipv4/ip_forward ipv4/ip_unprivileged_port_start ipv4/ping_group_range core/somaxconn ipv4/tcp_keepalive_time; cat /proc/sys/kernel/domainname`, func(_ *testing.T, b *bundle) {
+		b.spec.Linux.Sysctl = map[string]string{
+			"net.ipv4.ip_forward": "1", "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
+			"net/core/somaxconn": "1000", "net.ipv4.tcp_keepalive_time": "600", "kernel.domainname": "example.org",
+		}
+		b.spec.Linux.ReadonlyPaths = []string{"/proc/sys"}
+	}},
+	{"host name in proc", `echo new >/proc/sys/kernel/hostname; hostname; unshare -u sh -c 'hostname inner; cat /proc/sys/kernel/hostname; echo d >/proc/sys/kernel/domainname; cat /proc/sys/kernel/domainname'; cat /proc/sys/kernel/hostname; echo 0123456789012345678901234567890123456789012345678901234567890123456789 >/proc/sys/kernel/hostname; hostname; su nobody -c 'echo x >/proc/sys/kernel/hostname'`, func(_ *testing.T, b *bundle) {
+		c := b.spec.Process.Capabilities
+		admin := append([]string{"CAP_SYS_ADMIN"}, c.Bounding...)
+		c.Bounding, c.Permitted, c.Effective = admin, admin, admin
+	}},
+	{"hidden processes", `grep -E ' /p[0-9]' /proc/self/mountinfo | cut -d' ' -f4-; cat >/tmp/look <<'END'
+for p in /p1 /p2 /p3 /p4 /p5; do echo $p; ls -d $p/1; cat $p/1/comm; stat -c '%a %u' $p/1; cat $p/self/comm; ls $p | grep -c '^1$'; ls $p | grep -E '^(self|uptime|sys|mounts)$'; cat $p/nonesuch; done
+END
+sh /tmp/look 2>&1; su nobody -c 'sh /tmp/look' 2>&1`, func(_ *testing.T, b *bundle) {
+		for i, options := range [][]string{{"hidepid=1"}, {"hidepid=invisible"}, {"hidepid=2", "gid=65534"}, {"hidepid=ptraceable", "nosuid"}, {"subset=pid"}} {
+			b.spec.Mounts = append(b.spec.Mounts, mount(fmt.Sprintf("/p%d", i+1), "proc", "proc", options...))
+		}
+	}},
+	{"tmpfs over what is there", `stat -c '%n %a %u' /d /e /x; grep ' /[dex] ' /proc/self/mountinfo | cut -d' ' -f4-; ls -lR /d | awk '{print $1,$3,$4,$5,$9,$10,$11}'; cat /d/file`, func(t *testing.T, b *bundle) {
+		must(t, os.MkdirAll(b.rootfs("d/sub"), 0o755))
+		must(t, os.Mkdir(b.rootfs("e"), 0o755))
+		must(t, os.Chmod(b.rootfs("d"), 0o750))
+		must(t, os.Chmod(b.rootfs("e"), 0o1705|os.ModeSticky))
+		must(t, os.WriteFile(b.rootfs("d/file"), []byte("hello\n"), 0o644))
+		must(t, os.Chown(b.rootfs("d/file"), 7, 8))
+		must(t, os.Chmod(b.rootfs("d/file"), 0o711|os.ModeSetuid))
+		must(t, os.WriteFile(b.rootfs("d/sub/big"), make([]byte, 300000), 0o600))
+		must(t, os.Symlink("a/b", b.rootfs("d/link")))
+		b.spec.Mounts = append(b.spec.Mounts, mount("/d", "tmpfs", "tmpfs", "tmpcopyup", "nosuid"), mount("/e", "tmpfs", "tmpfs", "size=1m"), mount("/x", "tmpfs", "tmpfs"))
+	}},
+	{"flags of the host's mount", `grep ' /m[0-9] ' /proc/self/mountinfo | cut -d' ' -f4-; /m1/true; echo $?; /m4/true; echo $?`, func(t *testing.T, b *bundle) {
+		dir := filepath.Join(b.dir, "host")
+		must(t, os.Mkdir(dir, 0o755))
+		must(t, unix.Mount("source", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NOATIME, "size=8m"))
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+		busybox, err := os.ReadFile(b.rootfs("bin/busybox"))
+		must(t, err)
+		must(t, os.Mkdir(filepath.Join(dir, "x"), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "x", "true"), busybox, 0o755))
+		x := filepath.Join(dir, "x")
+		b.spec.Mounts = append(b.spec.Mounts, mount("/m1", "bind", x, "bind"), mount("/m2", "bind", x, "bind", "ro"), mount("/m3", "bind", x, "bind", "noexec", "relatime"),
+			mount("/m4", "bind", x, "bind", "nodev"), mount("/m5", "bind", x, "bind", "strictatime"))
+	}},
+	{"standard input at its end", `cat; echo end; read x || echo none`, nil},
 	{"exit code 0", `exit 0`, nil},
 	{"exit code 1", `exit 1`, nil},
 	{"exit code 42", `exit 42`, nil},

@@ -36,7 +36,11 @@ func newWorld(t testing.TB, shared bool) *world {
 	t.Cleanup(func() { unix.Close(fd) })
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	w.must(err)
-	s, err := gofer.NewServer(p[0], []gofer.Tree{{FD: fd, Shared: shared}})
+	procs, err := gofer.OpenProcs("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := gofer.NewServer(p[0], procs, []gofer.Tree{{FD: fd, Shared: shared}})
 	w.must(err)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()

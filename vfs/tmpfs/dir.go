@@ -34,11 +34,13 @@ const firstCookie = 2
 func (fs *FS) newDir(mode uint32, uid cred.UID, gid cred.GID) *dir {
 	d := &dir{names: make(map[string]*dirent), cookie: firstCookie}
 	d.init(fs, d, mode, uid, gid)
+	d.SetSize(2 * direntSize)
 	fs.inodes.Add(1)
 	return d
 }
 
-// direntSize is what an entry adds to a directory's size, as Linux's tmpfs has it.
+// direntSize is what an entry, "." and ".." too, adds to a directory's size, as Linux's
+// tmpfs has it.
 const direntSize = 20
 
 func (d *dir) add(name string, in *vfs.Inode) {

@@ -40,7 +40,7 @@ func (r *regular) Translate(off, length uint64, write bool) (vfs.Backing, error)
 		r.TouchCM()
 	}
 	at, n, _ := r.table.run(off, length)
-	return vfs.Backing{FD: r.fs.mem.FD(), Offset: at, Length: n, Memory: true}, nil
+	return vfs.Backing{FD: r.fs.mem.FD(), Offset: at, Length: n, Memory: !r.fs.mem.IsStore()}, nil
 }
 
 // AddMapping implements vfs.Mappable.

@@ -174,6 +174,87 @@ CASE(epoll_nested)
 	ERR(epoll_ctl(inner, EPOLL_CTL_ADD, ep, &x), ELOOP);
 }
 
+static int watch(int outer, int inner)
+{
+	struct epoll_event e = {EPOLLIN, {0}};
+	return epoll_ctl(outer, EPOLL_CTL_ADD, inner, &e);
+}
+
+// Makes n epoll files of which each watches the next; the result is the first.
+static int chain(int n, int *last)
+{
+	int first = *last = OK(epoll_create1(0));
+	while (--n > 0) {
+		int e = OK(epoll_create1(0));
+		OK(watch(e, first));
+		first = e;
+	}
+	return first;
+}
+
+CASE(epoll_nested_depth)
+{
+	int e[6], last, unused;
+	for (int i = 0; i < 6; i++)
+		e[i] = OK(epoll_create1(0));
+	for (int i = 0; i < 4; i++)
+		OK(watch(e[i], e[i + 1]));
+	ERR(watch(e[4], e[5]), ELOOP);
+	OK(watch(e[4], OK(eventfd(0, 0))));
+	for (int above = 1; above <= 5; above++)
+		for (int below = 1; below <= 5; below++) {
+			chain(above, &last);
+			if (above + below <= 5)
+				OK(watch(last, chain(below, &unused)));
+			else
+				ERR(watch(last, chain(below, &unused)), ELOOP);
+		}
+}
+
+CASE(epoll_circles)
+{
+	int last, first = chain(3, &last);
+	ERR(watch(last, first), ELOOP);
+	ERR(watch(last, last), EINVAL);
+	int middle = OK(epoll_create1(0));
+	OK(watch(middle, last));
+	ERR(watch(last, middle), ELOOP);
+	OK(epoll_ctl(middle, EPOLL_CTL_DEL, last, NULL));
+	OK(watch(last, middle));
+	ERR(watch(last, middle), EEXIST);
+	OK(close(first)); // the others do not go with it
+	ERR(watch(middle, last), ELOOP);
+}
+
+CASE(epoll_wake_up_paths)
+{
+	static const int limits[] = {0, 500, 100, 50, 10};
+	for (int files = 1; files <= 4; files++) {
+		int last, first = chain(files, &last), outer = -1, more = OK(epoll_create1(0));
+		OK(watch(last, OK(eventfd(0, 0))));
+		for (int i = 0; i < limits[files]; i++)
+			OK(watch(outer = OK(epoll_create1(0)), first));
+		ERR(watch(more, first), EINVAL);
+		ERR(epoll_ctl(more, EPOLL_CTL_DEL, first, NULL), ENOENT);
+		OK(close(outer));
+		OK(watch(more, first));
+		OK(syscall(SYS_close_range, 3, ~0U, 0));
+	}
+}
+
+CASE(epoll_wake_up_paths_from_above)
+{
+	// Any number of epoll files may watch a file themselves, or one that has nothing.
+	int ev = OK(eventfd(0, 0)), empty = OK(epoll_create1(0));
+	for (int i = 0; i < 501; i++) {
+		int e = OK(epoll_create1(0));
+		OK(watch(e, ev));
+		OK(watch(e, empty));
+	}
+	ERR(watch(empty, ev), EINVAL);
+	ERR(watch(empty, OK(eventfd(0, 0))), EINVAL);
+}
+
 CASE(epoll_timeout_and_wakeup)
 {
 	int p[2];

@@ -389,6 +389,28 @@ CASE(exit_status_is_one_byte)
 	REAP_EXIT(m, 255);
 }
 
+CASE(fork_zombies_count_for_rlimit_nproc)
+{
+	CHILD(k) {
+		struct rlimit rl = {2, 2};
+		OK(syscall(SYS_setgroups, 0, NULL));
+		become_fresh_user();
+		OK(setrlimit(RLIMIT_NPROC, &rl));
+		pid_t z = OK(fork());
+		if (z == 0)
+			_exit(0);
+		siginfo_t i;
+		OK(waitid(P_PID, z, &i, WEXITED | WNOWAIT));
+		ERR(fork(), EAGAIN);
+		OK(waitpid(z, NULL, 0));
+		z = OK(fork());
+		if (z == 0)
+			_exit(0);
+		OK(waitpid(z, NULL, 0));
+	}
+	REAP(k);
+}
+
 CASE(fork_limited_by_rlimit_nproc)
 {
 	CHILD(k) {

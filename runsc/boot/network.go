@@ -12,10 +12,18 @@ import (
 	"casemate/runsc/resolver"
 )
 
-// takeNetwork gives the stack the devices, addresses, routes and neighbours of a
+// takeNetwork gives the sandbox's stack the devices, addresses, routes and neighbours of a
 // namespace that runsc has taken over. sockets are its packet sockets, which belong to
 // the stack from now on, or are closed.
-func takeNetwork(stack *netstack.Stack, n *netns.Network, sockets []int) error {
+func (s *sandbox) takeNetwork(n *netns.Network, sockets []int) error {
+	stack := s.stack
+	const noIPv6 = "net.ipv6.conf.all.disable_ipv6"
+	if linux := s.Spec.Linux; n.NoIPv6 && (linux == nil || linux.Sysctl[noIPv6] == "") {
+		if err := stack.Sysctl.Lookup(noIPv6).Set(1); err != nil {
+			closeAll(sockets)
+			return err
+		}
+	}
 	for i := range n.Links {
 		l := &n.Links[i]
 		if l.Sockets > len(sockets) {

@@ -98,7 +98,7 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
 	case r.Network != nil:
-		if err := takeNetwork(c.stack, r.Network, files); err != nil {
+		if err := c.takeNetwork(r.Network, files); err != nil {
 			return nil, err
 		}
 		files = nil

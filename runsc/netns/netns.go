@@ -22,6 +22,8 @@ type Network struct {
 	Links      []Link
 	Routes     []ip.RouteEntry
 	Neighbours []ip.Neighbour
+	// NoIPv6 says that net.ipv6.conf.all.disable_ipv6 is set.
+	NoIPv6 bool
 	// Resolver and Tunnel say that descriptors for package resolver follow the links':
 	// the socket connected to Docker's resolver, and the TUN device.
 	Resolver, Tunnel bool

@@ -36,6 +36,7 @@ func (t *taker) take() error {
 		return fmt.Errorf("asking for its devices: %w", err)
 	}
 	defer t.handle.Close()
+	t.network.NoIPv6 = !ipv6Enabled("all")
 	links, err := t.handle.LinkList()
 	if err != nil {
 		return fmt.Errorf("reading its devices: %w", err)

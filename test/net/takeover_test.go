@@ -51,6 +51,18 @@ func sorted(text string) string {
 	return strings.Join(l, "\n")
 }
 
+// TestNoIPv6 has a namespace that speaks no IPv6, as Docker's are by default.
+func TestNoIPv6(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		run(t, "ip", "netns", "exec", p.box, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+		want := run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration)
+		got := p.start(t, platform, configuration).end(t)
+		if sorted(got) != sorted(want) {
+			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
+		}
+	})
+}
+
 // TestNone has no device but lo.
 func TestNone(t *testing.T) {
 	eachPlatform(t, func(t *testing.T, p *pair, platform string) {

@@ -46,6 +46,8 @@ check:
 unit: test-packages check
 	go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|oci)$$')
 
+net: docker-packages
+
 oracle programs escape run net oci: build rootfs
 	ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@
 

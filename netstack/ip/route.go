@@ -109,12 +109,29 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// Routes are the tables' entries that were added or follow from addresses; the
-// local table is derived and not among them.
+// Routes are the tables' entries that were added or follow from addresses, in the order
+// in which Linux lists them; the local table is derived and not among them.
 func (s *Stack) Routes() []RouteEntry {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.mu.routes)
+	l := slices.Clone(s.mu.routes)
+	s.mu.Unlock()
+	slices.SortStableFunc(l, listOrder)
+	return l
+}
+
+// listOrder compares routes by the place in which Linux lists them: those of IPv4 by
+// address, and of one address the longest prefix first; those of IPv6 by address, but a
+// prefix behind what it contains.
+func listOrder(a, b RouteEntry) int {
+	x, y := a.Dst, b.Dst
+	six := func(p netip.Prefix) int { return p.Addr().BitLen() }
+	if c := cmp.Compare(six(x), six(y)); c != 0 {
+		return c
+	}
+	if x.Addr().Is6() && x.Bits() != y.Bits() && x.Overlaps(y) {
+		return cmp.Compare(y.Bits(), x.Bits())
+	}
+	return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(y.Bits(), x.Bits()), cmp.Compare(a.Metric, b.Metric))
 }
 
 // AddRoute adds an entry: EEXIST, ENODEV for an unknown interface, ENETDOWN for

@@ -163,9 +163,9 @@ func (c *execCommand) makeProcess(ctr *container.Container, args []string) (*spe
 		}
 	}
 	for _, g := range c.groups {
-		gid, err := strconv.ParseUint(g, 10, 32)
+		gid, err := strconv.Atoi(g)
 		if err != nil {
-			return nil, fmt.Errorf("parsing additional gid %q: %w", g, unwrapNum(err))
+			return nil, fmt.Errorf("parsing %s as int for gid failed: %w", g, err)
 		}
 		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(gid))
 	}
@@ -175,23 +175,16 @@ func (c *execCommand) makeProcess(ctr *container.Container, args []string) (*spe
 // parseUser takes UID[:GID].
 func parseUser(s string, u *specs.User) error {
 	uid, gid, both := strings.Cut(s, ":")
-	n, err := strconv.ParseUint(uid, 10, 32)
+	n, err := strconv.Atoi(uid)
 	if err != nil {
-		return fmt.Errorf("parsing %s as int for uid failed: %w", uid, unwrapNum(err))
+		return fmt.Errorf("parsing %s as int for uid failed: %w", uid, err)
 	}
 	u.UID = uint32(n)
 	if both {
-		if n, err = strconv.ParseUint(gid, 10, 32); err != nil {
-			return fmt.Errorf("parsing %s as int for gid failed: %w", gid, unwrapNum(err))
+		if n, err = strconv.Atoi(gid); err != nil {
+			return fmt.Errorf("parsing %s as int for gid failed: %w", gid, err)
 		}
 		u.GID = uint32(n)
 	}
 	return nil
-}
-
-func unwrapNum(err error) error {
-	if e, ok := err.(*strconv.NumError); ok {
-		return e.Err
-	}
-	return err
 }

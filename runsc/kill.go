@@ -58,7 +58,7 @@ const maxSignal = 64
 // parseSignal takes a number, or a name with or without SIG.
 func parseSignal(s string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(s); err == nil {
-		if n < 1 || n > maxSignal {
+		if n < 0 || n > maxSignal {
 			return 0, fmt.Errorf("unknown signal %q", s)
 		}
 		return unix.Signal(n), nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -63,7 +64,7 @@ func (c *listCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 	case "json":
 		err = json.NewEncoder(os.Stdout).Encode(states)
 	default:
-		err = fmt.Errorf("invalid format option %q: it must be table or json", c.format)
+		err = errors.New("invalid format option")
 	}
 	if err != nil {
 		return a.fail(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -63,7 +64,7 @@ func (c *psCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 			return a.fail(err)
 		}
 	default:
-		return a.fail(fmt.Errorf("invalid format option %q: it must be table or json", c.format))
+		return a.fail(errors.New("invalid format option"))
 	}
 	return subcommands.ExitSuccess
 }

@@ -33,9 +33,11 @@ func (*stateCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) su
 	if err != nil {
 		return a.fail(err)
 	}
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(stateOf(c)); err != nil {
+	data, err := json.MarshalIndent(stateOf(c), "", "  ")
+	if err == nil {
+		_, err = os.Stdout.Write(data)
+	}
+	if err != nil {
 		return a.fail(err)
 	}
 	return subcommands.ExitSuccess

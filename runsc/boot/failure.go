@@ -17,7 +17,12 @@ import (
 // are runc's.
 
 // initError is of what was to be set up in the container.
-func initError(err error) error { return fmt.Errorf("error during container init: %w", err) }
+func initError(err error) error { return &initFailure{err} }
+
+type initFailure struct{ err error }
+
+func (e *initFailure) Error() string { return "error during container init: " + e.err.Error() }
+func (e *initFailure) Unwrap() error { return e.err }
 
 // A startError says why the container's program cannot run. code is the exit code that
 // a shell gives then.

@@ -19,6 +19,9 @@ func (s *sandbox) rules() []seccomp.Rule {
 		unix.SYS_PPOLL, unix.SYS_PIPE2, unix.SYS_MSYNC, unix.SYS_CLOCK_GETRES, unix.SYS_GETCPU,
 		unix.SYS_GETRUSAGE, unix.SYS_SYSINFO, unix.SYS_ACCEPT4,
 	)...)
+	// The gofer and the file stores of further containers.
+	rules = append(rules, seccomp.Allow(unix.SYS_FSTATFS)...)
+	rules = append(rules, seccomp.Rule{Nr: unix.SYS_FCNTL, Args: []seccomp.Arg{{Index: 1, Value: unix.F_GET_SEALS}}})
 	// The size of a terminal.
 	rules = append(rules, seccomp.Rule{Nr: unix.SYS_IOCTL, Args: []seccomp.Arg{{Index: 1, Value: unix.TIOCGWINSZ, Mask: 0xffffffff}}})
 	rules = append(rules, seccomp.Allow(archCalls...)...)

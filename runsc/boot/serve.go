@@ -175,6 +175,9 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 		return nil, err
 	}
 	p, err := found.newProcess(e.Process, e.Stdio, files, false)
+	if setup := (*initFailure)(nil); errors.As(err, &setup) {
+		err = setup.err // the container is there already
+	}
 	if err != nil {
 		return nil, err
 	}

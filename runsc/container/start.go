@@ -77,6 +77,8 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 		return nil
 	case status == StatusStopped || status == StatusCreating:
 		return ErrNotRunning
+	case sig == 0:
+		return nil // it is there
 	case sig == unix.SIGKILL && c.State.Sandbox == c.State.ID && (status == StatusPaused || status == StatusCreated || !all):
 		// The kernel in the sandbox is not needed for that, and may not be able to.
 		return c.kill()

@@ -79,7 +79,7 @@ var sameCases = []struct{ name, script string }{
 
 // open are the cases that are not the same yet, and what is missing.
 var open = map[string]string{
-	"sysctl": "kernel.shmmax and kernel.msgmnb are fixed in the sandbox",
+	"sysctl":                "kernel.shmmax and kernel.msgmnb are fixed in the sandbox",
 	"cp":                    "what docker cp brings into a directory that the sandbox has read is not seen",
 	"cp over what was read": "what docker cp brings into a directory that the sandbox has read is not seen",
 	"top":                   "the host's processes of the sandbox do not have the names of those inside",

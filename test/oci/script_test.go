@@ -1,0 +1,138 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"casemate/test/bundle"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runscPath is the command under test: $RUNSC, or ../../bin/runsc.
+func runscPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("RUNSC")
+	if path == "" {
+		path = "../../bin/runsc"
+	}
+	path, err := filepath.Abs(path)
+	must(t, err)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
+	}
+	return path
+}
+
+// A place is a directory with a root file system, in which bundles are made.
+type place struct{ dir string }
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("these tests need root")
+	}
+	dir, err := os.MkdirTemp("", "runsc-oci")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := &place{dir}
+	root := filepath.Join(dir, "rootfs")
+	for _, d := range []string{"bin", "dev", "etc", "proc", "root", "sys", "tmp"} {
+		must(t, os.MkdirAll(filepath.Join(root, d), 0o755))
+	}
+	must(t, os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky))
+	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte("root:x:0:\nuser:x:1000:\n"), 0o644))
+	busybox, err := exec.LookPath("busybox")
+	must(t, err)
+	data, err := os.ReadFile(busybox)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(root, "bin/busybox"), data, 0o755))
+	list, err := exec.Command(busybox, "--list").Output()
+	must(t, err)
+	for a := range strings.FieldsSeq(string(list)) {
+		if a != "busybox" {
+			must(t, os.Symlink("busybox", filepath.Join(root, "bin", a)))
+		}
+	}
+	return p
+}
+
+// bundle makes a bundle that runs script.
+func (p *place) bundle(t *testing.T, name, script string, change func(spec bundle.Object)) string {
+	t.Helper()
+	dir := filepath.Join(p.dir, name)
+	must(t, os.MkdirAll(dir, 0o755))
+	spec := bundle.Spec([]string{"/bin/sh", "-c", script})
+	spec["root"] = bundle.Object{"path": filepath.Join(p.dir, "rootfs")}
+	spec["process"].(bundle.Object)["env"] = []string{"PATH=/bin"}
+	if change != nil {
+		change(spec)
+	}
+	must(t, bundle.Write(dir, spec))
+	return dir
+}
+
+// prelude is what the scripts have: rt is the runtime, X a directory of the script's own with
+// the bundles, N a container's id.
+const prelude = `
+rt() { $RUNTIME --root $X/state "$@"; }
+status() { rt state $1 | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
+eventually() { _i=0; until "$@" >/dev/null 2>&1; do _i=$((_i+1)); [ $_i -lt 100 ] || { echo "never: $*"; return 1; }; sleep 0.1; done; }
+# becomes STATUS NAME waits until a container has the status.
+is() { test "$(status $2)" = $1; }
+becomes() { eventually is $1 $2 && echo $1; }
+# up NAME BUNDLE OPTIONS... makes a container without the script's own descriptors.
+up() { rt create --bundle $X/$2 $1 </dev/null >$X/$1.out 2>$X/$1.err || cat $X/$1.err; }
+run() { up "$@" && rt start $1; }
+cd $X
+`
+
+var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+
+// script runs a script with a runtime and returns what it says.
+func (p *place) script(t *testing.T, name, runtime, text string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	id := fmt.Sprintf("oci-%s-%d", name, os.Getpid())
+	cmd := exec.CommandContext(ctx, "sh", "-c", prelude+text)
+	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "N="+id, "X="+p.dir)
+	cmd.WaitDelay = time.Second
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	clean := exec.Command("sh", "-c", prelude+`rt list -q | while read id; do rt delete --force $id; done`)
+	clean.Env = cmd.Env
+	if said, err := clean.CombinedOutput(); err != nil || len(said) > 0 {
+		t.Errorf("%s: deleting what is left: %v: %s", name, err, said)
+	}
+	said := fmt.Sprintf("standard output:\n%s\nstandard error:\n%s\nexit code %d\n", out.String(), errs.String(), cmd.ProcessState.ExitCode())
+	said = strings.NewReplacer(id, "NAME", p.dir, "DIR", runtime, "RUNTIME", name, "RUNTIME").Replace(said)
+	said = logged.ReplaceAllStringFunc(times.ReplaceAllString(said, "TIME"), func(line string) string {
+		text, err := strconv.Unquote(logged.FindStringSubmatch(line)[1])
+		must(t, err)
+		return text
+	})
+	return strings.ReplaceAll(said, "\nRUNTIME: ", "\n")
+}
+
+// logged is how runc writes an error to its standard error.
+var logged = regexp.MustCompile(`time="TIME" level=error msg=(".*"|\S+)`)

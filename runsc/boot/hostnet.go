@@ -50,7 +50,7 @@ func upLoopback() error {
 func hostNetworkRules() []seccomp.Rule {
 	const low = 0xffffffff
 	rules := seccomp.Allow(unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_GETSOCKNAME,
-		unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT)
+		unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SENDMSG)
 	for _, family := range []uint64{unix.AF_INET, unix.AF_INET6} {
 		rules = append(rules, seccomp.Rule{Nr: unix.SYS_SOCKET, Args: []seccomp.Arg{{Index: 0, Value: family, Mask: low}}})
 	}

@@ -7,7 +7,7 @@ ROOTFS ?= /var/cache/casemate/debian12
 
 # Debian packages: for building and trying, and for the tests besides.
 PACKAGES := git ca-certificates procps
-TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2
+TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump iptables python3
 
 # $(call install,PACKAGES) installs those that are missing, if it may.
 install = missing=; for p in $(1); do dpkg-query -Wf '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
@@ -20,7 +20,7 @@ host = stat -c "%n %a %u:%g %m" / /dev /dev/shm /proc /run /sys /tmp /var/tmp
 harmless = before=$$($(host)); $(1); code=$$?; after=$$($(host)); \
 	[ "$$before" = "$$after" ] || { echo "the tests have changed the host: $$before, now $$after" >&2; exit 1; }; exit $$code
 
-.PHONY: all build try test check unit oracle programs escape run docker oci bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run net docker oci bench packages test-packages rootfs
 
 all: build
 
@@ -49,15 +49,17 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|docker|oci)$$'))
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|oci)$$'))
 
-oracle programs escape run oci: build rootfs
+net: docker-packages
+
+oracle programs escape run net oci: build rootfs
 	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@)
 
 docker: build docker-packages
 	@$(call harmless,go test -count=1 -timeout 20m ./test/docker)
 
-test: unit oracle run programs escape oci docker
+test: unit oracle run programs escape net oci docker
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

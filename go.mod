@@ -10,6 +10,7 @@ require (
 
 require (
 	github.com/containerd/cgroups/v3 v3.1.3
+	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/term v0.47.0
 )
 
@@ -21,6 +22,7 @@ require (
 	github.com/godbus/dbus/v5 v5.1.0 // indirect
 	github.com/moby/sys/userns v0.1.0 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/exp v0.0.0-20241108190413-2d47ceb2692f // indirect
 	google.golang.org/protobuf v1.35.2 // indirect
 )

@@ -17,6 +17,7 @@
 //	netstack/netconn  net.Conn and net.Listener over endpoints
 //	netstack/ip       interfaces, addresses, routes, neighbours; IPv4, IPv6, ICMP, ARP, NDP
 //	netstack/link     the Link interface; below it one package for each kind of link
+//	netstack/bpf      filters that programs attach to sockets
 //	netstack/wire     packet formats and checksums
 //	netstack/pkt      packet buffers
 //	netstack/backlog  queues between links and protocols

@@ -133,3 +133,43 @@ func TestFragments(t *testing.T) {
 		t.Errorf("%d reassembled", n)
 	}
 }
+
+// TestNoIPv6 turns IPv6 off and on by its parameters.
+func TestNoIPv6(t *testing.T) {
+	_, a, _ := joined(t, 1500)
+	if err := a.UpLoopback(); err != nil {
+		t.Fatal(err)
+	}
+	count := func() (n int) {
+		for _, i := range a.Interfaces() {
+			for _, x := range a.Addresses(i) {
+				if x.Prefix.Addr().Is6() {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := count(); n != 2 {
+		t.Fatalf("%d addresses", n)
+	}
+	all, lo := a.Sysctl.Lookup("net.ipv6.conf.all.disable_ipv6"), a.Sysctl.Lookup("net.ipv6.conf.lo.disable_ipv6")
+	if err := all.Set(1); err != nil || count() != 0 || !lo.Bool() {
+		t.Errorf("off: %v, %d addresses are left, lo %v", err, count(), lo)
+	}
+	if _, err := a.Lookup(netip.Addr{}, netip.MustParseAddr("fd00::2"), 0, 0); err != unix.ENETUNREACH {
+		t.Errorf("off: a route: %v", err)
+	}
+	if err := a.AddAddress(a.InterfaceByName("eth0"), ip.Address{Prefix: netip.MustParsePrefix("fd00::1/64")}); err != unix.EACCES {
+		t.Errorf("off: adding an address: %v", err)
+	}
+	if err := lo.Set(0); err != nil || count() != 1 {
+		t.Errorf("lo on: %v, %d addresses", err, count())
+	}
+	if err := all.Set(0); err != nil || count() != 1 {
+		t.Errorf("on: %v, %d addresses", err, count())
+	}
+	if err := a.AddAddress(a.InterfaceByName("eth0"), ip.Address{Prefix: netip.MustParsePrefix("fd00::1/64")}); err != nil {
+		t.Errorf("on: adding an address: %v", err)
+	}
+}

@@ -1,5 +1,5 @@
 // Package afpacket has packet sockets (packet(7)): they see and send frames of
-// a stack's interfaces. Rings in application memory are not part of it.
+// a stack's interfaces. Rings in application memory are a Sink of the caller's.
 //
 // Endpoint.mu is a leaf but for the interfaces' list of taps.
 package afpacket
@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"casemate/netstack/bpf"
 	"casemate/netstack/ip"
 	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
@@ -35,7 +36,8 @@ type Endpoint struct {
 	cooked bool // SOCK_DGRAM: without the link header
 	opts   sock.Options
 	notify atomic.Pointer[func(uint32)]
-	filter atomic.Pointer[func([]byte) uint32]
+	filter atomic.Pointer[bpf.Program]
+	sink   atomic.Pointer[Sink]
 
 	mu       sync.Mutex // what follows
 	queue    sock.Queue
@@ -106,13 +108,27 @@ func (e *Endpoint) LocalAddr() Addr {
 }
 
 // SetFilter sets what decides how many bytes of a frame are kept (SO_ATTACH_FILTER);
-// nil keeps all. f sees the frame as Recv would give it.
-func (e *Endpoint) SetFilter(f func(frame []byte) uint32) {
+// nil keeps all. It has been checked.
+func (e *Endpoint) SetFilter(f bpf.Program) {
 	if f == nil {
 		e.filter.Store(nil)
 		return
 	}
 	e.filter.Store(&f)
+}
+
+// A Sink takes frames in place of the queue, as a ring in memory does (packet(7),
+// PACKET_RX_RING). size is the frame's length, of which p may hold less. It must not keep
+// p, and reports whether there was room.
+type Sink func(p *pkt.Packet, size int, from Addr) bool
+
+// SetSink sets what takes frames; nil: the queue does.
+func (e *Endpoint) SetSink(f Sink) {
+	if f == nil {
+		e.sink.Store(nil)
+		return
+	}
+	e.sink.Store(&f)
 }
 
 // SetIgnoreOutgoing is PACKET_IGNORE_OUTGOING.
@@ -162,25 +178,30 @@ func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 			wire.Ethernet(q.Prepend(wire.EthernetLen)).Put(wire.MAC{}, wire.MAC{}, q.EtherType)
 		}
 	}
+	size := q.Len()
 	if f := e.filter.Load(); f != nil {
-		b := make([]byte, q.Len())
-		q.CopyOut(0, b)
-		n := (*f)(b)
+		n := e.run(*f, i, q)
 		if n == 0 {
 			q.Free()
 			return
 		}
-		if int(n) < q.Len() {
+		if int64(n) < int64(size) {
 			q.Truncate(int(n))
 		}
 	}
+	if sink := e.sink.Load(); sink != nil {
+		ok := (*sink)(q, size, e.source(q))
+		q.Free()
+		e.count(ok)
+		if fn := e.notify.Load(); ok && fn != nil {
+			(*fn)(unix.POLLIN | sock.POLLRDNORM)
+		}
+		return
+	}
 	e.mu.Lock()
 	ok := !e.closed && e.queue.Put(q, e.opts.RcvBuf())
-	e.stats.Packets++
-	if !ok {
-		e.stats.Drops++
-	}
 	e.mu.Unlock()
+	e.count(ok)
 	if !ok {
 		q.Free()
 		return
@@ -188,6 +209,45 @@ func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	if fn := e.notify.Load(); fn != nil {
 		(*fn)(unix.POLLIN | sock.POLLRDNORM)
 	}
+}
+
+// count counts a frame for TakeStats.
+func (e *Endpoint) count(taken bool) {
+	e.mu.Lock()
+	e.stats.Packets++
+	if !taken {
+		e.stats.Drops++
+	}
+	e.mu.Unlock()
+}
+
+// run runs a filter over a frame.
+func (e *Endpoint) run(f bpf.Program, i *ip.Interface, q *pkt.Packet) uint32 {
+	b := make([]byte, q.Len())
+	q.CopyOut(0, b)
+	p := bpf.Packet{Data: b, Len: len(b), Protocol: q.EtherType, PktType: q.Type, IfIndex: uint32(q.InIf), Mark: q.Mark, HAType: i.Info().Type}
+	if !e.cooked && hasHeader(i) {
+		p.Network = wire.EthernetLen
+	}
+	return f.Run(&p)
+}
+
+// source is a frame's link-level address.
+func (e *Endpoint) source(q *pkt.Packet) Addr {
+	a := Addr{Protocol: q.EtherType, Index: q.InIf, PktType: q.Type}
+	if i := e.ip.Interface(q.InIf); i != nil {
+		a.HAType = i.Info().Type
+		if hasHeader(i) {
+			a.HALen = 6
+			if !e.cooked {
+				if h := q.Pull(wire.EthernetLen); h != nil {
+					s := wire.Ethernet(h).Src()
+					copy(a.HWAddr[:], s[:])
+				}
+			}
+		}
+	}
+	return a
 }
 
 // Recv is recvmsg(2): EAGAIN if no frame waits. MSG_PEEK and MSG_TRUNC are
@@ -206,19 +266,7 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, Addr, error) {
 		return 0, Addr{}, unix.EAGAIN
 	}
 	defer q.Free()
-	a := Addr{Protocol: q.EtherType, Index: q.InIf, PktType: q.Type}
-	if i := e.ip.Interface(q.InIf); i != nil {
-		a.HAType = i.Info().Type
-		if hasHeader(i) {
-			a.HALen = 6
-			if !e.cooked {
-				if h := q.Pull(wire.EthernetLen); h != nil {
-					s := wire.Ethernet(h).Src()
-					copy(a.HWAddr[:], s[:])
-				}
-			}
-		}
-	}
+	a := e.source(q)
 	size := q.Len()
 	if err := sock.CopyTo(w, q, min(n, size)); err != nil {
 		return 0, a, err
@@ -241,10 +289,8 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, Addr, error) {
 // an interface, ENETDOWN, EMSGSIZE, EINVAL for a frame without a whole header.
 func (e *Endpoint) Send(r io.Reader, n int, to *Addr) (int, error) {
 	local := e.LocalAddr()
-	if to == nil {
-		if e.cooked {
-			return 0, unix.EDESTADDRREQ
-		}
+	nobody := to == nil
+	if nobody {
 		to = &local
 	}
 	index, proto := to.Index, to.Protocol
@@ -265,7 +311,7 @@ func (e *Endpoint) Send(r io.Reader, n int, to *Addr) (int, error) {
 	switch {
 	case i.Flags()&unix.IFF_UP == 0:
 		return 0, unix.ENETDOWN
-	case !e.cooked && n < hl:
+	case !e.cooked && n < hl, e.cooked && nobody && i.Info().Type == unix.ARPHRD_ETHER:
 		return 0, unix.EINVAL
 	case e.cooked && n > i.MTU() || !e.cooked && n > i.MTU()+hl+4:
 		return 0, unix.EMSGSIZE

@@ -27,6 +27,7 @@ type Interface struct {
 	neigh neighTable
 	taps  atomic.Pointer[[]Tap]
 	tapMu sync.Mutex
+	noIP6 atomic.Bool // disable_ipv6
 
 	addrs []Address // guarded by Stack.mu.Mutex
 }
@@ -85,6 +86,15 @@ func (i *Interface) loopback() bool { return i.flags.Load()&unix.IFF_LOOPBACK !=
 // AddInterface makes an interface on l: EEXIST if the name is taken. It is down
 // and has no addresses.
 func (s *Stack) AddInterface(name string, l link.Link) (*Interface, error) {
+	return s.AddInterfaceAt(0, name, l)
+}
+
+// AddInterfaceAt is AddInterface with an index of the caller's choice; EEXIST if it
+// is taken. 0: the next one that is free.
+func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interface, error) {
+	if index < 0 {
+		return nil, unix.EINVAL
+	}
 	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
 		return nil, unix.EINVAL
 	}
@@ -92,19 +102,23 @@ func (s *Stack) AddInterface(name string, l link.Link) (*Interface, error) {
 	i.name.Store(&name)
 	i.flags.Store(i.info.Flags)
 	i.mtu.Store(int32(i.info.MTU))
+	i.noIP6.Store(s.Params.NoIPv6Default.Bool())
 	s.mu.Lock()
 	if s.mu.closed {
 		s.mu.Unlock()
 		return nil, unix.ENODEV
 	}
 	for _, o := range s.mu.ifaces {
-		if o.Name() == name {
+		if o.Name() == name || o.index == index {
 			s.mu.Unlock()
 			return nil, unix.EEXIST
 		}
 	}
-	i.index = s.mu.nextIndex
-	s.mu.nextIndex++
+	if index == 0 {
+		index = s.mu.nextIndex
+	}
+	i.index = index
+	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
 	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
 	s.rebuild()
 	s.mu.Unlock()
@@ -161,13 +175,7 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 	}
 	if up {
 		i.flags.Or(unix.IFF_UP | unix.IFF_RUNNING)
-		if i.loopback() {
-			lo6 := netip.PrefixFrom(netip.IPv6Loopback(), 128)
-			if !slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix == lo6 }) {
-				i.addrs = append(i.addrs, Address{Prefix: lo6, Scope: unix.RT_SCOPE_HOST,
-					Flags: unix.IFA_F_PERMANENT, Preferred: ^uint32(0), Valid: ^uint32(0)})
-			}
-		}
+		i.addLoopback6()
 		for _, a := range i.addrs {
 			s.addConnected(i, a)
 		}
@@ -175,6 +183,33 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
 		i.neigh.flush()
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
+	}
+	s.rebuild()
+}
+
+// addLoopback6 gives lo its address ::1 if it speaks IPv6. s.mu is held.
+func (i *Interface) addLoopback6() {
+	lo6 := netip.PrefixFrom(netip.IPv6Loopback(), 128)
+	if !i.loopback() || i.noIP6.Load() || slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix == lo6 }) {
+		return
+	}
+	i.addrs = append(slices.Clone(i.addrs), Address{Prefix: lo6, Scope: unix.RT_SCOPE_HOST,
+		Flags: unix.IFA_F_PERMANENT, Preferred: ^uint32(0), Valid: ^uint32(0)})
+}
+
+// SetIPv6 says whether an interface speaks IPv6 (net.ipv6.conf.*.disable_ipv6). One that
+// does not loses its addresses and routes of IPv6.
+func (s *Stack) SetIPv6(i *Interface, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.noIP6.Store(!on)
+	if on {
+		if i.up() {
+			i.addLoopback6()
+		}
+	} else {
+		i.addrs = slices.DeleteFunc(slices.Clone(i.addrs), func(a Address) bool { return a.Prefix.Addr().Is6() })
+		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index && r.Dst.Addr().Is6() })
 	}
 	s.rebuild()
 }
@@ -222,7 +257,8 @@ func (s *Stack) Addresses(i *Interface) []Address {
 }
 
 // AddAddress adds an address and, if the interface is up, the route to its
-// network: EEXIST if the interface has it, EINVAL if it is no unicast address.
+// network: EEXIST if the interface has it, EINVAL if it is no unicast address, EACCES for
+// IPv6 on an interface that does not speak it.
 func (s *Stack) AddAddress(i *Interface, a Address) error {
 	ad := a.Prefix.Addr()
 	if !a.Prefix.IsValid() || ad.Is4In6() || ad.IsMulticast() || ad.IsUnspecified() {
@@ -230,6 +266,9 @@ func (s *Stack) AddAddress(i *Interface, a Address) error {
 	}
 	if ad.Is6() && ad.Zone() != "" {
 		return unix.EINVAL
+	}
+	if ad.Is6() && i.noIP6.Load() {
+		return unix.EACCES
 	}
 	if a.Valid == 0 {
 		a.Valid, a.Preferred = ^uint32(0), ^uint32(0)
@@ -275,7 +314,7 @@ func (s *Stack) RemoveAddress(i *Interface, p netip.Prefix) error {
 
 // addConnected adds the route to an address's network. s.mu is held.
 func (s *Stack) addConnected(i *Interface, a Address) {
-	if i.loopback() && a.Prefix.Addr().Is4() || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if i.loopback() && (a.Prefix.Addr().Is4() || a.Prefix.Addr() == netip.IPv6Loopback()) || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
 		return
 	}
 	r := RouteEntry{Dst: a.Prefix.Masked(), OIF: i.index, Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST,

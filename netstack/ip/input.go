@@ -168,6 +168,11 @@ func (i *Interface) input6(p *pkt.Packet) {
 	s := i.stack
 	c := &s.Counters.IP6
 	c.InReceives.Inc()
+	if i.noIP6.Load() {
+		c.InDiscards.Inc()
+		p.Free()
+		return
+	}
 	h := wire.IPv6(p.Pull(wire.IPv6Len))
 	if h == nil || h[0]>>4 != 6 {
 		c.InHdrErrors.Inc()

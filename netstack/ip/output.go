@@ -168,6 +168,9 @@ func (s *Stack) transmitOne(p *pkt.Packet, r *Route) {
 		p.CompleteSum()
 	}
 	if i.loopback() {
+		if r := s.redirect.Load(); r != nil {
+			r.apply(p)
+		}
 		i.send(p)
 		return
 	}

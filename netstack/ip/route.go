@@ -21,6 +21,7 @@ type RouteEntry struct {
 	Protocol uint8 // RTPROT_*
 	Scope    uint8 // RT_SCOPE_*
 	TOS      uint8
+	OnLink   bool // RTNH_F_ONLINK: the gateway is on the link even if no route says so
 }
 
 func (r *RouteEntry) same(o *RouteEntry) bool {
@@ -108,12 +109,29 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// Routes are the tables' entries that were added or follow from addresses; the
-// local table is derived and not among them.
+// Routes are the tables' entries that were added or follow from addresses, in the order
+// in which Linux lists them; the local table is derived and not among them.
 func (s *Stack) Routes() []RouteEntry {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.mu.routes)
+	l := slices.Clone(s.mu.routes)
+	s.mu.Unlock()
+	slices.SortStableFunc(l, listOrder)
+	return l
+}
+
+// listOrder compares routes by the place in which Linux lists them: those of IPv4 by
+// address, and of one address the longest prefix first; those of IPv6 by address, but a
+// prefix behind what it contains.
+func listOrder(a, b RouteEntry) int {
+	x, y := a.Dst, b.Dst
+	six := func(p netip.Prefix) int { return p.Addr().BitLen() }
+	if c := cmp.Compare(six(x), six(y)); c != 0 {
+		return c
+	}
+	if x.Addr().Is6() && x.Bits() != y.Bits() && x.Overlaps(y) {
+		return cmp.Compare(y.Bits(), x.Bits())
+	}
+	return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(y.Bits(), x.Bits()), cmp.Compare(a.Metric, b.Metric))
 }
 
 // AddRoute adds an entry: EEXIST, ENODEV for an unknown interface, ENETDOWN for
@@ -157,7 +175,7 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 			if _, ok := c.local[r.Gateway]; ok {
 				return unix.EINVAL
 			}
-			if e := c.find(r.Gateway, r.OIF); e == nil && !r.Gateway.IsLinkLocalUnicast() {
+			if e := c.find(r.Gateway, r.OIF); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
 				return unix.ENETUNREACH
 			}
 		}

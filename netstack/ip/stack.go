@@ -64,6 +64,7 @@ type Stack struct {
 	raw      RawHandler
 	groups   atomic.Pointer[map[groupKey]int]
 	echo     EchoHandler
+	redirect atomic.Pointer[redirect]
 
 	mu struct {
 		sync.Mutex
@@ -84,6 +85,7 @@ type Params struct {
 	NonlocalBind                            *sysctl.Int
 	BindV6Only                              *sysctl.Int
 	PingGroupRange                          *sysctl.Int
+	NoIPv6All, NoIPv6Default, NoIPv6Lo      *sysctl.Int
 }
 
 // New makes a stack with a loopback interface, lo, that is down and has no
@@ -114,6 +116,15 @@ func New(o Options) *Stack {
 		NonlocalBind:         t.Bool("net.ipv4.ip_nonlocal_bind", false),
 		BindV6Only:           t.Bool("net.ipv6.bindv6only", false),
 		PingGroupRange:       t.New("net.ipv4.ping_group_range", 0, 1<<32-1, 1, 0),
+		NoIPv6All:            t.Bool("net.ipv6.conf.all.disable_ipv6", false),
+		NoIPv6Default:        t.Bool("net.ipv6.conf.default.disable_ipv6", false),
+		NoIPv6Lo:             t.Bool("net.ipv6.conf.lo.disable_ipv6", false),
+	}
+	s.Params.NoIPv6All.Changed = s.switchIPv6
+	s.Params.NoIPv6Lo.Changed = func() {
+		if lo := s.InterfaceByName("lo"); lo != nil {
+			s.SetIPv6(lo, !s.Params.NoIPv6Lo.Bool())
+		}
 	}
 	s.pmtu.init()
 	s.mu.nextIndex = 1
@@ -122,6 +133,17 @@ func New(o Options) *Stack {
 		panic("ip: cannot make lo: " + err.Error())
 	}
 	return s
+}
+
+// switchIPv6 turns IPv6 on or off on all interfaces, as net.ipv6.conf.all.disable_ipv6 says,
+// which decides for new ones as well.
+func (s *Stack) switchIPv6() {
+	off := int64(s.Params.NoIPv6All.Get())
+	s.Params.NoIPv6Default.Set(off)
+	s.Params.NoIPv6Lo.Set(off)
+	for _, i := range s.Interfaces() {
+		s.SetIPv6(i, off == 0)
+	}
 }
 
 // Register sets the handler of a protocol number. It is called before the

@@ -17,6 +17,10 @@ import (
 
 // Int is a parameter of one or more integers.
 type Int struct {
+	// Changed, if not nil, is called after each Set. It is set before anybody can find the
+	// parameter.
+	Changed func()
+
 	vals     []atomic.Int64
 	min, max int64
 }
@@ -42,6 +46,9 @@ func (i *Int) Set(v ...int64) error {
 	}
 	for n, x := range v {
 		i.vals[n].Store(x)
+	}
+	if i.Changed != nil {
+		i.Changed()
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack"
 	"casemate/platform"
 	"casemate/platform/memfile"
 	"casemate/runsc/cgroup"
@@ -24,6 +25,7 @@ import (
 	"casemate/runsc/seccomp"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
+	"casemate/sentry/socket/hostinet"
 	"casemate/sentry/syscalls"
 	"casemate/sentry/vdso"
 	"casemate/vfs"
@@ -40,7 +42,10 @@ type sandbox struct {
 	platform   platform.Platform
 	memory     *memfile.File
 	vdso       *vdso.Object
+	poller     *hostfd.Poller // of hostFDs and hostNet
 	hostFDs    *hostfd.FS
+	hostNet    *hostinet.Host  // nil unless --network=host
+	stack      *netstack.Stack // of the root network namespace
 	userNS     *cred.UserNamespace
 	vfs        *vfs.VFS
 	kernel     *kernel.Kernel
@@ -112,6 +117,14 @@ func (s *sandbox) start() (*container, error) {
 	}
 	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
 		return nil, fmt.Errorf("making the vDSO: %w", err)
+	}
+	if s.poller, err = hostfd.NewPoller(); err != nil {
+		return nil, err
+	}
+	if s.Config.Network == "host" {
+		if err := s.openHostNetwork(); err != nil {
+			return nil, err
+		}
 	}
 	// A sentry that has been taken over shall not gain capabilities in a user namespace
 	// of a stub's making. The host may have its sysctls read-only.

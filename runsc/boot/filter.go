@@ -7,7 +7,7 @@ import (
 )
 
 // rules are the system calls that the sentry makes once it runs: nothing that opens a
-// path, makes a process, or reaches the network.
+// path, makes a process, or, unless sockets are the host's, reaches the network.
 func (s *sandbox) rules() []seccomp.Rule {
 	rules := seccomp.GoRuntime()
 	// The memory file and files that the gofer has donated, the container's standard
@@ -22,6 +22,9 @@ func (s *sandbox) rules() []seccomp.Rule {
 	rules = append(rules, seccomp.Rule{Nr: unix.SYS_FCNTL, Args: []seccomp.Arg{{Index: 1, Value: unix.F_GET_SEALS}}})
 	// The size of a terminal.
 	rules = append(rules, seccomp.Rule{Nr: unix.SYS_IOCTL, Args: []seccomp.Arg{{Index: 1, Value: unix.TIOCGWINSZ, Mask: 0xffffffff}}})
+	if s.hostNet != nil {
+		rules = append(rules, hostNetworkRules()...)
+	}
 	for _, call := range s.platform.HostSyscalls() {
 		rule := seccomp.Rule{Nr: call.Nr}
 		for _, a := range call.Args {

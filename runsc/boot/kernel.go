@@ -3,6 +3,8 @@ package boot
 import (
 	"fmt"
 
+	"casemate/netstack"
+	"casemate/netstack/ip"
 	"casemate/sentry/cgroupfs"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
@@ -47,7 +49,12 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	if err := families.Register(s.kernel, nil); err != nil {
+	s.stack = netstack.New(ip.Options{})
+	err := s.stack.UpLoopback()
+	if err == nil {
+		err = families.Register(s.kernel, s.stack, s.hostNet)
+	}
+	if err != nil {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	devfs.Register(s.vfs)
@@ -59,11 +66,7 @@ func (s *sandbox) makeKernel() error {
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.memoryLimit() / 2, DefaultInodes: s.memoryLimit() / 8192})
-	poller, err := hostfd.NewPoller()
-	if err != nil {
-		return err
-	}
-	s.hostFDs = hostfd.New(s.vfs, poller)
+	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	return nil
 }
 

@@ -97,6 +97,11 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		return &control.Reply{}, c.add(r.Create, files)
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
+	case r.Network != nil:
+		if err := c.takeNetwork(r.Network, files); err != nil {
+			return nil, err
+		}
+		files = nil
 	}
 	closeAll(files)
 	switch {

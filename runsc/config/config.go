@@ -103,9 +103,6 @@ func (c *Config) Check() error {
 			return err
 		}
 	}
-	if c.Network == "host" {
-		return errors.New("--network=host is not supported yet: use sandbox or none")
-	}
 	return nil
 }
 

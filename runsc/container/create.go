@@ -67,10 +67,14 @@ func (c *Container) create(o *Options) error {
 		return err
 	}
 	args := &sandbox.Args{
-		Dir: c.dir, Rootless: e.Conf.Rootless, HostNet: e.Conf.Network == "host", Foreground: o.Foreground,
+		Dir: c.dir, Rootless: e.Conf.Rootless, Foreground: o.Foreground,
 		Boot: control.Boot{
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
+	}
+	if e.Conf.Network == "host" {
+		path, isNew := networkNamespace(o.Spec)
+		args.HostNet, args.NetNS = !isNew, path
 	}
 	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {

@@ -18,14 +18,14 @@ func (c *Container) Connect() (*control.Conn, error) {
 	return sandbox.Connect(filepath.Join(c.env.Conf.Root, c.State.Sandbox))
 }
 
-// call makes one request on a connection of its own.
-func (c *Container) call(r *control.Request) (*control.Reply, error) {
+// call makes one request on a connection of its own, with which files go.
+func (c *Container) call(r *control.Request, files ...*os.File) (*control.Reply, error) {
 	conn, err := c.Connect()
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	return sandbox.Call(conn, r)
+	return sandbox.Call(conn, r, files...)
 }
 
 // Start runs the first process of a container that is created; the container is locked.
@@ -43,7 +43,15 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.call(&control.Request{Start: c.State.ID}); err != nil {
+	network, sockets, err := c.takeNetwork(spec)
+	if err != nil {
+		return err
+	}
+	_, err = c.call(&control.Request{Start: c.State.ID, Network: network}, sockets...)
+	for _, f := range sockets {
+		f.Close()
+	}
+	if err != nil {
 		return err
 	}
 	c.State.Phase = Started

@@ -118,7 +118,14 @@ func (c *Conn) Send(message any, files ...*os.File) error {
 	if len(files) > 0 {
 		fds := make([]int, len(files))
 		for i, f := range files {
-			fds[i] = int(f.Fd())
+			// File.Fd would make it a blocking one.
+			raw, err := f.SyscallConn()
+			if err == nil {
+				err = raw.Control(func(fd uintptr) { fds[i] = int(fd) })
+			}
+			if err != nil {
+				return fmt.Errorf("control socket: %w", err)
+			}
 		}
 		rights = unix.UnixRights(fds...)
 	}

@@ -13,6 +13,7 @@ import (
 	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
 	"casemate/runsc/hostmount"
+	"casemate/runsc/netns"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -104,6 +105,9 @@ type Request struct {
 	Create *Container `json:",omitempty"`
 	// Start runs the first process of a container that has been created.
 	Start string `json:",omitempty"`
+	// Network is what the sandbox takes over of the host before the start; nil: nothing.
+	// Its packet sockets come with the request.
+	Network *netns.Network `json:",omitempty"`
 	// Attach binds the connection to the first process of a container. If Kill is
 	// set too the end of the connection kills it.
 	Attach string `json:",omitempty"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"casemate/runsc/cgroup"
 	"casemate/runsc/control"
+	"casemate/runsc/netns"
 )
 
 // Args say what to start.
@@ -39,7 +41,10 @@ type Args struct {
 	// the main one, locked.
 	Foreground bool
 	Rootless   bool
-	HostNet    bool
+	// HostNet has the sandbox run in the network namespace NetNS, or in that of the
+	// caller if it is "", rather than in a new one.
+	HostNet bool
+	NetNS   string
 }
 
 // A Sandbox is one that this process has started.
@@ -197,11 +202,25 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}
-	if err := a.start(cmd); err != nil {
+	if err := a.startWithin(cmd); err != nil {
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
 	s.sentry = cmd
 	return nil
+}
+
+// startWithin is start in the sandbox's network namespace.
+func (a *Args) startWithin(cmd *exec.Cmd) error {
+	if !a.HostNet || a.NetNS == "" {
+		return a.start(cmd)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	leave, err := netns.Enter(a.NetNS)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.start(cmd), leave())
 }
 
 // PID returns the host's process ids of the sentry and of the gofer.

@@ -128,7 +128,7 @@ func (fs *FS) Import(ctx *vfs.Context, fd int) (*vfs.File, error) {
 	}
 	s := &stream{in: in, fd: fd, poll: fs.poller}
 	in.ops = s
-	if err := fs.poller.add(fd, &s.queue); err != nil && err != unix.EPERM {
+	if err := fs.poller.Add(fd, &s.queue); err != nil && err != unix.EPERM {
 		path.DecRef()
 		return nil, fmt.Errorf("watching descriptor %d: %w", fd, err)
 	}

@@ -50,9 +50,9 @@ func (p *Poller) Close() {
 	<-p.done
 }
 
-// add makes q be notified of what happens at fd, each time something does.
+// Add makes q be notified of what happens at fd, each time something does.
 // EPERM for files that are always ready.
-func (p *Poller) add(fd int, q *wait.Queue) error {
+func (p *Poller) Add(fd int, q *wait.Queue) error {
 	p.mu.Lock()
 	p.files[int32(fd)] = q
 	p.mu.Unlock()
@@ -64,8 +64,8 @@ func (p *Poller) add(fd int, q *wait.Queue) error {
 	return err
 }
 
-// remove ends add. The descriptor is open still.
-func (p *Poller) remove(fd int) {
+// Remove ends Add. The descriptor is open still.
+func (p *Poller) Remove(fd int) {
 	p.forget(fd)
 	unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, nil)
 }
@@ -109,4 +109,16 @@ func normal(e wait.Events) (also wait.Events) {
 		also |= wait.WrNorm
 	}
 	return also
+}
+
+// Events returns which events of mask hold at fd now; Err and Hup are always included.
+func Events(fd int, mask wait.Events) wait.Events {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: int16(mask)}}
+	for {
+		_, err := unix.Poll(fds[:], 0)
+		if err != unix.EINTR {
+			e := wait.Events(uint16(fds[0].Revents))
+			return e | normal(e)
+		}
+	}
 }

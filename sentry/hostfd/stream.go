@@ -28,21 +28,9 @@ type stream struct {
 // takes that much without blocking (PIPE_BUF).
 const chunk = 4096
 
-// events polls the descriptor.
-func (s *stream) events(mask wait.Events) wait.Events {
-	fds := [1]unix.PollFd{{Fd: int32(s.fd), Events: int16(mask)}}
-	for {
-		_, err := unix.Poll(fds[:], 0)
-		if err != unix.EINTR {
-			return wait.Events(uint16(fds[0].Revents))
-		}
-	}
-}
-
 // Readiness implements vfs.FileOps.
 func (s *stream) Readiness(mask wait.Events) wait.Events {
-	e := s.events(mask)
-	return (e | normal(e)) & (mask | wait.Err | wait.Hup)
+	return Events(s.fd, mask) & (mask | wait.Err | wait.Hup)
 }
 
 // Register implements vfs.FileOps.
@@ -58,7 +46,7 @@ func (s *stream) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.events(wait.In) == 0 {
+	if Events(s.fd, wait.In) == 0 {
 		return 0, unix.EAGAIN
 	}
 	short := false
@@ -78,7 +66,7 @@ func (s *stream) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _
 	total := 0
 	var buf [chunk]byte
 	for src.Len() > 0 {
-		if s.events(wait.Out)&(wait.Out|wait.Err|wait.Hup) == 0 {
+		if Events(s.fd, wait.Out)&(wait.Out|wait.Err|wait.Hup) == 0 {
 			return moved(total, unix.EAGAIN)
 		}
 		n, err := src.CopyIn(buf[:min(src.Len(), chunk)])
@@ -131,6 +119,6 @@ func (s *stream) Release(*vfs.File) {
 	if !s.in.closed() {
 		return
 	}
-	s.poll.remove(s.fd)
+	s.poll.Remove(s.fd)
 	unix.Close(s.fd)
 }

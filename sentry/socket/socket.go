@@ -48,6 +48,13 @@ type Socket interface {
 	SetOption(ctx *vfs.Context, level, name int, value []byte) error
 }
 
+// An Asker is a Socket with options that getsockopt(2) is asked with a value.
+type Asker interface {
+	// Ask returns the answer for a value; asked is false if the option is not of that
+	// kind.
+	Ask(level, name int, value []byte) (answer []byte, asked bool, err error)
+}
+
 // A Message is what goes with the data. It can be used again after Reset.
 type Message struct {
 	Addr    []byte // of the receiver, or of the sender

@@ -362,6 +362,20 @@ func sysSetsockopt(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, socket.Set(t.FSContext(), s, int(a.Int(1)), int(a.Int(2)), value)
 }
 
+// getOption gets an option for which the caller has length bytes at addr.
+func getOption(t *kernel.Task, s socket.Socket, level, name int, addr uint64, length int) ([]byte, error) {
+	if a, ok := s.(socket.Asker); ok && length >= 4 {
+		var value [4]byte
+		if err := copyIn(t, addr, value[:]); err != nil {
+			return nil, err
+		}
+		if answer, asked, err := a.Ask(level, name, value[:]); asked {
+			return answer, err
+		}
+	}
+	return socket.Get(t.FSContext(), s, level, name, length)
+}
+
 // sysGetsockopt is getsockopt(2).
 func sysGetsockopt(t *kernel.Task, a kernel.Args) (uint64, error) {
 	s, f, err := getSocket(t, a.Int(0))
@@ -377,7 +391,7 @@ func sysGetsockopt(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if length < 0 {
 		return 0, unix.EINVAL
 	}
-	value, err := socket.Get(t.FSContext(), s, int(a.Int(1)), int(a.Int(2)), length)
+	value, err := getOption(t, s, int(a.Int(1)), int(a.Int(2)), a.Ptr(3), length)
 	if err != nil {
 		return 0, err
 	}

@@ -14,7 +14,6 @@ func TestRefused(t *testing.T) {
 		change func(*bundle)
 		want   string
 	}{
-		{"host network", "--network=host", nil, "--network=host"},
 		{"overlay in a directory that is not there", "--overlay2=root:dir=/nonesuch", nil, "/nonesuch"},
 		{"idmapped mount", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "bind", "/tmp", "bind", "idmap")) }, "idmapped"},
 		{"unknown file system", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "nonesuchfs", "x")) }, "nonesuchfs"},

@@ -32,10 +32,13 @@ type Link struct {
 }
 
 // New makes a link of fd, which it owns from now on, even if it fails. fd is put
-// into non-blocking mode; it has been set up to carry virtio-net headers and its
+// into non-blocking mode if it is not in it; it has been set up to carry virtio-net headers and its
 // other side to take what info says.
 func New(fd int, info link.Info) (*Link, error) {
-	err := unix.SetNonblock(fd, true)
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err == nil && flags&unix.O_NONBLOCK == 0 {
+		err = unix.SetNonblock(fd, true)
+	}
 	var stop int
 	if err == nil {
 		stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)

@@ -11,8 +11,10 @@ import (
 	"casemate/netstack/ip"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/hostinet"
 	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/netlink"
+	"casemate/sentry/socket/packet"
 	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 )
@@ -29,19 +31,23 @@ type Network struct {
 	Inet *inet.Sockets
 	// Netlink are the netlink sockets.
 	Netlink *netlink.Ports
+	// Host, if not nil, has the sockets of AF_INET, AF_INET6 and AF_NETLINK instead.
+	Host *hostinet.Host
 }
 
 // Register prepares k for sockets: it makes sockfs and the network of k's root
 // namespace. stack is that one's IP; nil for one with nothing but a loopback interface
-// that is up.
-func Register(k *kernel.Kernel, stack *netstack.Stack) error {
+// that is up. host, if not nil, has its place for programs (--network=host).
+func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) error {
 	if stack == nil {
 		stack = netstack.New(ip.Options{})
 		if err := stack.UpLoopback(); err != nil {
 			return err
 		}
 	}
-	k.RootNamespaces().Net.Stack.Store(newNetwork(socket.NewFS(k.VFS()), stack))
+	n := newNetwork(socket.NewFS(k.VFS()), stack)
+	n.Host = host
+	k.RootNamespaces().Net.Stack.Store(n)
 	return nil
 }
 
@@ -80,6 +86,13 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		return nil, unix.EINVAL
 	}
 	n := network(t)
+	if n.Host != nil && (family == unix.AF_INET || family == unix.AF_INET6 || family == unix.AF_NETLINK) {
+		s, err := n.Host.Socket(t.FSContext(), family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	switch family {
 	case unix.AF_UNIX:
 		if protocol != 0 && protocol != unix.AF_UNIX {
@@ -92,6 +105,15 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		return s, nil
 	case unix.AF_INET, unix.AF_INET6:
 		s, err := inet.New(t.FSContext(), n.Inet, family, typ, protocol)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case unix.AF_PACKET:
+		if n.Host != nil {
+			return nil, unix.EPERM
+		}
+		s, err := packet.New(t.FSContext(), n.IP, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,15 @@ import (
 func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	m := map[string]func(ns *kernel.NetNamespace) string{}
 	add := func(name string, text func(n *Network) string) {
-		m[name] = func(ns *kernel.NetNamespace) string { return text(Of(k, ns)) }
+		m[name] = func(ns *kernel.NetNamespace) string {
+			n := Of(k, ns)
+			if n.Host != nil {
+				if text, ok := n.Host.ProcNet(name); ok {
+					return text
+				}
+			}
+			return text(n)
+		}
 	}
 	for name, text := range map[string]func(*netstack.Stack) string{
 		"dev": netdev.Dev, "route": netdev.Route, "ipv6_route": netdev.IPv6Route, "if_inet6": netdev.IfInet6, "arp": netdev.ARP,
@@ -36,7 +44,7 @@ func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	add("netlink", func(n *Network) string { return n.Netlink.Text() })
 	add("sockstat", func(n *Network) string { return n.Inet.Sockstat(n.Inet.Len() + n.Unix.Len() + n.Netlink.Len()) })
 	add("sockstat6", func(n *Network) string { return n.Inet.Sockstat6() })
-	// There are no packet sockets; programs take the file as a sign of the family only.
+	// Packet sockets are not listed; programs take the file as a sign of the family.
 	add("packet", func(*Network) string { return "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n" })
 	return m
 }

@@ -135,6 +135,8 @@ func (s *Socket) setUDP(name int, value []byte) error {
 const (
 	icmpFilter  = 1 // ICMP_FILTER
 	icmp6Filter = 1 // ICMPV6_FILTER
+
+	icmp6Checksum = 2 // offset in the header
 )
 
 func (s *Socket) getRaw(level, name int) ([]byte, error) {
@@ -165,6 +167,15 @@ func (s *Socket) setRaw(level, name int, value []byte) error {
 			mask[i] = binary.NativeEndian.Uint32(value[4*i:])
 		}
 		s.raw.SetICMP6Filter(mask)
+	case level == unix.SOL_RAW && name == unix.IPV6_CHECKSUM && s.common.Protocol == unix.IPPROTO_ICMPV6:
+		// The stack computes the checksum where ICMPv6 has it (RFC 3542 section 3.1).
+		v, err := socket.ToInt(value)
+		if err != nil {
+			return err
+		}
+		if v != icmp6Checksum {
+			return unix.EINVAL
+		}
 	default:
 		return unix.ENOPROTOOPT
 	}

@@ -14,7 +14,11 @@ func rtmsg(e *ip.RouteEntry) []byte {
 	if e.Table < 256 {
 		table = uint8(e.Table)
 	}
-	return []byte{familyOf(e.Dst.Addr()), uint8(e.Dst.Bits()), 0, e.TOS, table, e.Protocol, e.Scope, e.Type, 0, 0, 0, 0}
+	m := []byte{familyOf(e.Dst.Addr()), uint8(e.Dst.Bits()), 0, e.TOS, table, e.Protocol, e.Scope, e.Type, 0, 0, 0, 0}
+	if e.OnLink {
+		ne.PutUint32(m[8:], unix.RTNH_F_ONLINK)
+	}
+	return m
 }
 
 // putRoute appends the attributes of a route.
@@ -114,7 +118,8 @@ func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
 		return e, src, unix.EINVAL
 	}
 	family, bits := r.body[0], int(r.body[1])
-	e = ip.RouteEntry{TOS: r.body[3], Table: uint32(r.body[4]), Protocol: r.body[5], Scope: r.body[6], Type: r.body[7]}
+	e = ip.RouteEntry{TOS: r.body[3], Table: uint32(r.body[4]), Protocol: r.body[5], Scope: r.body[6], Type: r.body[7],
+		OnLink: ne.Uint32(r.body[8:])&unix.RTNH_F_ONLINK != 0}
 	var dst netip.Addr
 	switch family {
 	case unix.AF_INET:

@@ -1,0 +1,80 @@
+package hostinet
+
+import (
+	"golang.org/x/sys/unix"
+
+	"casemate/sentry/socket/netdev"
+	"casemate/vfs"
+)
+
+// ifreqLen is the size of struct ifreq in bytes.
+const ifreqLen = 40
+
+// maxInterfaces bounds what SIOCGIFCONF gives.
+const maxInterfaces = 4096
+
+// Requests are the ioctls that reach the host. All have an int or a struct ifreq, of which
+// they change nothing on the host, but for SIOCGIFCONF.
+var Requests = []uint32{
+	unix.SIOCINQ, unix.SIOCOUTQ, netdev.SIOCATMARK,
+	unix.SIOCGIFNAME, unix.SIOCGIFFLAGS, unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK,
+	unix.SIOCGIFMETRIC, unix.SIOCGIFMTU, unix.SIOCGIFHWADDR, unix.SIOCGIFINDEX, unix.SIOCGIFMAP, unix.SIOCGIFTXQLEN,
+	unix.SIOCGIFCONF,
+}
+
+// Ioctl implements vfs.FileOps.
+func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (uint64, error) {
+	switch cmd {
+	case unix.SIOCINQ, unix.SIOCOUTQ, netdev.SIOCATMARK:
+		var b [4]byte
+		if err := hostIoctl(s.fd, cmd, b[:]); err != nil {
+			return 0, err
+		}
+		_, err := ctx.Mem.CopyOut(arg, b[:])
+		return 0, err
+	case unix.SIOCGIFCONF:
+		return 0, s.interfaces(ctx, arg)
+	case unix.SIOCGIFNAME, unix.SIOCGIFFLAGS, unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK,
+		unix.SIOCGIFMETRIC, unix.SIOCGIFMTU, unix.SIOCGIFHWADDR, unix.SIOCGIFINDEX, unix.SIOCGIFMAP, unix.SIOCGIFTXQLEN:
+		var b [ifreqLen]byte
+		if _, err := ctx.Mem.CopyIn(b[:], arg); err != nil {
+			return 0, err
+		}
+		if err := hostIoctl(s.fd, cmd, b[:]); err != nil {
+			return 0, err
+		}
+		_, err := ctx.Mem.CopyOut(arg, b[:])
+		return 0, err
+	case unix.SIOCSIFFLAGS, unix.SIOCSIFADDR, unix.SIOCSIFNETMASK, unix.SIOCSIFMTU:
+		return 0, unix.EPERM
+	}
+	return 0, unix.ENOTTY
+}
+
+// interfaces is SIOCGIFCONF (netdevice(7)).
+func (s *Socket) interfaces(ctx *vfs.Context, arg uint64) error {
+	var conf [16]byte
+	if _, err := ctx.Mem.CopyIn(conf[:], arg); err != nil {
+		return err
+	}
+	room, to := int32(ne.Uint32(conf[:])), ne.Uint64(conf[8:])
+	if room < 0 {
+		return unix.EINVAL
+	}
+	var buf []byte
+	if to != 0 {
+		buf = make([]byte, min(int(room), maxInterfaces*ifreqLen))
+	}
+	n, err := hostInterfaces(s.fd, buf)
+	if err != nil {
+		return err
+	}
+	if to != 0 {
+		if _, err := ctx.Mem.CopyOut(to, buf[:min(n, len(buf))]); err != nil {
+			return err
+		}
+	}
+	ne.PutUint32(conf[:], uint32(n))
+	_, err = ctx.Mem.CopyOut(arg, conf[:4])
+	return err
+}

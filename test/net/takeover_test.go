@@ -1,0 +1,176 @@
+package net
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// configuration prints what ip shows of a namespace's network, in a form that does not
+// depend on time.
+const configuration = `for x in addr "route show table main" "-6 route show table main"; do ip -o $x | sed -E 's/ +/ /g; s/eth0@if[0-9]+/eth0/; s/ (pref medium|link-netns [^ ]*|link-netnsid [0-9]+|forever|tentative|nodad)//g' | sort; done; ip neigh show nud permanent`
+
+// TestTakeOver compares what a container sees of its network with what the namespace had
+// before.
+func TestTakeOver(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		lines(t, strings.ReplaceAll(`
+ip -n BOX link set eth0 mtu 1400
+ip -n BOX addr add 10.9.1.2/16 brd + dev eth0
+ip -n BOX addr add 10.8.0.7/32 dev lo
+ip -n BOX route add 10.20.0.0/16 via 10.9.0.9 metric 7
+ip -n BOX route add 10.21.0.0/16 via 169.254.1.1 dev eth0 onlink
+ip -n BOX route add unreachable 10.22.0.0/16
+ip -n BOX -6 route add fd10::/64 via fd09::9
+ip -n BOX neigh add 10.9.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent
+`, "BOX", p.box))
+		// The host has its link-local address once the device has a carrier.
+		waitFor(t, func() bool {
+			return strings.Contains(run(t, "ip", "-n", p.box, "-6", "addr", "show", "dev", "eth0"), "scope link")
+		})
+		want := run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration)
+		got := p.start(t, platform, configuration).end(t)
+		if sorted(got) != sorted(want) {
+			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
+		}
+		if left := run(t, "ip", "-n", p.box, "addr", "show", "dev", "eth0"); strings.Contains(left, "inet") {
+			t.Errorf("the host still has addresses: %s", left)
+		}
+	})
+}
+
+// sorted has the lines in order and without blanks at their ends.
+func sorted(text string) string {
+	l := strings.Split(text, "\n")
+	for i := range l {
+		l[i] = strings.TrimSpace(l[i])
+	}
+	slices.Sort(l)
+	return strings.Join(l, "\n")
+}
+
+// TestNoIPv6 has a namespace that speaks no IPv6, as Docker's are by default.
+func TestNoIPv6(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		run(t, "ip", "netns", "exec", p.box, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+		want := run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration)
+		got := p.start(t, platform, configuration).end(t)
+		if sorted(got) != sorted(want) {
+			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
+		}
+	})
+}
+
+// TestNone has no device but lo.
+func TestNone(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		got := p.start(t, platform, "ls /sys/class/net; grep -c : /proc/net/dev; ip -o link | wc -l; ! ping -c1 -W1 10.9.0.1 2>&1", "--network=none").end(t)
+		if !strings.Contains(got, "\n1\n") || strings.Contains(got, "eth0") {
+			t.Error(got)
+		}
+		if kept := run(t, "ip", "-n", p.box, "addr", "show", "dev", "eth0"); !strings.Contains(kept, box4) {
+			t.Errorf("the host's addresses are gone: %s", kept)
+		}
+	})
+}
+
+// TestClients has the container's programs talk to the peer's.
+func TestClients(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		p.serve(t, 5201, "iperf3", "-s")
+		p.serve(t, 8080, "python3", "-m", "http.server", "8080", "--bind", "::", "--directory", "/usr/share/common-licenses")
+		for _, c := range []struct{ name, script, want string }{
+			{"ping", "ping -c3 -i0.1 " + peer4, "3 received"},
+			{"ping6", "ping -c3 -i0.1 " + peer6, "3 received"},
+			{"big ping", "ping -c2 -i0.1 -s 5000 " + peer4, "2 received"},
+			{"big ping6", "ping -c2 -i0.1 -s 5000 " + peer6, "2 received"},
+			{"curl", fmt.Sprintf("curl -s http://%s:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer4), "same"},
+			{"curl6", fmt.Sprintf("curl -s http://[%s]:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer6), "same"},
+			{"refused", fmt.Sprintf("curl -s http://%s:9/; echo $?", peer4), "7\n"},
+			{"out", "iperf3 -n 200M -c " + peer4, "receiver"},
+			{"in", "iperf3 -R -n 200M -c " + peer4, "receiver"},
+			{"out6", "iperf3 -n 50M -P4 -c " + peer6, "receiver"},
+			{"in6", "iperf3 -R -n 50M -P4 -c " + peer6, "receiver"},
+			{"udp", "iperf3 -u -b 50M -t1 -c " + peer4, "receiver"},
+			{"tcpdump", "tcpdump -Z root -c1 -lni eth0 'icmp[icmptype] == icmp-echoreply' & until ping -c1 -W1 " + peer4 + " >/dev/null && ! kill -0 $! 2>/dev/null; do :; done; wait",
+				"IP " + peer4 + " > " + box4 + ": ICMP echo reply"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				// What has been taken over is gone, so each container has a namespace of its own.
+				q := p.again(t)
+				if got := q.start(t, platform, c.script).end(t); !strings.Contains(got, c.want) {
+					t.Errorf("%q is not in:\n%s", c.want, got)
+				}
+			})
+		}
+	})
+}
+
+// again gives the box its addresses back.
+func (p *pair) again(t *testing.T) *pair {
+	exec.Command("ip", "netns", "exec", p.box, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0").Run()
+	for _, c := range []string{"addr replace " + box4 + "/24 brd + dev eth0", "addr replace " + box6 + "/64 dev eth0 nodad",
+		"route replace default via " + peer4, "-6 route replace default via " + peer6} {
+		run(t, append([]string{"ip", "-n", p.box}, strings.Fields(c)...)...)
+	}
+	return p
+}
+
+// TestServers has the peer's programs talk to the container's.
+func TestServers(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		p.start(t, platform, "iperf3 -s & exec python3 -m http.server 8080 --bind :: --directory /usr/share/common-licenses")
+		at := func(args ...string) string {
+			out, _ := p.atPeer(t.Context(), args...).CombinedOutput()
+			return string(out)
+		}
+		waitFor(t, func() bool { return strings.Contains(at("curl", "-s", "http://"+box4+":8080/"), "GPL-2") })
+		for _, c := range []struct{ command, want string }{
+			{"ping -c3 -i0.1 " + box4, "3 received"},
+			{"ping -c3 -i0.1 " + box6, "3 received"},
+			{"ping -c2 -i0.1 -s 5000 " + box6, "2 received"},
+			{"curl -s http://" + box4 + ":8080/GPL-2", "GNU GENERAL PUBLIC LICENSE"},
+			{"curl -s http://[" + box6 + "]:8080/GPL-2", "GNU GENERAL PUBLIC LICENSE"},
+			{"nc -vz -w5 " + box4 + " 8080", "succeeded"},
+			{"nc -vz -w5 " + box4 + " 9", "refused"},
+			{"iperf3 -n 200M -c " + box4, "receiver"},
+			{"iperf3 -R -n 200M -c " + box6, "receiver"},
+		} {
+			if got := at(strings.Fields(c.command)...); !strings.Contains(got, c.want) {
+				t.Errorf("%s: %q is not in:\n%s", c.command, c.want, got)
+			}
+		}
+	})
+}
+
+// TestHost has the sandbox use the sockets of the namespace's own stack.
+func TestHost(t *testing.T) {
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		p.serve(t, 5201, "iperf3", "-s")
+		p.serve(t, 8080, "python3", "-m", "http.server", "8080", "--bind", "::", "--directory", "/usr/share/common-licenses")
+		for _, c := range []struct{ name, script, want string }{
+			{"curl", fmt.Sprintf("curl -s http://%s:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer4), "same"},
+			{"curl6", fmt.Sprintf("curl -s http://[%s]:8080/GPL-2 | cmp - /usr/share/common-licenses/GPL-2 && echo same", peer6), "same"},
+			{"refused", fmt.Sprintf("curl -s http://%s:9/; echo $?", peer4), "7\n"},
+			{"out", "iperf3 -n 100M -c " + peer4, "receiver"},
+			{"in", "iperf3 -R -n 100M -c " + peer6, "receiver"},
+			{"udp", "iperf3 -u -b 50M -t1 -c " + peer4, "receiver"},
+			{"server", "python3 -m http.server 8081 --bind 10.9.0.2 2>/dev/null & for i in $(seq 50); do curl -s -o /dev/null http://10.9.0.2:8081/ && exec echo served; sleep 0.1; done", "served"},
+			{"interfaces", "python3 -c 'import socket; print([n for _, n in socket.if_nameindex()])'", "['lo', 'eth0']"},
+			{"proc", "cat /proc/net/dev /proc/net/route", "eth0\t"},
+			{"no change", "ip link set eth0 down || echo refused", "refused"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if got := p.start(t, platform, c.script, "--network=host").end(t); !strings.Contains(got, c.want) {
+					t.Errorf("%q is not in:\n%s", c.want, got)
+				}
+			})
+		}
+		want := run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration)
+		if got := p.start(t, platform, configuration, "--network=host").end(t); sorted(got) != sorted(want) {
+			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
+		}
+	})
+}

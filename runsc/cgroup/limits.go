@@ -60,6 +60,7 @@ func asked(r *specs.LinuxResources) *specs.LinuxResources {
 		drop(&m.Limit)
 		drop(&m.Reservation)
 		drop(&m.Swap)
+		//lint:ignore SA1019 engines still give it, as 0
 		drop(&m.Kernel)
 		drop(&m.KernelTCP)
 		host.Memory = &m

@@ -21,7 +21,6 @@ import (
 
 	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
-	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
 )
 
@@ -91,7 +90,6 @@ type Container struct {
 	lock  *os.File // nil if it is not locked
 
 	sandbox *sandbox.Sandbox // that this process has started for the container, or nil
-	conn    *control.Conn    // on which Exec or the first process is attached, or nil
 }
 
 // validID reports whether id may be that of a container.

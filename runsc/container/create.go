@@ -162,7 +162,12 @@ func (c *Container) createHooks(spec *specs.Spec) error {
 	for _, kind := range []struct {
 		name  string
 		hooks []specs.Hook
-	}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer}} { //nolint:staticcheck // engines use prestart
+	}{
+		//lint:ignore SA1019 engines use it
+		{"prestart", h.Prestart},
+		{"createRuntime", h.CreateRuntime},
+		{"createContainer", h.CreateContainer},
+	} {
 		if err := c.runHooks(kind.name, kind.hooks, StatusCreating); err != nil {
 			return err
 		}

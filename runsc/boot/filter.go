@@ -19,7 +19,9 @@ func (s *sandbox) rules() []seccomp.Rule {
 		// Control connections; the gofers and file stores of further containers; hooks.
 		unix.SYS_ACCEPT4, unix.SYS_FSTATFS, unix.SYS_PIPE2,
 	)...)
-	rules = append(rules, seccomp.Rule{Nr: unix.SYS_FCNTL, Args: []seccomp.Arg{{Index: 1, Value: unix.F_GET_SEALS}}})
+	for _, cmd := range []uint64{unix.F_GET_SEALS, unix.F_DUPFD_CLOEXEC} {
+		rules = append(rules, seccomp.Rule{Nr: unix.SYS_FCNTL, Args: []seccomp.Arg{{Index: 1, Value: cmd}}})
+	}
 	// The size of a terminal.
 	rules = append(rules, seccomp.Rule{Nr: unix.SYS_IOCTL, Args: []seccomp.Arg{{Index: 1, Value: unix.TIOCGWINSZ, Mask: 0xffffffff}}})
 	if s.hostNet != nil {

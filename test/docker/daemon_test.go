@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"casemate/test/bundle"
 )
 
 // The daemon that all tests use.
@@ -46,16 +48,9 @@ func withDaemon(f func() int) (int, error) {
 	if os.Geteuid() != 0 {
 		return 0, fmt.Errorf("only root can run a Docker daemon")
 	}
-	runsc := os.Getenv("RUNSC")
-	if runsc == "" {
-		runsc = "../../bin/runsc"
-	}
-	runsc, err := filepath.Abs(runsc)
+	runsc, err := bundle.Runsc()
 	if err != nil {
 		return 0, err
-	}
-	if _, err := os.Stat(runsc); err != nil {
-		return 0, fmt.Errorf("no runsc to test: %w; build it with make, or set RUNSC to its path", err)
 	}
 	// The names of Docker's sockets must not be long.
 	dir, err := os.MkdirTemp("/tmp", "casemate-docker")

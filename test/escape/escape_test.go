@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"casemate/test/bundle"
 )
 
 // limit is how long a program may take; two run at a time on two processors.
@@ -22,15 +24,8 @@ func platforms() []string {
 
 func command(t *testing.T) string {
 	t.Helper()
-	runsc := os.Getenv("RUNSC")
-	if runsc == "" {
-		runsc = "../../bin/runsc"
-	}
-	runsc, err := filepath.Abs(runsc)
+	runsc, err := bundle.Runsc()
 	must(t, err)
-	if _, err := os.Stat(runsc); err != nil {
-		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
-	}
 	if os.Geteuid() != 0 {
 		t.Fatal("the witnesses need root on the host")
 	}

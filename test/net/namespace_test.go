@@ -129,18 +129,11 @@ func waitFor(t *testing.T, f func() bool) {
 
 var platforms = []string{"systrap", "ptrace"}
 
-// runscPath is the command under test: $RUNSC, or ../../bin/runsc.
+// runscPath is the command under test.
 func runscPath(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("RUNSC")
-	if path == "" {
-		path = "../../bin/runsc"
-	}
-	path, err := filepath.Abs(path)
+	path, err := bundle.Runsc()
 	must(t, err)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
-	}
 	return path
 }
 

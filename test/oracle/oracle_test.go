@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"casemate/test/bundle"
 )
 
 // A container that prints nothing for so long is ended; a case ends by itself after 20 s.
@@ -156,15 +158,8 @@ var allPlatforms = []string{"systrap", "ptrace"}
 // RUNSC is the path of the command (default: ../../bin/runsc); ORACLE_PLATFORMS is a list
 // with commas (default: all).
 func TestSandbox(t *testing.T) {
-	runsc := os.Getenv("RUNSC")
-	if runsc == "" {
-		runsc = "../../bin/runsc"
-	}
-	runsc, err := filepath.Abs(runsc)
+	runsc, err := bundle.Runsc()
 	must(t, err)
-	if _, err := os.Stat(runsc); err != nil {
-		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
-	}
 	platforms := allPlatforms
 	if p := os.Getenv("ORACLE_PLATFORMS"); p != "" {
 		platforms = strings.Split(p, ",")

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"casemate/test/bundle"
 )
 
 // A runtime is an OCI runtime that containers are run by.
@@ -37,15 +39,8 @@ func platforms(t *testing.T) (rts []runtime) {
 	if os.Geteuid() != 0 {
 		t.Fatal("these tests need root on the host: they run containers and mount file systems")
 	}
-	runsc := os.Getenv("RUNSC")
-	if runsc == "" {
-		runsc = "../../bin/runsc"
-	}
-	runsc, err := filepath.Abs(runsc)
+	runsc, err := bundle.Runsc()
 	must(t, err)
-	if _, err := os.Stat(runsc); err != nil {
-		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
-	}
 	list := os.Getenv("PLATFORMS")
 	if list == "" {
 		list = "systrap,ptrace"

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	command "casemate/test/bundle"
 )
 
 func must(t *testing.T, err error) {
@@ -34,18 +36,11 @@ type runtime struct {
 
 var platforms = []string{"systrap", "ptrace"}
 
-// runscPath is the command under test: $RUNSC, or ../../bin/runsc.
+// runscPath is the command under test.
 func runscPath(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("RUNSC")
-	if path == "" {
-		path = "../../bin/runsc"
-	}
-	path, err := filepath.Abs(path)
+	path, err := command.Runsc()
 	must(t, err)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("no runsc to test: %v; build it with make, or set RUNSC to its path", err)
-	}
 	return path
 }
 

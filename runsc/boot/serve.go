@@ -174,6 +174,7 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 		closeAll(files)
 		return nil, err
 	}
+	found.gofer.CatchUp() // with what the engine has changed in the files before
 	p, err := found.newProcess(e.Process, e.Stdio, files, false)
 	if setup := (*initFailure)(nil); errors.As(err, &setup) {
 		err = setup.err // the container is there already

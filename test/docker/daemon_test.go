@@ -89,7 +89,7 @@ func script(t *testing.T, serial int, runtime, text string) string {
 	t.Helper()
 	dir := t.TempDir()
 	name := fmt.Sprintf("c%d-%s", serial, runtime)
-	env := slices.Concat(daemon.Env, []string{"RT="+runtime, "N="+name, "X="+dir, fmt.Sprintf("DAEMON=%d", daemon.PID())})
+	env := slices.Concat(daemon.Env, []string{"RT=" + runtime, "N=" + name, "X=" + dir, fmt.Sprintf("DAEMON=%d", daemon.PID())})
 	cmd := exec.Command("timeout", "100", "sh", "-c", prelude+text)
 	cmd.Env = env
 	var out, errs bytes.Buffer

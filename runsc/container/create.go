@@ -72,9 +72,12 @@ func (c *Container) create(o *Options) error {
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
-	if e.Conf.Network == "host" {
-		path, isNew := networkNamespace(o.Spec)
-		args.HostNet, args.NetNS = !isNew, path
+	place, err := e.placeOf(o.ID, o.Spec)
+	if err == nil {
+		err = place.checkPIDs(o.Spec)
+	}
+	if err != nil {
+		return err
 	}
 	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {
@@ -98,8 +101,8 @@ func (c *Container) create(o *Options) error {
 		defer args.Files[0].Close()
 		args.Console = true
 	}
-	if id := sandboxOf(o.Spec); id != "" && id != o.ID {
-		err = c.join(id, args)
+	if place.sandbox != "" {
+		err = c.join(place, args)
 	} else {
 		err = c.begin(args)
 	}
@@ -127,6 +130,14 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if log != nil {
 		defer log.Close()
 		args.DebugLog = log
+	}
+	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
+		return err
+	}
+	args.Boot.Config.Network = string(c.State.Network)
+	if c.State.Network == hostNetwork {
+		path, isNew := networkNamespace(args.Boot.Spec)
+		args.HostNet, args.NetNS = !isNew, path
 	}
 	s, err := sandbox.Start(args)
 	if err != nil {

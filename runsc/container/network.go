@@ -1,21 +1,33 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/config"
 	"casemate/runsc/netns"
 )
+
+// A network is what a container's programs have of the host's network.
+type network string
+
+const (
+	noNetwork     network = "none"    // nothing
+	takenNetwork  network = "sandbox" // what an engine has prepared in a namespace, taken over at start
+	hostNetwork   network = "host"    // sockets of the host
+	sharedNetwork network = "shared"  // that of another container in the sandbox
+)
+
+// errHostNetwork says that a flag forbids what the configuration asks for.
+var errHostNetwork = errors.New("the configuration asks for the host's network, which --allow-host-network=false forbids")
 
 // networkNamespace returns the network namespace that a configuration asks for: the path
 // of one that there is, or a new one. With neither it is the host's.
 func networkNamespace(spec *specs.Spec) (path string, isNew bool) {
-	if spec.Linux == nil {
-		return "", false
-	}
-	for _, ns := range spec.Linux.Namespaces {
+	for _, ns := range namespacesOf(spec) {
 		if ns.Type == specs.NetworkNamespace {
 			return ns.Path, ns.Path == ""
 		}
@@ -23,19 +35,39 @@ func networkNamespace(spec *specs.Spec) (path string, isNew bool) {
 	return "", false
 }
 
+// networkOf finds out which network the first container of a sandbox has.
+func networkOf(conf *config.Config, spec *specs.Spec) (network, error) {
+	if conf.Network != "sandbox" {
+		return network(conf.Network), nil
+	}
+	path, isNew := networkNamespace(spec)
+	switch {
+	case isNew && conf.Rootless:
+		return noNetwork, nil // nobody can have put anything there
+	case isNew:
+		return takenNetwork, nil
+	}
+	if path != "" {
+		if own, err := netns.IsOwn(path); err != nil || !own {
+			return takenNetwork, err
+		}
+	}
+	if !conf.AllowHostNetwork {
+		return "", errHostNetwork
+	}
+	return hostNetwork, nil
+}
+
 // takeNetwork takes over the network that an engine has prepared for the container: by
 // hooks or after create, in the namespace of its process on the host, or in one that the
 // configuration names. It returns nil if there is none to take over.
 func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
-	path, isNew := networkNamespace(spec)
-	conf := c.env.Conf
-	switch {
-	case conf.Network != "sandbox" || c.State.Sandbox != c.State.ID:
+	if c.State.Network != takenNetwork {
 		return nil, nil, nil
-	case path == "" && (!isNew || conf.Rootless):
-		return nil, nil, nil // nobody can have put anything there
-	case path == "":
-		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Sentry.PID)
+	}
+	path, isNew := networkNamespace(spec)
+	if isNew {
+		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Init.PID)
 	}
 	n, sockets, err := netns.Take(path, func(note string) { c.env.Log.Warn(note) })
 	if err == nil && isNew {

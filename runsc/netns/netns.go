@@ -90,6 +90,18 @@ func within(path string, f func() error) error {
 	return <-done
 }
 
+// IsOwn reports whether the namespace at path is that of this process.
+func IsOwn(path string) (bool, error) {
+	var own, other unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
+		return false, fmt.Errorf("looking at the own network namespace: %w", err)
+	}
+	if err := unix.Stat(path, &other); err != nil {
+		return false, fmt.Errorf("looking at the network namespace %s: %w", path, err)
+	}
+	return own.Dev == other.Dev && own.Ino == other.Ino, nil
+}
+
 // Enter moves the calling thread, which the caller has locked to its goroutine, into the
 // namespace at path. leave moves it back.
 func Enter(path string) (leave func() error, err error) {

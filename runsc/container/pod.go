@@ -47,14 +47,15 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 		g.Destroy()
 		return err
 	}
+	if err := c.save(); err != nil {
+		return err
+	}
 	conn, err := first.Connect()
 	if err != nil {
-		g.Destroy()
 		return err
 	}
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, slices.Concat([]*os.File{g.Socket}, args.Files, args.Stores)...); err != nil {
-		g.Destroy()
 		return startError(err)
 	}
 	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {

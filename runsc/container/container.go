@@ -85,6 +85,7 @@ const (
 // A Container is one that exists.
 type Container struct {
 	State State
+	bare  bool // there is no state file (yet)
 	env   *Env
 	dir   string
 	lock  *os.File // nil if it is not locked
@@ -179,7 +180,7 @@ func (e *Env) List() ([]*Container, error) {
 		if !entry.IsDir() {
 			continue
 		}
-		if c, err := e.Load(entry.Name()); err == nil && !c.State.Created.IsZero() {
+		if c, err := e.Load(entry.Name()); err == nil && !c.bare {
 			all = append(all, c)
 		}
 	}
@@ -195,13 +196,13 @@ func (c *Container) read() error {
 			return ErrNotExist
 		}
 		// Its runsc create has died before it wrote anything.
-		c.State = State{ID: filepath.Base(c.dir), Phase: Creating}
+		c.State, c.bare = State{ID: filepath.Base(c.dir), Phase: Creating}, true
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the container's state: %w", err)
 	}
-	c.State = State{}
+	c.State, c.bare = State{}, false
 	if err := json.Unmarshal(data, &c.State); err != nil {
 		return fmt.Errorf("reading the container's state: %s: %w", c.stateFile(), err)
 	}

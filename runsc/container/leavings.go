@@ -47,7 +47,7 @@ func (e *Env) Forget(id string) error {
 // abandoned reports whether nobody will delete the container: the runsc run that was to do so
 // has been killed, or the command that was to make it, before it did anything.
 func (c *Container) abandoned() bool {
-	return c.State.Created.IsZero() || c.State.Keeper.PID != 0 && !c.State.Keeper.Alive()
+	return c.bare || c.State.Keeper.PID != 0 && !c.State.Keeper.Alive()
 }
 
 // Sweep removes what killed commands have left and no engine will delete: abandoned

@@ -68,6 +68,9 @@ type State struct {
 	Sentry  Process      `json:"sentry"`
 	Gofer   Process      `json:"gofer"`
 	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`
+	// NetNS is the host's network namespace whose network the container takes over, ""
+	// if there is none, or it shares that of another container.
+	NetNS string `json:"netns,omitempty"`
 	// Keeper is the runsc run in the foreground that deletes the container.
 	Keeper Process `json:"keeper"`
 	Owner  int     `json:"owner"` // uid

@@ -95,7 +95,11 @@ func (c *Container) create(o *Options) error {
 		defer args.Files[0].Close()
 		args.Console = true
 	}
-	if id := sandboxOf(o.Spec); id != "" && id != o.ID {
+	id, err := e.sharing(&args.Boot.Container)
+	if err != nil {
+		return err
+	}
+	if id != "" {
 		err = c.join(id, args)
 	} else {
 		err = c.begin(args)
@@ -138,6 +142,7 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if c.State.Gofer, err = Find(gofer); err != nil {
 		return s.Death(err)
 	}
+	c.State.NetNS = c.ownNetwork(&args.Boot.Container)
 	if err := c.save(); err != nil {
 		return err
 	}

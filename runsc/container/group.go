@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/cgroup"
+	"casemate/runsc/config"
 )
 
 // makeGroup makes the container's control group on the host, and saves where it is before
@@ -34,7 +35,7 @@ func (c *Container) makeGroup(spec *specs.Spec) (*cgroup.Group, error) {
 		}
 	}
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
-	if e.Conf.Rootless && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
+	if (e.Conf.Rootless || config.InUserNamespace()) && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
 		e.Warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
 		c.State.Cgroup = nil
 		return nil, c.save()

@@ -65,9 +65,8 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 }
 
 // enterNamespaces finds the container's namespaces. The first container's are the
-// sandbox's. Another one has those of its own that its spec lists without a path, and shares
-// the rest with the first (a path can only be one of the sandbox's, for nothing of the
-// host's namespaces is here).
+// sandbox's. Another one has those of other containers that Shares names, new ones of the
+// other kinds that its spec lists, and the rest in common with the first.
 func (s *container) enterNamespaces() error {
 	k := s.kernel
 	s.namespaces = k.RootNamespaces()
@@ -79,7 +78,10 @@ func (s *container) enterNamespaces() error {
 		return nil
 	}
 	for _, ns := range s.Spec.Linux.Namespaces {
-		if ns.Path != "" {
+		if owner := s.Shares[ns.Type]; owner != "" {
+			if err := s.share(ns.Type, owner); err != nil {
+				return err
+			}
 			continue
 		}
 		switch ns.Type {
@@ -97,6 +99,25 @@ func (s *container) enterNamespaces() error {
 		case specs.NetworkNamespace:
 			s.namespaces.Net = k.NewNetNamespace(s.userNS)
 		}
+	}
+	return nil
+}
+
+// share has the container use a namespace of another one.
+func (s *container) share(kind specs.LinuxNamespaceType, owner string) error {
+	other, err := s.find(owner)
+	if err != nil {
+		return fmt.Errorf("the %s namespace is to be shared: %w", kind, err)
+	}
+	switch kind {
+	case specs.PIDNamespace:
+		s.namespaces.PIDForChildren = other.namespaces.PIDForChildren
+	case specs.IPCNamespace:
+		s.namespaces.IPC = other.namespaces.IPC
+	case specs.UTSNamespace:
+		s.namespaces.UTS = other.namespaces.UTS
+	case specs.NetworkNamespace:
+		s.namespaces.Net = other.namespaces.Net
 	}
 	return nil
 }

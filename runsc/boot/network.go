@@ -10,13 +10,14 @@ import (
 	"casemate/netstack/link/packet"
 	"casemate/runsc/netns"
 	"casemate/runsc/resolver"
+	"casemate/sentry/socket/families"
 )
 
-// takeNetwork gives the sandbox's stack the devices, addresses, routes and neighbours of a
-// namespace that runsc has taken over. sockets are its packet sockets, which belong to
+// takeNetwork gives the container's stack the devices, addresses, routes and neighbours of
+// a namespace that runsc has taken over. sockets are its packet sockets, which belong to
 // the stack from now on, or are closed.
-func (s *sandbox) takeNetwork(n *netns.Network, sockets []int) error {
-	stack := s.stack
+func (s *container) takeNetwork(n *netns.Network, sockets []int) error {
+	stack := families.Of(s.kernel, s.namespaces.Net).IP
 	const noIPv6 = "net.ipv6.conf.all.disable_ipv6"
 	if linux := s.Spec.Linux; n.NoIPv6 && (linux == nil || linux.Sysctl[noIPv6] == "") {
 		if err := stack.Sysctl.Lookup(noIPv6).Set(1); err != nil {

@@ -98,7 +98,12 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
 	case r.Network != nil:
-		if err := c.takeNetwork(r.Network, files); err != nil {
+		found, err := c.find(r.Start)
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		if err := found.takeNetwork(r.Network, files); err != nil {
 			return nil, err
 		}
 		files = nil

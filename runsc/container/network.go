@@ -6,6 +6,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/control"
 	"casemate/runsc/netns"
 )
 
@@ -23,22 +24,28 @@ func networkNamespace(spec *specs.Spec) (path string, isNew bool) {
 	return "", false
 }
 
-// takeNetwork takes over the network that an engine has prepared for the container: by
-// hooks or after create, in the namespace of its process on the host, or in one that the
-// configuration names. It returns nil if there is none to take over.
-func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
-	path, isNew := networkNamespace(spec)
-	conf := c.env.Conf
+// ownNetwork is the network namespace that an engine prepares for the container: one that
+// the configuration names, or that of its process on the host; "" if it is to have no network
+// of its own.
+func (c *Container) ownNetwork(conf *control.Container) string {
+	path, isNew := networkNamespace(conf.Spec)
 	switch {
-	case conf.Network != "sandbox" || c.State.Sandbox != c.State.ID:
-		return nil, nil, nil
-	case path == "" && (!isNew || conf.Rootless):
-		return nil, nil, nil // nobody can have put anything there
-	case path == "":
-		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Sentry.PID)
+	case conf.Shares[specs.NetworkNamespace] != "":
+		return ""
+	case isNew && !c.env.Conf.Rootless: // else nobody can put anything there
+		return fmt.Sprintf("/proc/%d/ns/net", c.State.Init.PID)
 	}
-	n, sockets, err := netns.Take(path, func(note string) { c.env.Log.Warn(note) })
-	if err == nil && isNew {
+	return path
+}
+
+// takeNetwork takes over the network that an engine has prepared for the container: by
+// hooks, or after create. It returns nil if there is none to take over.
+func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
+	if c.State.NetNS == "" || c.env.Conf.Network != "sandbox" {
+		return nil, nil, nil
+	}
+	n, sockets, err := netns.Take(c.State.NetNS, func(note string) { c.env.Log.Warn(note) })
+	if _, isNew := networkNamespace(spec); err == nil && isNew {
 		n.UpLoopback() // as runc does
 	}
 	return n, sockets, err

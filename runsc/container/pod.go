@@ -7,28 +7,11 @@ import (
 	"slices"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
 )
-
-// podAnnotations are those by which containerd and CRI-O say that a container belongs into
-// the sandbox of another one.
-var podAnnotations = []struct{ kind, container, sandbox string }{
-	{"io.kubernetes.cri.container-type", "container", "io.kubernetes.cri.sandbox-id"},
-	{"io.kubernetes.cri-o.ContainerType", "container", "io.kubernetes.cri-o.SandboxID"},
-}
-
-// sandboxOf returns the id of the container whose sandbox spec's is to join, or "".
-func sandboxOf(spec *specs.Spec) string {
-	for _, a := range podAnnotations {
-		if spec.Annotations[a.kind] == a.container {
-			return spec.Annotations[a.sandbox]
-		}
-	}
-	return ""
-}
 
 // join makes the container in the sandbox of another one: it gets a gofer of its own and, as
 // the process that stands for it on the host, a monitor.
@@ -47,14 +30,15 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 		g.Destroy()
 		return err
 	}
+	if err := c.save(); err != nil {
+		return err
+	}
 	conn, err := first.Connect()
 	if err != nil {
-		g.Destroy()
 		return err
 	}
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, slices.Concat([]*os.File{g.Socket}, args.Files, args.Stores)...); err != nil {
-		g.Destroy()
 		return startError(err)
 	}
 	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {
@@ -64,13 +48,15 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 	if args.Console {
 		tty = args.Files[0]
 	}
-	monitor, err := startMonitor(conn, tty)
+	_, newNet := networkNamespace(args.Boot.Spec)
+	monitor, err := startMonitor(conn, tty, newNet && !args.Rootless)
 	if err != nil {
 		return err
 	}
 	if c.State.Init, err = Find(monitor.Process.Pid); err != nil {
 		return err
 	}
+	c.State.NetNS = c.ownNetwork(&args.Boot.Container)
 	if args.Cgroup != nil {
 		if err := args.Cgroup.Add(monitor.Process.Pid); err != nil {
 			return err
@@ -88,14 +74,18 @@ const (
 	MonitorTerminal = 4 // the process's terminal, if it has one: its controlling terminal too
 )
 
-// startMonitor starts the process of the host that stands for a process in a sandbox.
-func startMonitor(conn *control.Conn, tty *os.File) (*exec.Cmd, error) {
+// startMonitor starts the process of the host that stands for a process in a sandbox. With
+// newNet it has a network namespace of its own, in which an engine prepares the network.
+func startMonitor(conn *control.Conn, tty *os.File, newNet bool) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "monitor")
 	cmd.Args[0] = "runsc"
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{conn.File()}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if newNet {
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+	}
 	if tty != nil {
 		cmd.Args = append(cmd.Args, "--terminal")
 		cmd.ExtraFiles = append(cmd.ExtraFiles, tty)

@@ -82,6 +82,9 @@ type Container struct {
 	Shared    map[int]bool // trees that the host may change
 	// Stores are the trees below an overlay that is kept in a file of the host.
 	Stores []int
+	// Shares are the namespaces of pid, ipc, uts and network that the container has in
+	// common with others of the sandbox, with the id of one that has it.
+	Shares map[specs.LinuxNamespaceType]string `json:",omitempty"`
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio

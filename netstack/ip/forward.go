@@ -1,8 +1,6 @@
 package ip
 
 import (
-	"net/netip"
-
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
@@ -32,7 +30,7 @@ func (s *Stack) forward(i *Interface, p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	r, err := s.Lookup(netip.Addr{}, p.Dst, 0, p.Mark)
+	r, err := s.lookup(p.Src, p.Dst, i.Name(), 0, p.Mark)
 	if err != nil || r.Type != unix.RTN_UNICAST {
 		c.InNoRoutes.Inc()
 		if is4 {

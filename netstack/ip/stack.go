@@ -70,6 +70,7 @@ type Stack struct {
 		sync.Mutex
 		ifaces    []*Interface
 		routes    []RouteEntry
+		rules     [2][]Rule // of IPv4, of IPv6
 		nextIndex int32
 		closed    bool
 	}
@@ -128,7 +129,8 @@ func New(o Options) *Stack {
 	}
 	s.pmtu.init()
 	s.mu.nextIndex = 1
-	s.conf.Store(&config{})
+	s.mu.rules = [2][]Rule{defaultRules(false), defaultRules(true)}
+	s.rebuild()
 	if _, err := s.AddInterface("lo", loopback.New()); err != nil {
 		panic("ip: cannot make lo: " + err.Error())
 	}

@@ -158,6 +158,7 @@ func (e *Endpoint) initConnection() {
 	e.timers.clear()
 	e.cc = newCC(e.ccName)
 	e.info = counters{}
+	e.ecn = ecn{}
 }
 
 // disconnect is connect(2) with AF_UNSPEC: the connection is reset and the

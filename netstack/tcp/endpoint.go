@@ -95,6 +95,7 @@ type Endpoint struct {
 
 	// Negotiated.
 	tsOK, sackOK, wscaleOK bool
+	ecn                    ecn
 	tsOff                  uint32
 	tsRecent               uint32
 	tsRecentAt             time.Duration

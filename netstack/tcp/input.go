@@ -51,6 +51,7 @@ func (e *Endpoint) inputSynSent(g *segment) {
 		return
 	}
 	e.negotiate(g)
+	e.ecn.synAck(g.flags)
 	r.init(g.seq)
 	r.adv = r.nxt + r.firstWindow(e)
 	now := e.now()
@@ -226,6 +227,7 @@ func (e *Endpoint) input(g *segment) {
 		}
 		e.pend |= unix.POLLOUT | sock.POLLWRNORM
 	}
+	e.ecnPeerReduced(g)
 	if !e.ackInput(g) {
 		return
 	}

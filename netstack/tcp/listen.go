@@ -174,6 +174,7 @@ type request struct {
 	rcvWnd   uint32
 	tos      uint8
 	v4       bool
+	ecn      bool // the connection does ECN
 
 	mu      sync.Mutex // what follows
 	timer   wheel.Timer
@@ -280,6 +281,7 @@ func (r *request) prepare(g *segment) {
 		n -= n % r.mss
 	}
 	r.rcvWnd = uint32(n)
+	r.ecn = r.ecn || g.flags&(wire.SYN|wire.ECE|wire.CWR) == wire.SYN|wire.ECE|wire.CWR && g.p.TOS&ecnMask == 0 && pm.ECN.Get() != 0
 	if !pm.WindowScaling.Bool() {
 		r.opt.WindowScale = -1
 	}
@@ -303,6 +305,9 @@ func (r *request) sendSYNACK() {
 	}
 	var ob [40]byte
 	f := wire.TCPFields{Seq: r.iss, Ack: r.irs + 1, Flags: wire.SYN | wire.ACK, Window: uint16(r.rcvWnd)}
+	if r.ecn {
+		f.Flags |= wire.ECE
+	}
 	p.send(&r.route, r.route.Src, r.route.Dst, r.id.lport, r.id.rport, &f, ob[:o.Put(ob[:])], r.listener.opts.Mark.Load(), r.tos)
 }
 
@@ -503,6 +508,7 @@ func (r *request) child(g *segment, rtt time.Duration) *Endpoint {
 		e.rcv.wscale = r.wscale
 	}
 	e.tsRecent = r.tsRecent
+	e.ecn.ok = r.ecn
 	e.rcv.init(r.irs)
 	e.rcv.adv = e.rcv.nxt + r.rcvWnd
 	if rtt > 0 {

@@ -165,17 +165,18 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 			f.UrgPtr = uint16(d)
 		}
 	}
+	tos := e.ecnOutput(&f, n)
 	h.Put(&f)
 	copy(h[wire.TCPMinLen:], opts)
 	q.Src, q.Dst, q.Proto = e.laddr, e.raddr, unix.IPPROTO_TCP
 	q.Mark, q.Hash = e.opts.Mark.Load(), e.hash
 	if e.v4 {
-		q.TTL, q.TOS = p.ip.SelectTTL(e.raddr, e.opts.TTL.Load()), uint8(e.opts.TOS.Load())
+		q.TTL, q.TOS = p.ip.SelectTTL(e.raddr, e.opts.TTL.Load()), uint8(e.opts.TOS.Load())|tos
 		q.DF = e.opts.MTUDiscover.Load() != unix.IP_PMTUDISC_DONT
 		q.ID = e.ipid
 		e.ipid += uint16(1 + n/max(s.mss, 1))
 	} else {
-		q.TTL, q.TOS, q.DF = p.ip.SelectTTL(e.raddr, e.opts.HopLimit.Load()), uint8(e.opts.TClass.Load()), true
+		q.TTL, q.TOS, q.DF = p.ip.SelectTTL(e.raddr, e.opts.HopLimit.Load()), uint8(e.opts.TClass.Load())|tos, true
 	}
 	if n > s.mss && n > 0 {
 		q.GSOSize = uint16(s.mss)
@@ -216,6 +217,7 @@ func (e *Endpoint) sendSYN() {
 		}
 	}
 	o.TSVal, o.TSEcr = p.tsNow()+e.tsOff, e.tsRecent
+	fl |= e.ecnSYN(s.nxt != s.iss)
 	var ob [40]byte
 	s.mss = max(s.mss, 1)
 	if s.nxt == s.iss {

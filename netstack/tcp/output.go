@@ -120,7 +120,11 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 	e.refreshRoute()
 	q := pkt.New()
 	if n > 0 {
-		if got := s.q.addTo(q, int(seq-s.base), n); got < n {
+		off := int(seq - s.base)
+		if flags&wire.SYN != 0 {
+			off = 0 // data follows the SYN
+		}
+		if got := s.q.addTo(q, off, n); got < n {
 			flags &^= wire.FIN
 			if got > s.mss {
 				cut := got % s.mss
@@ -129,7 +133,7 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 			}
 			n = got
 		}
-		if seq+uint32(n) == s.end {
+		if seq+uint32(n) == s.end && flags&wire.SYN == 0 {
 			flags |= wire.PSH
 		}
 		e.info.dataSegsOut += uint32((n + s.mss - 1) / s.mss)
@@ -203,7 +207,7 @@ func (e *Endpoint) sendSYN() {
 	now := e.now()
 	o := wire.SYNOptions{MSS: uint16(e.advMSS()), WindowScale: -1}
 	fl := uint8(wire.SYN)
-	if e.state == SynRecv {
+	if e.state == SynRecv || e.tfo.passive {
 		fl |= wire.ACK
 		o.HasTS, o.SACKPermitted = e.tsOK, e.sackOK
 		if e.wscaleOK {
@@ -220,13 +224,18 @@ func (e *Endpoint) sendSYN() {
 	fl |= e.ecnSYN(s.nxt != s.iss)
 	var ob [40]byte
 	s.mss = max(s.mss, 1)
+	n := 0
 	if s.nxt == s.iss {
 		s.nxt = s.iss + 1
 		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
+		if n = e.tfoSYN(&o); n > 0 {
+			s.nxt += uint32(n)
+			e.rec.push(sent{seq: s.iss + 1, end: s.nxt, n: 1, xmit: now})
+		}
 	} else if e.rec.sent.len() > 0 {
 		e.rec.sent.at(0).flags |= sentEver
 	}
-	e.build(s.iss, 0, fl, ob[:o.Put(ob[:])])
+	e.build(s.iss, n, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {
 		e.timers.set(timerRetransmit, now+e.rtt.timeout())
 	}
@@ -256,6 +265,10 @@ func (e *Endpoint) sendRST() {
 func (e *Endpoint) output(push bool) {
 	switch e.state {
 	case Established, CloseWait, FinWait1, Closing, LastAck:
+	case SynRecv:
+		if !e.tfo.passive {
+			return
+		}
 	default:
 		return
 	}

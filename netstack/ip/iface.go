@@ -28,6 +28,8 @@ type Interface struct {
 	taps  atomic.Pointer[[]Tap]
 	tapMu sync.Mutex
 	noIP6 atomic.Bool // disable_ipv6
+	conf4 conf4
+	conf6 conf6
 
 	addrs []Address // guarded by Stack.mu.Mutex
 }
@@ -102,7 +104,7 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 	i.name.Store(&name)
 	i.flags.Store(i.info.Flags)
 	i.mtu.Store(int32(i.info.MTU))
-	i.noIP6.Store(s.Params.NoIPv6Default.Bool())
+	i.noIP6.Store(s.def6.Disable.Bool())
 	s.mu.Lock()
 	if s.mu.closed {
 		s.mu.Unlock()
@@ -118,6 +120,7 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 		index = s.mu.nextIndex
 	}
 	i.index = index
+	i.register()
 	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
 	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
 	s.rebuild()
@@ -143,6 +146,7 @@ func (s *Stack) RemoveInterface(index int32) error {
 	s.mu.ifaces = slices.Delete(slices.Clone(s.mu.ifaces), k, k+1)
 	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == index })
 	s.rebuild()
+	i.unregister()
 	s.mu.Unlock()
 	i.link.Close()
 	i.neigh.flush()
@@ -245,6 +249,7 @@ func (s *Stack) Rename(i *Interface, name string) error {
 			return unix.EEXIST
 		}
 	}
+	i.rename(name)
 	i.name.Store(&name)
 	return nil
 }

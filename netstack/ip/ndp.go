@@ -98,7 +98,7 @@ func (i *Interface) sendSolicitation(src, target netip.Addr, to wire.MAC, unicas
 
 // sendAdvertisement answers a solicitation (RFC 4861 section 7.2.4).
 func (i *Interface) sendAdvertisement(target, dst netip.Addr, flags uint8) {
-	if i.stack.Params.Forward6.Bool() {
+	if i.conf6.Forwarding.Bool() {
 		flags |= naRouter
 	}
 	if dst.IsMulticast() {

@@ -43,6 +43,9 @@ func (s *Stack) rebuild() {
 		c.addrs[i.index] = i.addrs
 		for _, a := range i.addrs {
 			ad := a.Prefix.Addr()
+			if a.Flags&unix.IFA_F_TENTATIVE != 0 {
+				continue
+			}
 			if !i.up() && (ad.Is6() || i.loopback()) {
 				continue // IPv4 addresses stay local while their interface is down
 			}
@@ -80,6 +83,7 @@ func (s *Stack) rebuild() {
 		t.sort()
 	}
 	s.conf.Store(c)
+	s.armLifetimes()
 	s.gen.Add(1)
 }
 

@@ -168,6 +168,8 @@ func (s *Stack) deliver(i *Interface, p *pkt.Packet) {
 	switch {
 	case p.Proto == unix.IPPROTO_ICMP && p.Src.Is4():
 		s.icmpInput(i, p)
+	case p.Proto == unix.IPPROTO_IGMP && p.Src.Is4():
+		i.igmpInput(p)
 	case p.Proto == unix.IPPROTO_ICMPV6 && p.Src.Is6():
 		s.icmp6Input(i, p)
 	case s.proto[p.Proto] != nil:
@@ -228,7 +230,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 	case p.Dst.IsMulticast():
 		p.Type = pkt.Multicast
 		c.InMcastPkts.Inc()
-		if !s.inGroup6(i, p.Dst) {
+		if !s.member(i, p.Dst) {
 			c.InDiscards.Inc()
 			p.Free()
 			return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,9 @@ type RouteEntry struct {
 	Scope    uint8 // RT_SCOPE_*
 	TOS      uint8
 	OnLink   bool // RTNH_F_ONLINK: the gateway is on the link even if no route says so
+
+	learned bool          // from a router advertisement
+	expires time.Duration // by the wheel's clock; 0: never
 }
 
 func (r *RouteEntry) same(o *RouteEntry) bool {
@@ -253,7 +257,7 @@ func (s *Stack) lookup(src, dst netip.Addr, iif string, oif int32, mark uint32) 
 	if !src.IsValid() {
 		if e != nil && e.PrefSrc.IsValid() {
 			r.Src = e.PrefSrc
-		} else if r.Src = c.source(r.Iface, r.Next); !r.Src.IsValid() {
+		} else if r.Src = c.source(r.Iface, towards(&r)); !r.Src.IsValid() {
 			if dst.Is4() {
 				r.Src = netip.IPv4Unspecified()
 			} else {
@@ -262,6 +266,9 @@ func (s *Stack) lookup(src, dst netip.Addr, iif string, oif int32, mark uint32) 
 		}
 	}
 	r.MTU = r.Iface.MTU()
+	if m := int(r.Iface.mtu6.Load()); m != 0 && dst.Is6() {
+		r.MTU = min(r.MTU, m)
+	}
 	if e != nil && e.MTU != 0 {
 		r.MTU = min(r.MTU, e.MTU)
 	}

@@ -6,12 +6,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// towards is what the source of packets along r is chosen for: with IPv4 the neighbour,
+// with IPv6 the destination (RFC 6724 section 5).
+func towards(r *Route) netip.Addr {
+	if r.Dst.Is4() {
+		return r.Next
+	}
+	return r.Dst
+}
+
 // source chooses an address of i for packets to next: for IPv4 the first on
 // next's network, or the first in general; for IPv6 by RFC 6724's rules of scope
 // and longest match. Other interfaces' global addresses serve if i has none.
 func (c *config) source(i *Interface, next netip.Addr) netip.Addr {
 	var best netip.Addr
 	score := -1
+	local := next.IsLinkLocalUnicast() || next.Is6() && next.IsLinkLocalMulticast()
 	consider := func(addrs []Address, penalty int) {
 		for _, a := range addrs {
 			ad := a.Prefix.Addr()
@@ -19,7 +29,7 @@ func (c *config) source(i *Interface, next netip.Addr) netip.Addr {
 				continue
 			}
 			n := 1000 - penalty
-			if ad.IsLinkLocalUnicast() == next.IsLinkLocalUnicast() {
+			if ad.IsLinkLocalUnicast() == local {
 				n += 500
 			} else if penalty > 0 {
 				continue

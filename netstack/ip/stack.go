@@ -65,6 +65,7 @@ type Stack struct {
 	groups     atomic.Pointer[map[groupKey]int]
 	echo       EchoHandler
 	redirect   atomic.Pointer[redirect]
+	lifetimes  wheel.Timer
 	all4, def4 conf4
 	all6, def6 conf6
 
@@ -119,6 +120,7 @@ func New(o Options) *Stack {
 		PingGroupRange:       t.New("net.ipv4.ping_group_range", 0, 1<<32-1, 1, 0),
 	}
 	s.registerConf()
+	s.lifetimes.Init(s.Wheel, s.expireLifetimes)
 	s.pmtu.init()
 	s.mu.nextIndex = 1
 	s.mu.rules = [2][]Rule{defaultRules(false), defaultRules(true)}
@@ -161,8 +163,9 @@ func (s *Stack) Close() {
 	s.mu.Unlock()
 	for _, i := range l {
 		i.link.Close()
-		i.neigh.flush()
+		i.quiet()
 	}
+	s.lifetimes.Stop()
 	s.Run()
 	if s.ownWheel {
 		s.Wheel.Close()

@@ -1,8 +1,6 @@
 package ip
 
 import (
-	"net/netip"
-
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
@@ -12,12 +10,12 @@ import (
 // section 5, RFC 8200 section 3), if forwarding is on.
 func (s *Stack) forward(i *Interface, p *pkt.Packet) {
 	is4 := p.Dst.Is4()
-	c, on := &s.Counters.IP, s.Params.Forward.Bool()
+	c, on := &s.Counters.IP, i.conf4.Forwarding.Bool()
 	if !is4 {
-		c, on = &s.Counters.IP6, s.Params.Forward6.Bool()
+		c, on = &s.Counters.IP6, i.conf6.Forwarding.Bool()
 	}
-	if !on || p.Type != pkt.ToHost || p.Src.IsLoopback() || p.Dst.IsLoopback() || p.Src.IsUnspecified() ||
-		p.Dst.IsLinkLocalUnicast() || p.Src.IsMulticast() {
+	if !on || p.Type != pkt.ToHost || p.Src.IsUnspecified() ||
+		p.Dst.IsLinkLocalUnicast() || p.Src.IsMulticast() || is4 && !i.mayCome(p.Src, p.Dst) || !is4 && (p.Src.IsLoopback() || p.Dst.IsLoopback()) {
 		c.InAddrErrors.Inc()
 		p.Free()
 		return
@@ -32,7 +30,7 @@ func (s *Stack) forward(i *Interface, p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	r, err := s.Lookup(netip.Addr{}, p.Dst, 0, p.Mark)
+	r, err := s.lookup(p.Src, p.Dst, i.Name(), 0, p.Mark)
 	if err != nil || r.Type != unix.RTN_UNICAST {
 		c.InNoRoutes.Inc()
 		if is4 {

@@ -1,6 +1,8 @@
 package ip
 
 import (
+	"net/netip"
+
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
@@ -105,7 +107,7 @@ func (i *Interface) input4(p *pkt.Packet) {
 			p.Free()
 			return
 		}
-		if !i.loopback() && (p.Dst.IsLoopback() || p.Src.IsLoopback()) {
+		if !i.mayCome(p.Src, p.Dst) {
 			c.InAddrErrors.Inc() // a martian
 			p.Free()
 			return
@@ -139,12 +141,35 @@ func (i *Interface) input4(p *pkt.Packet) {
 	s.deliver(i, p)
 }
 
+// mayCome reports whether an IPv4 packet from src to dst, a unicast, may come in by i: the
+// parameters route_localnet, accept_local and rp_filter decide (ip-sysctl).
+func (i *Interface) mayCome(src, dst netip.Addr) bool {
+	if i.loopback() {
+		return true
+	}
+	s := i.stack
+	if (src.IsLoopback() || dst.IsLoopback()) && !i.conf4.RouteLocalnet.Bool() && !s.all4.RouteLocalnet.Bool() {
+		return false
+	}
+	if s.IsLocal(src) {
+		return i.conf4.AcceptLocal.Bool() || s.all4.AcceptLocal.Bool()
+	}
+	mode := max(i.conf4.RPFilter.Get(), s.all4.RPFilter.Get())
+	if mode == 0 {
+		return true
+	}
+	r, err := s.lookup(dst, src, "lo", 0, 0)
+	return err == nil && r.Type == unix.RTN_UNICAST && (mode == 2 || r.Iface == i)
+}
+
 // deliver hands a packet for this host to its transport protocol.
 func (s *Stack) deliver(i *Interface, p *pkt.Packet) {
 	raw := s.rawInput(p)
 	switch {
 	case p.Proto == unix.IPPROTO_ICMP && p.Src.Is4():
 		s.icmpInput(i, p)
+	case p.Proto == unix.IPPROTO_IGMP && p.Src.Is4():
+		i.igmpInput(p)
 	case p.Proto == unix.IPPROTO_ICMPV6 && p.Src.Is6():
 		s.icmp6Input(i, p)
 	case s.proto[p.Proto] != nil:
@@ -205,7 +230,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 	case p.Dst.IsMulticast():
 		p.Type = pkt.Multicast
 		c.InMcastPkts.Inc()
-		if !s.inGroup6(i, p.Dst) {
+		if !s.member(i, p.Dst) {
 			c.InDiscards.Inc()
 			p.Free()
 			return

@@ -142,6 +142,9 @@ func (s *Socket) Connect(_ *vfs.Context, addr []byte) error {
 	}
 	switch err = s.ep.Connect(a); err {
 	case nil, unix.EINPROGRESS:
+		if err == nil && s.tcp.Deferred() {
+			return nil
+		}
 		s.connecting.Store(true)
 		return unix.EINPROGRESS
 	case unix.EISCONN:

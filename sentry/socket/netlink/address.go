@@ -117,6 +117,11 @@ func (s *Socket) parseAddress(r *request) (i *ip.Interface, a ip.Address, err er
 			return nil, a, unix.EINVAL
 		}
 	}
+	// What the kernel knows better, and that an address of IPv6 has to be checked first.
+	a.Flags &^= unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY
+	if family == unix.AF_INET6 {
+		a.Flags |= unix.IFA_F_TENTATIVE
+	}
 	if a.Label = i.Name(); family == unix.AF_INET {
 		if p, ok := attrs[unix.IFA_LABEL]; ok {
 			a.Label = cstring(p)

@@ -65,6 +65,7 @@ type Stack struct {
 	groups   atomic.Pointer[map[groupKey]int]
 	echo     EchoHandler
 	redirect atomic.Pointer[redirect]
+	hook     atomic.Pointer[Hook]
 
 	mu struct {
 		sync.Mutex

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
+	"casemate/netstack/nlmsg"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
@@ -245,7 +246,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 		return 0, unix.ECONNREFUSED
 	}
 	for rest := p; ; {
-		r, more, ok := nextRequest(rest)
+		r, more, ok := nlmsg.Next(rest)
 		if !ok {
 			return len(p), nil
 		}

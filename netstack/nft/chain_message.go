@@ -65,7 +65,7 @@ func (m *message) parsePolicy() (int32, error) {
 }
 
 func (x *Transaction) newChain(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_CHAIN_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_CHAIN_TABLE)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (x *Transaction) newChain(m *message) error {
 	c, ok := x.chains(t).get(name)
 	if m.has(unix.NFTA_CHAIN_HANDLE) {
 		if c = x.chainByHandle(t, m.be64(unix.NFTA_CHAIN_HANDLE)); c == nil {
-			return unix.ENOENT
+			return m.at(unix.ENOENT, unix.NFTA_CHAIN_HANDLE)
 		}
 		ok = true
 		if name != "" && name != x.nameOf(c) {
@@ -97,7 +97,7 @@ func (x *Transaction) newChain(m *message) error {
 	}
 	if ok {
 		if m.flags&unix.NLM_F_EXCL != 0 {
-			return unix.EEXIST
+			return m.at(unix.EEXIST, unix.NFTA_CHAIN_NAME)
 		}
 		return x.updateChain(m, c)
 	}
@@ -175,14 +175,16 @@ func (x *Transaction) updateChain(m *message, c *chain) error {
 
 // deleteChain removes a chain with its rules, or all chains of a table that nothing jumps to.
 func (x *Transaction) deleteChain(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_CHAIN_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_CHAIN_TABLE)
 	if err != nil {
 		return err
 	}
 	var c *chain
+	attr := uint16(unix.NFTA_CHAIN_NAME)
 	switch {
 	case m.has(unix.NFTA_CHAIN_HANDLE):
-		c = x.chainByHandle(t, m.be64(unix.NFTA_CHAIN_HANDLE))
+		attr = unix.NFTA_CHAIN_HANDLE
+		c = x.chainByHandle(t, m.be64(attr))
 	case m.has(unix.NFTA_CHAIN_NAME):
 		c, _ = x.chains(t).get(m.string(unix.NFTA_CHAIN_NAME))
 	default:
@@ -196,14 +198,14 @@ func (x *Transaction) deleteChain(m *message) error {
 		return nil
 	}
 	if c == nil {
-		return unix.ENOENT
+		return m.at(unix.ENOENT, attr)
 	}
 	return x.dropChain(m, c)
 }
 
 func (x *Transaction) dropChain(m *message, c *chain) error {
 	if m.flags&unix.NLM_F_NONREC != 0 && len(x.rulesOf(c)) > 0 || x.references(c) > 0 {
-		return unix.EBUSY
+		return m.at(unix.EBUSY, unix.NFTA_CHAIN_NAME)
 	}
 	x.event(unix.NFT_MSG_DELCHAIN, c.table.family, func(d *dumper) { d.chain(x, c) })
 	x.removeChain(c)

@@ -12,12 +12,12 @@ import (
 
 // setOfElements finds the set that a message about elements names.
 func (x *Transaction) setOfElements(m *message) (*table, *set, error) {
-	t, err := x.table(m.family, m.string(unix.NFTA_SET_ELEM_LIST_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_SET_ELEM_LIST_TABLE)
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := x.setOf(t, m.string(unix.NFTA_SET_ELEM_LIST_SET), m.attrs[unix.NFTA_SET_ELEM_LIST_SET_ID])
-	return t, s, err
+	return t, s, m.at(err, unix.NFTA_SET_ELEM_LIST_SET)
 }
 
 // maxElements bounds a set, whatever it says itself.
@@ -41,12 +41,12 @@ func (x *Transaction) newElements(m *message) error {
 	for _, a := range list {
 		e, err := x.parseElement(t, s, a.Data)
 		if err != nil {
-			return err
+			return nlmsg.At(err, a.Data)
 		}
 		if old := all.same(e); old != nil && !old.dead(now) {
 			if m.flags&unix.NLM_F_EXCL != 0 || !bytes.Equal(old.data.value, e.data.value) || old.object != e.object ||
 				(old.data.verdict == nil) != (e.data.verdict == nil) || old.data.verdict != nil && *old.data.verdict != *e.data.verdict {
-				return unix.EEXIST
+				return nlmsg.At(unix.EEXIST, a.Data)
 			}
 			continue
 		} else if old != nil {
@@ -206,7 +206,7 @@ func (x *Transaction) deleteElements(m *message) error {
 		}
 		old := all.same(e)
 		if old == nil {
-			return unix.ENOENT
+			return nlmsg.At(unix.ENOENT, a.Data)
 		}
 		removed = append(removed, old)
 	}

@@ -109,6 +109,13 @@ func (e *meta) eval(r *registers, c *filter.Context) {
 	}
 }
 
+func (e *meta) demands() demands {
+	if e.store && e.key == unix.NFT_META_PKTTYPE {
+		return demands{hooks: 1 << unix.NF_INET_PRE_ROUTING}
+	}
+	return demands{}
+}
+
 // packetType is the PACKET_* of the packet. Those of this host go to one that loops back.
 func packetType(c *filter.Context) uint8 {
 	if c.In == nil && c.Out != nil && c.Out.IsLoopback() {
@@ -286,6 +293,14 @@ func (e *rt) eval(r *registers, c *filter.Context) {
 	default:
 		r.verdict = breakVerdict
 	}
+}
+
+func (e *rt) demands() demands {
+	hooks := uint(1<<unix.NF_INET_FORWARD | 1<<unix.NF_INET_LOCAL_OUT | 1<<unix.NF_INET_POST_ROUTING)
+	if e.key != unix.NFT_RT_TCPMSS {
+		hooks |= 1 << unix.NF_INET_LOCAL_IN
+	}
+	return demands{hooks: hooks}
 }
 
 func (e *rt) dump(d *dumper) {

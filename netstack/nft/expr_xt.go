@@ -64,6 +64,10 @@ type target struct {
 
 func parseTarget(p *parser) (expr, error) {
 	e, use := p.parseExtension()
+	hooks, nat := xt.TargetHooks(e.name)
+	if nat && p.table.name != "nat" || hooks != 0 && p.chain != nil && p.chain.base != nil && hooks&(1<<p.chain.base.hook) == 0 {
+		return nil, unix.EINVAL
+	}
 	t, err := xt.NewTarget(use, e.name, uint8(e.rev), e.info)
 	if err != nil {
 		return nil, err

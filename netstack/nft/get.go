@@ -81,7 +81,7 @@ func (g *getter) tables(m *message, all bool) error {
 		g.each(m, 0, put)
 		return nil
 	}
-	t, err := g.x.table(m.family, m.string(unix.NFTA_TABLE_NAME))
+	t, err := g.x.tableOf(m, unix.NFTA_TABLE_NAME)
 	if err == nil {
 		put(t)
 	}
@@ -100,13 +100,13 @@ func (g *getter) chains(m *message, all bool) error {
 		})
 		return nil
 	}
-	t, err := g.x.table(m.family, m.string(unix.NFTA_CHAIN_TABLE))
+	t, err := g.x.tableOf(m, unix.NFTA_CHAIN_TABLE)
 	if err != nil {
 		return err
 	}
 	c, ok := t.chains.get(m.string(unix.NFTA_CHAIN_NAME))
 	if !ok {
-		return unix.ENOENT
+		return m.at(unix.ENOENT, unix.NFTA_CHAIN_NAME)
 	}
 	put(c)
 	return nil
@@ -140,7 +140,7 @@ func (g *getter) rules(m *message, all bool) error {
 		})
 		return nil
 	}
-	t, err := g.x.table(m.family, m.string(unix.NFTA_RULE_TABLE))
+	t, err := g.x.tableOf(m, unix.NFTA_RULE_TABLE)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (g *getter) rules(m *message, all bool) error {
 	}
 	i := find(c.current(), m.be64(unix.NFTA_RULE_HANDLE))
 	if i < 0 {
-		return unix.ENOENT
+		return m.at(unix.ENOENT, unix.NFTA_RULE_HANDLE)
 	}
 	put(c, c.current()[i], nil)
 	return nil
@@ -168,7 +168,7 @@ func (g *getter) sets(m *message, all bool) error {
 		})
 		return nil
 	}
-	t, err := g.x.table(m.family, m.string(unix.NFTA_SET_TABLE))
+	t, err := g.x.tableOf(m, unix.NFTA_SET_TABLE)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (g *getter) sets(m *message, all bool) error {
 	if err == nil {
 		put(t, s)
 	}
-	return err
+	return m.at(err, unix.NFTA_SET_NAME)
 }
 
 // elements answers with all elements of a set, or with those that a message names.
@@ -203,7 +203,7 @@ func (g *getter) elements(m *message, all bool) error {
 			}
 			e := s.lookup(key, g.x.r.filter.Stack.Wheel.Now())
 			if e == nil {
-				return unix.ENOENT
+				return nlmsg.At(unix.ENOENT, a.Data)
 			}
 			found = append(found, e)
 		}
@@ -239,7 +239,7 @@ func (g *getter) objects(m *message, all bool) error {
 		g.each(m, unix.NFTA_OBJ_TABLE, put)
 		return nil
 	}
-	t, err := g.x.table(m.family, m.string(unix.NFTA_OBJ_TABLE))
+	t, err := g.x.tableOf(m, unix.NFTA_OBJ_TABLE)
 	if err != nil {
 		return err
 	}

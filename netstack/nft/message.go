@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -96,7 +97,7 @@ func (x *Transaction) Do(q *nlmsg.Request) error {
 
 // gone is what a message of deletion gives: those that destroy do not mind what is not there.
 func gone(m *message, destroy uint16, err error) error {
-	if m.typ == destroy && err == unix.ENOENT {
+	if m.typ == destroy && errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return err
@@ -126,6 +127,18 @@ func (x *Transaction) table(family uint8, name string) (*table, error) {
 	}
 	return nil, unix.ENOENT
 }
+
+// tableOf finds the table that an attribute of a message names.
+func (x *Transaction) tableOf(m *message, attr uint16) (*table, error) {
+	t, err := x.table(m.family, m.string(attr))
+	if err != nil {
+		return nil, m.at(err, attr)
+	}
+	return t, nil
+}
+
+// at says that an error is about an attribute.
+func (m *message) at(err error, attr uint16) error { return nlmsg.At(err, m.attrs[attr]) }
 
 // name reads a name that is to be given. EINVAL, ENAMETOOLONG.
 func (m *message) name(attr uint16) (string, error) {
@@ -159,7 +172,7 @@ func (x *Transaction) newTable(m *message) error {
 	switch {
 	case err == nil:
 		if m.flags&unix.NLM_F_EXCL != 0 {
-			return unix.EEXIST
+			return m.at(unix.EEXIST, unix.NFTA_TABLE_NAME)
 		}
 		if m.has(unix.NFTA_TABLE_FLAGS) {
 			x.flags[t] = flags
@@ -181,7 +194,7 @@ func (x *Transaction) deleteTables(m *message) error {
 	var list []*table
 	switch {
 	case m.has(unix.NFTA_TABLE_NAME):
-		t, err := x.table(m.family, m.string(unix.NFTA_TABLE_NAME))
+		t, err := x.tableOf(m, unix.NFTA_TABLE_NAME)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ type objectKey struct {
 var objectExprs = map[uint32]string{unix.NFT_OBJECT_COUNTER: "counter", unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_LIMIT: "limit"}
 
 func (x *Transaction) newObject(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_OBJ_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_OBJ_TABLE)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (x *Transaction) newObject(m *message) error {
 
 // deleteObject removes an object that nothing refers to. EBUSY.
 func (x *Transaction) deleteObject(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_OBJ_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_OBJ_TABLE)
 	if err != nil {
 		return err
 	}

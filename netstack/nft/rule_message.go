@@ -17,7 +17,7 @@ func (x *Transaction) chainOf(m *message, t *table) (*chain, error) {
 		if c, ok := x.chains(t).get(m.string(unix.NFTA_RULE_CHAIN)); ok {
 			return c, nil
 		}
-		return nil, unix.ENOENT
+		return nil, m.at(unix.ENOENT, unix.NFTA_RULE_CHAIN)
 	}
 	if m.has(attrRuleChainID) {
 		if c := x.chainIDs[m.be32(attrRuleChainID)]; c != nil && c.table == t {
@@ -34,7 +34,7 @@ func find(l []*rule, handle uint64) int {
 }
 
 func (x *Transaction) newRule(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_RULE_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_RULE_TABLE)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (x *Transaction) newRule(m *message) error {
 	switch {
 	case m.has(unix.NFTA_RULE_HANDLE):
 		if at = find(l, m.be64(unix.NFTA_RULE_HANDLE)); at < 0 {
-			return unix.ENOENT
+			return m.at(unix.ENOENT, unix.NFTA_RULE_HANDLE)
 		}
 		if m.flags&unix.NLM_F_EXCL != 0 {
 			return unix.EEXIST
@@ -59,7 +59,7 @@ func (x *Transaction) newRule(m *message) error {
 		return unix.EINVAL
 	case m.has(unix.NFTA_RULE_POSITION):
 		if at = find(l, m.be64(unix.NFTA_RULE_POSITION)); at < 0 {
-			return unix.ENOENT
+			return m.at(unix.ENOENT, unix.NFTA_RULE_POSITION)
 		}
 	case m.has(attrRulePosID):
 		if u := x.ruleIDs[m.be32(attrRulePosID)]; u != nil {
@@ -122,7 +122,7 @@ func (x *Transaction) parseRule(m *message, c *chain) (*rule, error) {
 	for _, a := range list {
 		e, err := p.expression(a.Data)
 		if err != nil {
-			return nil, err
+			return nil, nlmsg.At(err, a.Data)
 		}
 		u.exprs = append(u.exprs, e)
 	}
@@ -131,7 +131,7 @@ func (x *Transaction) parseRule(m *message, c *chain) (*rule, error) {
 
 // deleteRules removes a rule, all of a chain, or all of a table.
 func (x *Transaction) deleteRules(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_RULE_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_RULE_TABLE)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (x *Transaction) deleteRules(m *message) error {
 			at = -2
 		}
 		if at == -1 {
-			return unix.ENOENT
+			return m.at(unix.ENOENT, unix.NFTA_RULE_HANDLE)
 		}
 		if at >= 0 {
 			x.deleteRule(c, at)

@@ -51,7 +51,7 @@ func (x *Transaction) setName(t *table, name string) (string, error) {
 }
 
 func (x *Transaction) newSet(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_SET_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_SET_TABLE)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (x *Transaction) newSet(m *message) error {
 	}
 	if s, there := x.sets(t).get(name); there {
 		if m.flags&unix.NLM_F_EXCL != 0 {
-			return unix.EEXIST
+			return m.at(unix.EEXIST, unix.NFTA_SET_NAME)
 		}
 		if m.has(unix.NFTA_SET_ID) {
 			x.setIDs[m.be32(unix.NFTA_SET_ID)] = s
@@ -191,7 +191,7 @@ func (s *set) parseDesc(m *message) error {
 
 // deleteSet removes a set that no rule uses, or all of them. EBUSY.
 func (x *Transaction) deleteSet(m *message) error {
-	t, err := x.table(m.family, m.string(unix.NFTA_SET_TABLE))
+	t, err := x.tableOf(m, unix.NFTA_SET_TABLE)
 	if err != nil {
 		return err
 	}
@@ -218,11 +218,11 @@ func (x *Transaction) deleteSet(m *message) error {
 		}
 	}
 	if len(list) == 0 {
-		return unix.ENOENT
+		return m.at(unix.ENOENT, unix.NFTA_SET_NAME)
 	}
 	for _, s := range list {
 		if x.references(s) > 0 {
-			return unix.EBUSY
+			return m.at(unix.EBUSY, unix.NFTA_SET_NAME)
 		}
 		x.event(unix.NFT_MSG_DELSET, t.family, func(d *dumper) { d.set(t, s) })
 		x.removeSet(t, s)

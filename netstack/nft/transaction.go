@@ -290,21 +290,13 @@ func (x *Transaction) removeSet(t *table, s *set) {
 	x.changeSets(t).remove(s.name)
 }
 
-// check looks whether chains call each other without end or too deep, and whether
-// expressions are where they can be.
+// check looks whether chains that packets get to call each other without end or too deep, and
+// whether expressions are where they can be.
 func (x *Transaction) check() error {
 	for _, t := range x.tables {
 		for _, c := range x.chains(t).list {
 			if c.base != nil {
 				w := walk{x: x, base: c.base, deepest: map[*chain]int{}}
-				if err := w.chain(c, 1); err != nil {
-					return err
-				}
-			}
-		}
-		for _, c := range x.chains(t).list {
-			if c.base == nil {
-				w := walk{x: x, deepest: map[*chain]int{}}
 				if err := w.chain(c, 1); err != nil {
 					return err
 				}
@@ -317,7 +309,7 @@ func (x *Transaction) check() error {
 // A walk follows the jumps from a chain.
 type walk struct {
 	x       *Transaction
-	base    *base          // nil: the chain's use is not known
+	base    *base
 	deepest map[*chain]int // at which depth a chain has been looked at
 	path    []*chain
 }
@@ -346,7 +338,7 @@ func (w *walk) chain(c *chain, depth int) error {
 }
 
 func (w *walk) expr(e expr, depth int) error {
-	if d, ok := e.(demanding); ok && w.base != nil {
+	if d, ok := e.(demanding); ok {
 		need := d.demands()
 		if need.nat && w.base.typ != "nat" || need.hooks != 0 && need.hooks&(1<<w.base.hook) == 0 {
 			return unix.EOPNOTSUPP

@@ -36,6 +36,9 @@ func init() {
 		{name: "LOG", family: any, size: 32, target: parseLog},
 		{name: "TCPMSS", family: any, size: 2, target: parseTCPMSSTarget},
 		{name: "NOTRACK", family: any, size: 0, target: parseNotrack},
+		{name: "CT", family: any, size: 40, target: parseCT},
+		{name: "CT", family: any, revision: 1, size: 72, target: parseCT},
+		{name: "CT", family: any, revision: 2, size: 72, target: parseCT},
 	}
 }
 
@@ -247,10 +250,20 @@ func (t *setMSS) Apply(c *filter.Context) Verdict {
 	return Continue
 }
 
-// notrack is NOTRACK.
+// notrack is NOTRACK, or CT with that option.
 type notrack struct{}
 
 func parseNotrack(Use, []byte) (Target, error) { return notrack{}, nil }
+
+// parseCT reads a struct xt_ct_target_info, of which only the exemption from tracking is known.
+// EOPNOTSUPP for zones, events and helpers.
+func parseCT(_ Use, b []byte) (Target, error) {
+	const noTrack, alias = 1, 2 // XT_CT_NOTRACK, XT_CT_NOTRACK_ALIAS: it was called NOTRACK
+	if ne.Uint16(b)&^alias != noTrack {
+		return nil, unix.EOPNOTSUPP
+	}
+	return notrack{}, nil
+}
 
 func (notrack) Apply(c *filter.Context) Verdict {
 	if c.Info() == conntrack.None {

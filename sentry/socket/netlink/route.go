@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -46,16 +47,30 @@ func (s *Socket) acknowledge(r *nlmsg.Request, err error) {
 	code := int32(0)
 	quoted := r.Whole[:unix.SizeofNlMsghdr]
 	flags := uint16(unix.NLM_F_CAPPED)
-	if e, ok := err.(unix.Errno); ok {
-		code = -int32(e)
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		code = -int32(errno)
 		if !s.option(unix.NETLINK_CAP_ACK) {
 			quoted, flags = r.Whole, 0
 		}
 	}
 	var a nlmsg.Builder
+	var about *nlmsg.AttrError
+	offset, extended := 0, false
+	if errors.As(err, &about) && s.option(unix.NETLINK_EXT_ACK) {
+		if offset, extended = about.Offset(r); extended {
+			flags |= unix.NLM_F_ACK_TLVS
+		}
+	}
 	a.Begin(unix.NLMSG_ERROR, flags, r.Seq, s.localPort())
 	a.B = ne.AppendUint32(a.B, uint32(code))
 	a.B = append(a.B, quoted...)
+	if extended {
+		for len(a.B)&3 != 0 {
+			a.B = append(a.B, 0)
+		}
+		a.Attr32(unix.NLMSGERR_ATTR_OFFS, uint32(offset))
+	}
 	a.End()
 	s.deliver(datagram{data: a.B})
 }

@@ -83,5 +83,5 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 	a.shellCodes = true
 	return a.runForeground(&container.Options{
 		ID: fmt.Sprintf("do-%d", os.Getpid()), Bundle: root, Spec: spec, HostRoot: root == "/", Foreground: true,
-	}, false)
+	})
 }

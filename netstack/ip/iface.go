@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"casemate/netstack/link"
 	"casemate/netstack/pkt"
@@ -27,9 +28,18 @@ type Interface struct {
 	neigh neighTable
 	taps  atomic.Pointer[[]Tap]
 	tapMu sync.Mutex
-	noIP6 atomic.Bool // disable_ipv6
+	noIP6 atomic.Bool  // disable_ipv6
+	mtu6  atomic.Int32 // of IPv6 as a router says; 0: mtu
+	auto  atomic.Bool  // Autoconfigure
+	conf4 conf4
+	conf6 conf6
 
-	addrs []Address // guarded by Stack.mu.Mutex
+	igmp, mld reporter
+	checks    checks
+	routers   routers
+
+	addrs     []Address           // guarded by Stack.mu.Mutex
+	solicited map[netip.Addr]bool // groups of addrs that have been joined; guarded by it as well
 }
 
 // IfStats are an interface's counters.
@@ -54,6 +64,9 @@ type Address struct {
 	Label     string
 	Preferred uint32 // seconds; ^0 for ever
 	Valid     uint32
+
+	auto                bool          // from a router's prefix
+	expires, deprecates time.Duration // by the wheel's clock; 0: never
 }
 
 // Index is the interface's index, from 1.
@@ -102,7 +115,9 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 	i.name.Store(&name)
 	i.flags.Store(i.info.Flags)
 	i.mtu.Store(int32(i.info.MTU))
-	i.noIP6.Store(s.Params.NoIPv6Default.Bool())
+	i.noIP6.Store(s.def6.Disable.Bool())
+	i.igmp.init(i, false)
+	i.mld.init(i, true)
 	s.mu.Lock()
 	if s.mu.closed {
 		s.mu.Unlock()
@@ -118,6 +133,7 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 		index = s.mu.nextIndex
 	}
 	i.index = index
+	i.register()
 	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
 	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
 	s.rebuild()
@@ -143,10 +159,31 @@ func (s *Stack) RemoveInterface(index int32) error {
 	s.mu.ifaces = slices.Delete(slices.Clone(s.mu.ifaces), k, k+1)
 	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == index })
 	s.rebuild()
+	i.unregister()
 	s.mu.Unlock()
 	i.link.Close()
-	i.neigh.flush()
+	i.quiet()
 	return nil
+}
+
+// quiet stops all that the interface does by itself, when it goes down or away. No lock is
+// held.
+func (i *Interface) quiet() {
+	i.neigh.flush()
+	i.igmp.stop()
+	i.mld.stop()
+	i.checks.stop()
+	i.routers.stop()
+}
+
+// awake starts it, when the interface comes up or begins to speak IPv6.
+func (i *Interface) awake() {
+	i.stack.syncSolicited(i)
+	i.igmp.restart()
+	i.mld.restart()
+	i.checkAddresses()
+	i.autoconfigure()
+	i.stack.Run()
 }
 
 // Interfaces are all interfaces by index.
@@ -169,8 +206,8 @@ func (s *Stack) InterfaceByName(name string) *Interface {
 // its addresses; the loopback interface gets ::1, as in Linux.
 func (s *Stack) SetUp(i *Interface, up bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if up == i.up() {
+		s.mu.Unlock()
 		return
 	}
 	if up {
@@ -181,10 +218,16 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 		}
 	} else {
 		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
-		i.neigh.flush()
+		i.mtu6.Store(0)
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
 	}
 	s.rebuild()
+	s.mu.Unlock()
+	if up {
+		i.awake()
+	} else {
+		i.quiet()
+	}
 }
 
 // addLoopback6 gives lo its address ::1 if it speaks IPv6. s.mu is held.
@@ -201,7 +244,6 @@ func (i *Interface) addLoopback6() {
 // does not loses its addresses and routes of IPv6.
 func (s *Stack) SetIPv6(i *Interface, on bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	i.noIP6.Store(!on)
 	if on {
 		if i.up() {
@@ -212,6 +254,14 @@ func (s *Stack) SetIPv6(i *Interface, on bool) {
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index && r.Dst.Addr().Is6() })
 	}
 	s.rebuild()
+	s.mu.Unlock()
+	if on {
+		i.awake()
+	} else {
+		i.routers.stop()
+		i.checks.stop()
+		s.syncSolicited(i)
+	}
 }
 
 // SetFlags sets and clears flags other than IFF_UP.
@@ -245,20 +295,27 @@ func (s *Stack) Rename(i *Interface, name string) error {
 			return unix.EEXIST
 		}
 	}
+	i.rename(name)
 	i.name.Store(&name)
 	return nil
 }
 
 // Addresses are the interface's addresses in the order in which they were added.
 func (s *Stack) Addresses(i *Interface) []Address {
+	now := s.Wheel.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(i.addrs)
+	l := slices.Clone(i.addrs)
+	for k := range l {
+		l[k].Valid, l[k].Preferred = left(l[k].expires, now), left(l[k].deprecates, now)
+	}
+	return l
 }
 
 // AddAddress adds an address and, if the interface is up, the route to its
 // network: EEXIST if the interface has it, EINVAL if it is no unicast address, EACCES for
-// IPv6 on an interface that does not speak it.
+// IPv6 on an interface that does not speak it. With IFA_F_TENTATIVE an address of IPv6 is
+// used only when it has been checked that nobody else has it (RFC 4862 section 5.4).
 func (s *Stack) AddAddress(i *Interface, a Address) error {
 	ad := a.Prefix.Addr()
 	if !a.Prefix.IsValid() || ad.Is4In6() || ad.IsMulticast() || ad.IsUnspecified() {
@@ -271,26 +328,32 @@ func (s *Stack) AddAddress(i *Interface, a Address) error {
 		return unix.EACCES
 	}
 	if a.Valid == 0 {
-		a.Valid, a.Preferred = ^uint32(0), ^uint32(0)
+		a.Valid, a.Preferred = forever, forever
 	}
+	if !i.mustCheck(&a) {
+		a.Flags &^= unix.IFA_F_TENTATIVE
+	}
+	a.setLifetimes(s.Wheel.Now(), a.Preferred, a.Valid)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, o := range i.addrs {
 		if o.Prefix.Addr() == ad && (ad.Is6() || o.Prefix.Bits() == a.Prefix.Bits()) {
+			s.mu.Unlock()
 			return unix.EEXIST
 		}
 		if ad.Is4() && o.Prefix.Masked() == a.Prefix.Masked() {
 			a.Flags |= unix.IFA_F_SECONDARY
 		}
 	}
-	if a.Valid == ^uint32(0) {
-		a.Flags |= unix.IFA_F_PERMANENT
-	}
 	i.addrs = append(slices.Clone(i.addrs), a)
 	if i.up() {
 		s.addConnected(i, a)
 	}
 	s.rebuild()
+	s.mu.Unlock()
+	if ad.Is6() {
+		s.syncSolicited(i)
+		i.checkAddresses()
+	}
 	return nil
 }
 
@@ -298,9 +361,9 @@ func (s *Stack) AddAddress(i *Interface, a Address) error {
 // EADDRNOTAVAIL if the interface does not have it.
 func (s *Stack) RemoveAddress(i *Interface, p netip.Prefix) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	k := slices.IndexFunc(i.addrs, func(a Address) bool { return a.Prefix == p })
 	if k < 0 {
+		s.mu.Unlock()
 		return unix.EADDRNOTAVAIL
 	}
 	i.addrs = slices.Delete(slices.Clone(i.addrs), k, k+1)
@@ -309,12 +372,16 @@ func (s *Stack) RemoveAddress(i *Interface, p netip.Prefix) error {
 		return r.PrefSrc == p.Addr() || last && r.OIF == i.index && r.Protocol == unix.RTPROT_KERNEL && r.Dst == p.Masked()
 	})
 	s.rebuild()
+	s.mu.Unlock()
+	if p.Addr().Is6() {
+		s.syncSolicited(i)
+	}
 	return nil
 }
 
 // addConnected adds the route to an address's network. s.mu is held.
 func (s *Stack) addConnected(i *Interface, a Address) {
-	if i.loopback() && (a.Prefix.Addr().Is4() || a.Prefix.Addr() == netip.IPv6Loopback()) || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if i.loopback() && (a.Prefix.Addr().Is4() || a.Prefix.Addr() == netip.IPv6Loopback()) || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 || a.auto {
 		return
 	}
 	r := RouteEntry{Dst: a.Prefix.Masked(), OIF: i.index, Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST,

@@ -1,6 +1,8 @@
 package ip
 
 import (
+	"net/netip"
+
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
@@ -95,6 +97,12 @@ func (i *Interface) input4(p *pkt.Packet) {
 	p.NetLen = uint16(hl)
 	p.Src, p.Dst = h.Src(), h.Dst()
 	p.TTL, p.TOS, p.Proto = h.TTL(), h.TOS(), h.Proto()
+	if s.hook.Load() != nil {
+		if p = s.preRouting(i, p); p == nil {
+			return
+		}
+		h = wire.IPv4(p.Header())
+	}
 
 	conf := s.conf.Load()
 	local, _ := conf.localIface(p.Dst)
@@ -105,7 +113,7 @@ func (i *Interface) input4(p *pkt.Packet) {
 			p.Free()
 			return
 		}
-		if !i.loopback() && (p.Dst.IsLoopback() || p.Src.IsLoopback()) {
+		if !i.mayCome(p.Src, p.Dst) {
 			c.InAddrErrors.Inc() // a martian
 			p.Free()
 			return
@@ -135,8 +143,32 @@ func (i *Interface) input4(p *pkt.Packet) {
 			return
 		}
 	}
+	if s.filter(unix.NF_INET_LOCAL_IN, p, i, nil) != nil {
+		return
+	}
 	c.InDelivers.Inc()
 	s.deliver(i, p)
+}
+
+// mayCome reports whether an IPv4 packet from src to dst, a unicast, may come in by i: the
+// parameters route_localnet, accept_local and rp_filter decide (ip-sysctl).
+func (i *Interface) mayCome(src, dst netip.Addr) bool {
+	if i.loopback() {
+		return true
+	}
+	s := i.stack
+	if (src.IsLoopback() || dst.IsLoopback()) && !i.conf4.RouteLocalnet.Bool() && !s.all4.RouteLocalnet.Bool() {
+		return false
+	}
+	if s.IsLocal(src) {
+		return i.conf4.AcceptLocal.Bool() || s.all4.AcceptLocal.Bool()
+	}
+	mode := max(i.conf4.RPFilter.Get(), s.all4.RPFilter.Get())
+	if mode == 0 {
+		return true
+	}
+	r, err := s.lookup(dst, src, "lo", 0, 0)
+	return err == nil && r.Type == unix.RTN_UNICAST && (mode == 2 || r.Iface == i)
 }
 
 // deliver hands a packet for this host to its transport protocol.
@@ -145,6 +177,8 @@ func (s *Stack) deliver(i *Interface, p *pkt.Packet) {
 	switch {
 	case p.Proto == unix.IPPROTO_ICMP && p.Src.Is4():
 		s.icmpInput(i, p)
+	case p.Proto == unix.IPPROTO_IGMP && p.Src.Is4():
+		i.igmpInput(p)
 	case p.Proto == unix.IPPROTO_ICMPV6 && p.Src.Is6():
 		s.icmp6Input(i, p)
 	case s.proto[p.Proto] != nil:
@@ -194,6 +228,11 @@ func (i *Interface) input6(p *pkt.Packet) {
 		p.Free()
 		return
 	}
+	if s.hook.Load() != nil {
+		if p = s.preRouting(i, p); p == nil {
+			return
+		}
+	}
 	local, _ := s.conf.Load().localIface(p.Dst)
 	switch {
 	case local != nil:
@@ -205,7 +244,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 	case p.Dst.IsMulticast():
 		p.Type = pkt.Multicast
 		c.InMcastPkts.Inc()
-		if !s.inGroup6(i, p.Dst) {
+		if !s.member(i, p.Dst) {
 			c.InDiscards.Inc()
 			p.Free()
 			return
@@ -214,7 +253,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 		s.forward(i, p)
 		return
 	}
-	if p = s.extensions(i, p); p == nil {
+	if p = s.extensions(i, p); p == nil || s.filter(unix.NF_INET_LOCAL_IN, p, i, nil) != nil {
 		return
 	}
 	c.InDelivers.Inc()

@@ -23,14 +23,29 @@ func (s *Stack) JoinGroup(index int32, a netip.Addr) error {
 	if s.Interface(index) == nil {
 		return ifaceError
 	}
-	s.changeGroup(groupKey{index, a}, 1)
+	if s.changeGroup(groupKey{index, a}, 1) == 1 {
+		s.toldGroup(index, a, (*reporter).join)
+	}
 	return nil
 }
 
 // LeaveGroup undoes one JoinGroup.
-func (s *Stack) LeaveGroup(index int32, a netip.Addr) { s.changeGroup(groupKey{index, a}, -1) }
+func (s *Stack) LeaveGroup(index int32, a netip.Addr) {
+	if s.changeGroup(groupKey{index, a}, -1) == 0 {
+		s.toldGroup(index, a, (*reporter).leave)
+	}
+}
 
-func (s *Stack) changeGroup(k groupKey, d int) {
+// toldGroup tells the routers of a group that was joined or left.
+func (s *Stack) toldGroup(index int32, a netip.Addr, tell func(*reporter, netip.Addr)) {
+	if i := s.Interface(index); i != nil {
+		tell(i.reporter(a), a)
+		s.Run()
+	}
+}
+
+// changeGroup adds d to the joins of a group and returns how many there are.
+func (s *Stack) changeGroup(k groupKey, d int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var m map[groupKey]int
@@ -39,14 +54,41 @@ func (s *Stack) changeGroup(k groupKey, d int) {
 	} else {
 		m = make(map[groupKey]int)
 	}
-	if m[k] += d; m[k] <= 0 {
+	n := m[k] + d
+	if m[k] = n; n <= 0 {
 		delete(m, k)
 	}
 	s.groups.Store(&m)
+	return n
 }
 
-// member reports whether interface i is a member of group a: by a socket's wish
-// or, for the all-hosts groups, always.
+// syncSolicited joins the solicited-node groups of an interface's addresses, and leaves
+// those of addresses that are gone. No lock is held.
+func (s *Stack) syncSolicited(i *Interface) {
+	want := make(map[netip.Addr]bool)
+	s.mu.Lock()
+	for _, a := range i.addrs {
+		if ad := a.Prefix.Addr(); ad.Is6() {
+			want[SolicitedNode(ad)] = true
+		}
+	}
+	had := i.solicited
+	i.solicited = want
+	s.mu.Unlock()
+	for g := range want {
+		if !had[g] {
+			s.JoinGroup(i.index, g)
+		}
+	}
+	for g := range had {
+		if !want[g] {
+			s.LeaveGroup(i.index, g)
+		}
+	}
+}
+
+// member reports whether interface i is a member of group a: by a socket's wish,
+// for an address of its own or, for the all-hosts groups, always.
 func (s *Stack) member(i *Interface, a netip.Addr) bool {
 	if a == netip.IPv6LinkLocalAllNodes() || a == allHosts4 || a == interfaceLocalAllNodes {
 		return true
@@ -59,20 +101,6 @@ var (
 	allHosts4              = netip.AddrFrom4([4]byte{224, 0, 0, 1})
 	interfaceLocalAllNodes = netip.AddrFrom16([16]byte{0xff, 0x01, 15: 1})
 )
-
-// inGroup6 reports whether i takes packets to an IPv6 multicast group: a group
-// that it has joined, or the solicited-node group of one of its addresses.
-func (s *Stack) inGroup6(i *Interface, a netip.Addr) bool {
-	if s.member(i, a) {
-		return true
-	}
-	for _, x := range s.conf.Load().addrs[i.index] {
-		if x.Prefix.Addr().Is6() && SolicitedNode(x.Prefix.Addr()) == a {
-			return true
-		}
-	}
-	return false
-}
 
 // SolicitedNode is the multicast group of an IPv6 address (RFC 4291 section 2.7.1).
 func SolicitedNode(a netip.Addr) netip.Addr {

@@ -27,16 +27,27 @@ const ndpMinLen = wire.ICMPLen + 16
 // ndpInput takes a neighbour discovery message (RFC 4861).
 func (s *Stack) ndpInput(i *Interface, p *pkt.Packet, h wire.ICMP) {
 	typ, rest := h.Type(), h.Rest()
-	if typ != wire.ICMPv6NeighborSolicit && typ != wire.ICMPv6NeighborAdvert {
+	switch {
+	case mldMessage(typ):
+		i.mldInput(p, h)
+		return
+	case typ != wire.ICMPv6NeighborSolicit && typ != wire.ICMPv6NeighborAdvert && typ != wire.ICMPv6RouterAdvert:
 		return
 	}
 	nl := int(p.NetLen)
 	n := p.Len() - nl
 	b := p.Pull(p.Len())
-	if i.info.Type != unix.ARPHRD_ETHER || p.TTL != 255 || h.Code() != 0 || n < ndpMinLen || b == nil {
+	if i.info.Type != unix.ARPHRD_ETHER || p.TTL != 255 || h.Code() != 0 || b == nil {
 		return
 	}
 	b = b[nl:]
+	if typ == wire.ICMPv6RouterAdvert {
+		i.routerAdvertised(p.Src, b)
+		return
+	}
+	if n < ndpMinLen {
+		return
+	}
 	target := netip.AddrFrom16([16]byte(b[8:24]))
 	if target.IsMulticast() || target.IsUnspecified() || target.Is4In6() {
 		return
@@ -58,11 +69,18 @@ func (s *Stack) ndpInput(i *Interface, p *pkt.Packet, h wire.ICMP) {
 	}
 	if typ == wire.ICMPv6NeighborAdvert {
 		flags := uint8(rest >> 24)
+		if i.duplicate(target) {
+			return
+		}
 		if p.Dst.IsMulticast() && flags&naSolicited != 0 || s.IsLocal(target) || !hasMAC {
 			return
 		}
 		i.learn(target, mac, false, flags&naSolicited != 0, flags&naOverride != 0)
+		i.neigh.setRouter(target, flags&naRouter != 0)
 		return
+	}
+	if p.Src.IsUnspecified() && i.duplicate(target) {
+		return // somebody wants it as well
 	}
 	if !s.IsLocal(target) {
 		return
@@ -98,7 +116,7 @@ func (i *Interface) sendSolicitation(src, target netip.Addr, to wire.MAC, unicas
 
 // sendAdvertisement answers a solicitation (RFC 4861 section 7.2.4).
 func (i *Interface) sendAdvertisement(target, dst netip.Addr, flags uint8) {
-	if i.stack.Params.Forward6.Bool() {
+	if i.conf6.Forwarding.Bool() {
 		flags |= naRouter
 	}
 	if dst.IsMulticast() {
@@ -113,15 +131,28 @@ func (i *Interface) sendNDP(typ uint8, rest uint32, target netip.Addr, opt uint8
 	i.sendFrame(i.ndpMessage(typ, rest, target, opt, src, dst), to)
 }
 
-// ndpMessage makes a message with the interface's address as its option.
+// ndpMessage makes a message with the interface's address as its option; 0: without.
 func (i *Interface) ndpMessage(typ uint8, rest uint32, target netip.Addr, opt uint8, src, dst netip.Addr) *pkt.Packet {
 	p := pkt.New()
-	h := wire.ICMP(p.Append(ndpMinLen + 8))
+	n := ndpMinLen
+	if opt != 0 {
+		n += 8
+	}
+	h := wire.ICMP(p.Append(n))
 	h.Put(typ, 0, rest)
 	t := target.As16()
 	copy(h[8:], t[:])
-	h[24], h[25] = opt, 1
-	copy(h[26:], i.info.HWAddr[:])
+	if opt != 0 {
+		h[24], h[25] = opt, 1
+		copy(h[26:], i.info.HWAddr[:])
+	}
+	i.finishNDP(p, src, dst)
+	return p
+}
+
+// finishNDP completes a message: its checksum and its IPv6 header.
+func (i *Interface) finishNDP(p *pkt.Packet, src, dst netip.Addr) {
+	h := wire.ICMP(p.Header())
 	p.Src, p.Dst, p.Proto, p.TTL = src, dst, unix.IPPROTO_ICMPV6, 255
 	h.SetChecksum(^wire.Sum(h, wire.PseudoSum(src, dst, unix.IPPROTO_ICMPV6, len(h))))
 	f := wire.IPv6Fields{Src: src, Dst: dst, PayloadLen: len(h), NextHeader: unix.IPPROTO_ICMPV6, HopLimit: 255}
@@ -130,6 +161,5 @@ func (i *Interface) ndpMessage(typ uint8, rest uint32, target netip.Addr, opt ui
 	p.Hash = wire.FlowHash(src, dst, 0, 0)
 	c := &i.stack.Counters.ICMP6
 	c.OutMsgs.Inc()
-	c.OutType[typ].Inc()
-	return p
+	c.OutType[h.Type()].Inc()
 }

@@ -352,6 +352,15 @@ func (s *Stack) RemoveNeighbour(index int32, a netip.Addr) error {
 	return nil
 }
 
+// setRouter notes whether a neighbour is a router.
+func (t *neighTable) setRouter(a netip.Addr, router bool) {
+	t.mu.Lock()
+	if n := t.m[a]; n != nil {
+		n.router = router
+	}
+	t.mu.Unlock()
+}
+
 // flush removes all entries, when the interface goes down.
 func (t *neighTable) flush() {
 	t.mu.Lock()

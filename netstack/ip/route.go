@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,82 +23,14 @@ type RouteEntry struct {
 	Scope    uint8 // RT_SCOPE_*
 	TOS      uint8
 	OnLink   bool // RTNH_F_ONLINK: the gateway is on the link even if no route says so
+
+	learned bool          // from a router advertisement
+	expires time.Duration // by the wheel's clock; 0: never
 }
 
 func (r *RouteEntry) same(o *RouteEntry) bool {
 	return r.Dst == o.Dst && r.Metric == o.Metric && r.Table == o.Table && r.TOS == o.TOS &&
 		(r.Dst.Addr().Is4() || r.OIF == o.OIF && r.Gateway == o.Gateway)
-}
-
-// config is what input and output look up: an immutable snapshot.
-type config struct {
-	ifaces    []*Interface
-	byIndex   map[int32]*Interface
-	local     map[netip.Addr]localAddr
-	localNets []localNet // of loopback interfaces: all of 127.0.0.0/8 is local
-	bcast     map[netip.Addr]*Interface
-	addrs     map[int32][]Address
-	v4, v6    []RouteEntry // longest prefix first, then least metric; of interfaces that are up
-}
-
-type localAddr struct {
-	iface *Interface
-	addr  Address
-}
-
-type localNet struct {
-	net   netip.Prefix
-	src   netip.Addr
-	iface *Interface
-}
-
-// rebuild publishes a new snapshot. s.mu is held.
-func (s *Stack) rebuild() {
-	c := &config{ifaces: s.mu.ifaces, byIndex: map[int32]*Interface{}, local: map[netip.Addr]localAddr{},
-		bcast: map[netip.Addr]*Interface{}, addrs: map[int32][]Address{}}
-	for _, i := range s.mu.ifaces {
-		c.byIndex[i.index] = i
-		c.addrs[i.index] = i.addrs
-		for _, a := range i.addrs {
-			ad := a.Prefix.Addr()
-			if !i.up() && (ad.Is6() || i.loopback()) {
-				continue // IPv4 addresses stay local while their interface is down
-			}
-			if _, ok := c.local[ad]; !ok {
-				c.local[ad] = localAddr{i, a}
-			}
-			if ad.Is6() || !i.up() {
-				continue
-			}
-			if i.loopback() {
-				c.localNets = append(c.localNets, localNet{a.Prefix.Masked(), ad, i})
-			}
-			if a.Prefix.Bits() < 31 && i.flags.Load()&unix.IFF_BROADCAST != 0 {
-				c.bcast[lastAddr(a.Prefix)] = i
-				c.bcast[a.Prefix.Masked().Addr()] = i
-			}
-			if a.Broadcast.IsValid() {
-				c.bcast[a.Broadcast] = i
-			}
-		}
-	}
-	for _, r := range s.mu.routes {
-		if i := c.byIndex[r.OIF]; r.OIF != 0 && (i == nil || !i.up()) {
-			continue
-		}
-		if r.Dst.Addr().Is4() {
-			c.v4 = append(c.v4, r)
-		} else {
-			c.v6 = append(c.v6, r)
-		}
-	}
-	for _, l := range [][]RouteEntry{c.v4, c.v6} {
-		slices.SortStableFunc(l, func(a, b RouteEntry) int {
-			return cmp.Or(cmp.Compare(b.Dst.Bits(), a.Dst.Bits()), cmp.Compare(a.Metric, b.Metric))
-		})
-	}
-	s.conf.Store(c)
-	s.gen.Add(1)
 }
 
 // lastAddr is the broadcast address of an IPv4 network.
@@ -158,7 +91,7 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 			if !r.Gateway.IsValid() {
 				return unix.ENODEV
 			}
-			e := c.find(r.Gateway, 0)
+			e := c.gateway(&r)
 			if e == nil || e.Type != unix.RTN_UNICAST {
 				return unix.ENETUNREACH
 			}
@@ -175,7 +108,7 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 			if _, ok := c.local[r.Gateway]; ok {
 				return unix.EINVAL
 			}
-			if e := c.find(r.Gateway, r.OIF); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
+			if e := c.gateway(&r); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
 				return unix.ENETUNREACH
 			}
 		}
@@ -203,36 +136,6 @@ func (s *Stack) RemoveRoute(r RouteEntry) error {
 	s.mu.routes = slices.Delete(slices.Clone(s.mu.routes), k, k+1)
 	s.rebuild()
 	return nil
-}
-
-// find is the main table's entry for dst, by oif if that is not 0, or nil.
-func (c *config) find(dst netip.Addr, oif int32) *RouteEntry {
-	l := c.v6
-	if dst.Is4() {
-		l = c.v4
-	}
-	for k := range l {
-		if r := &l[k]; r.Dst.Contains(dst) && (oif == 0 || r.OIF == oif) {
-			return r
-		}
-	}
-	return nil
-}
-
-// localIface finds the interface that has the address, and the source to use
-// towards it; nil if it is not local.
-func (c *config) localIface(a netip.Addr) (*Interface, netip.Addr) {
-	if l, ok := c.local[a]; ok {
-		return l.iface, a
-	}
-	if a.Is4() {
-		for _, n := range c.localNets {
-			if n.net.Contains(a) {
-				return n.iface, n.src
-			}
-		}
-	}
-	return nil, netip.Addr{}
 }
 
 // IsLocal reports whether packets to a are for this host (unicast only).
@@ -266,6 +169,11 @@ func (r *Route) Fresh() bool { return r.Iface != nil && r.gen == r.Iface.stack.g
 // ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL as Linux's routing gives them. The
 // unspecified destination means this host.
 func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, error) {
+	return s.lookup(src, dst, "lo", oif, mark)
+}
+
+// lookup is Lookup for a packet that came in by iif; "lo": that this host sends.
+func (s *Stack) lookup(src, dst netip.Addr, iif string, oif int32, mark uint32) (Route, error) {
 	gen := s.gen.Load()
 	c := s.conf.Load()
 	if dst.IsUnspecified() {
@@ -279,20 +187,24 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 		}
 	}
 	r := Route{Src: src, Dst: dst, Next: dst, gen: gen}
-	if i, from := c.localIface(dst); i != nil {
+	e, local, err := c.route(&flow{src: src, dst: dst, iif: iif, oif: oif, mark: mark})
+	if local {
 		r.Type = unix.RTN_LOCAL
 		r.Iface = c.loopback()
 		if r.Iface == nil || !r.Iface.up() {
 			return Route{}, unix.ENETUNREACH
 		}
-		if !src.IsValid() {
-			r.Src = from
+		if _, from := c.localIface(dst); !src.IsValid() {
+			if r.Src = from; !from.IsValid() { // a local route to an address that is none of ours
+				r.Src = dst
+			}
 		}
 		r.MTU = r.Iface.MTU()
 		return r, nil
 	}
-	var e *RouteEntry
 	switch {
+	case err != nil:
+		return Route{}, err
 	case dst.IsMulticast() || dst == limitedBroadcast || dst.IsLinkLocalUnicast() && dst.Is6():
 		if r.Type = unix.RTN_UNICAST; dst.IsMulticast() {
 			r.Type = unix.RTN_MULTICAST
@@ -305,7 +217,7 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 			}
 		}
 		if r.Iface = c.byIndex[oif]; oif == 0 {
-			if e = c.find(dst, 0); e == nil && dst.Is6() {
+			if e == nil && dst.Is6() {
 				e = &RouteEntry{}
 				for _, i := range c.ifaces {
 					if i.up() && !i.loopback() && len(c.addrs[i.index]) > 0 {
@@ -319,10 +231,9 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 			}
 			r.Iface = c.byIndex[e.OIF]
 		}
+	case e == nil:
+		return Route{}, unix.ENETUNREACH
 	default:
-		if e = c.find(dst, oif); e == nil {
-			return Route{}, unix.ENETUNREACH
-		}
 		switch e.Type {
 		case unix.RTN_UNREACHABLE:
 			return Route{}, unix.EHOSTUNREACH
@@ -346,7 +257,7 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 	if !src.IsValid() {
 		if e != nil && e.PrefSrc.IsValid() {
 			r.Src = e.PrefSrc
-		} else if r.Src = c.source(r.Iface, r.Next); !r.Src.IsValid() {
+		} else if r.Src = c.source(r.Iface, towards(&r)); !r.Src.IsValid() {
 			if dst.Is4() {
 				r.Src = netip.IPv4Unspecified()
 			} else {
@@ -355,6 +266,9 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 		}
 	}
 	r.MTU = r.Iface.MTU()
+	if m := int(r.Iface.mtu6.Load()); m != 0 && dst.Is6() {
+		r.MTU = min(r.MTU, m)
+	}
 	if e != nil && e.MTU != 0 {
 		r.MTU = min(r.MTU, e.MTU)
 	}
@@ -362,76 +276,4 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 		r.MTU = min(r.MTU, m)
 	}
 	return r, nil
-}
-
-// loopback is the stack's lo.
-func (c *config) loopback() *Interface {
-	for _, i := range c.ifaces {
-		if i.loopback() {
-			return i
-		}
-	}
-	return nil
-}
-
-// source chooses an address of i for packets to next: for IPv4 the first on
-// next's network, or the first in general; for IPv6 by RFC 6724's rules of scope
-// and longest match. Other interfaces' global addresses serve if i has none.
-func (c *config) source(i *Interface, next netip.Addr) netip.Addr {
-	var best netip.Addr
-	score := -1
-	consider := func(addrs []Address, penalty int) {
-		for _, a := range addrs {
-			ad := a.Prefix.Addr()
-			if ad.Is4() != next.Is4() || a.Flags&unix.IFA_F_TENTATIVE != 0 {
-				continue
-			}
-			n := 1000 - penalty
-			if ad.IsLinkLocalUnicast() == next.IsLinkLocalUnicast() {
-				n += 500
-			} else if penalty > 0 {
-				continue
-			}
-			if a.Flags&unix.IFA_F_DEPRECATED == 0 {
-				n += 250
-			}
-			if next.Is4() {
-				if a.Prefix.Contains(next) {
-					n += 100
-				}
-				if a.Flags&unix.IFA_F_SECONDARY == 0 {
-					n++
-				}
-			} else {
-				n += commonBits(ad, next)
-			}
-			if n > score {
-				best, score = ad, n
-			}
-		}
-	}
-	consider(c.addrs[i.index], 0)
-	if !best.IsValid() {
-		for _, o := range c.ifaces {
-			if !o.loopback() && o.up() {
-				consider(c.addrs[o.index], 900)
-			}
-		}
-	}
-	return best
-}
-
-func commonBits(a, b netip.Addr) int {
-	x, y := a.As16(), b.As16()
-	for i := range x {
-		if d := x[i] ^ y[i]; d != 0 {
-			n := i * 8
-			for d&0x80 == 0 {
-				d <<= 1
-				n++
-			}
-			return n
-		}
-	}
-	return 128
 }

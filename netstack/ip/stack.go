@@ -53,23 +53,28 @@ type Stack struct {
 	// Secret is the key of the stack's hashes.
 	Secret siphash.Key
 
-	ownWheel bool
-	proto    [256]Transport // set before the first packet
-	conf     atomic.Pointer[config]
-	gen      atomic.Uint32 // of conf and the PMTU exceptions; routes of another generation are stale
-	ipid     atomic.Uint32
-	limiter  icmpLimiter
-	pmtu     pmtuCache
-	reasm    reassembler
-	raw      RawHandler
-	groups   atomic.Pointer[map[groupKey]int]
-	echo     EchoHandler
-	redirect atomic.Pointer[redirect]
+	ownWheel   bool
+	proto      [256]Transport // set before the first packet
+	conf       atomic.Pointer[config]
+	gen        atomic.Uint32 // of conf and the PMTU exceptions; routes of another generation are stale
+	ipid       atomic.Uint32
+	limiter    icmpLimiter
+	pmtu       pmtuCache
+	reasm      reassembler
+	raw        RawHandler
+	groups     atomic.Pointer[map[groupKey]int]
+	echo       EchoHandler
+	redirect   atomic.Pointer[redirect]
+	hook       atomic.Pointer[Hook]
+	lifetimes  wheel.Timer
+	all4, def4 conf4
+	all6, def6 conf6
 
 	mu struct {
 		sync.Mutex
 		ifaces    []*Interface
 		routes    []RouteEntry
+		rules     [2][]Rule // of IPv4, of IPv6
 		nextIndex int32
 		closed    bool
 	}
@@ -85,7 +90,6 @@ type Params struct {
 	NonlocalBind                            *sysctl.Int
 	BindV6Only                              *sysctl.Int
 	PingGroupRange                          *sysctl.Int
-	NoIPv6All, NoIPv6Default, NoIPv6Lo      *sysctl.Int
 }
 
 // New makes a stack with a loopback interface, lo, that is down and has no
@@ -106,7 +110,6 @@ func New(o Options) *Stack {
 	s.Params = Params{
 		DefaultTTL:           t.New("net.ipv4.ip_default_ttl", 1, 255, 64),
 		Forward:              t.Bool("net.ipv4.ip_forward", false),
-		Forward6:             t.Bool("net.ipv6.conf.all.forwarding", false),
 		HopLimit:             t.New("net.ipv6.conf.all.hop_limit", 1, 255, 64),
 		PortRange:            t.New("net.ipv4.ip_local_port_range", 1, 65535, 32768, 60999),
 		EchoIgnoreAll:        t.Bool("net.ipv4.icmp_echo_ignore_all", false),
@@ -116,34 +119,17 @@ func New(o Options) *Stack {
 		NonlocalBind:         t.Bool("net.ipv4.ip_nonlocal_bind", false),
 		BindV6Only:           t.Bool("net.ipv6.bindv6only", false),
 		PingGroupRange:       t.New("net.ipv4.ping_group_range", 0, 1<<32-1, 1, 0),
-		NoIPv6All:            t.Bool("net.ipv6.conf.all.disable_ipv6", false),
-		NoIPv6Default:        t.Bool("net.ipv6.conf.default.disable_ipv6", false),
-		NoIPv6Lo:             t.Bool("net.ipv6.conf.lo.disable_ipv6", false),
 	}
-	s.Params.NoIPv6All.Changed = s.switchIPv6
-	s.Params.NoIPv6Lo.Changed = func() {
-		if lo := s.InterfaceByName("lo"); lo != nil {
-			s.SetIPv6(lo, !s.Params.NoIPv6Lo.Bool())
-		}
-	}
+	s.registerConf()
+	s.lifetimes.Init(s.Wheel, s.expireLifetimes)
 	s.pmtu.init()
 	s.mu.nextIndex = 1
-	s.conf.Store(&config{})
+	s.mu.rules = [2][]Rule{defaultRules(false), defaultRules(true)}
+	s.rebuild()
 	if _, err := s.AddInterface("lo", loopback.New()); err != nil {
 		panic("ip: cannot make lo: " + err.Error())
 	}
 	return s
-}
-
-// switchIPv6 turns IPv6 on or off on all interfaces, as net.ipv6.conf.all.disable_ipv6 says,
-// which decides for new ones as well.
-func (s *Stack) switchIPv6() {
-	off := int64(s.Params.NoIPv6All.Get())
-	s.Params.NoIPv6Default.Set(off)
-	s.Params.NoIPv6Lo.Set(off)
-	for _, i := range s.Interfaces() {
-		s.SetIPv6(i, off == 0)
-	}
 }
 
 // Register sets the handler of a protocol number. It is called before the
@@ -178,8 +164,9 @@ func (s *Stack) Close() {
 	s.mu.Unlock()
 	for _, i := range l {
 		i.link.Close()
-		i.neigh.flush()
+		i.quiet()
 	}
+	s.lifetimes.Stop()
 	s.Run()
 	if s.ownWheel {
 		s.Wheel.Close()

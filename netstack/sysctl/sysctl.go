@@ -125,3 +125,27 @@ func (t *Table) Names() []string {
 	slices.Sort(n)
 	return n
 }
+
+// Remove removes the parameters whose names begin with prefix. Who holds one of them may
+// go on using it.
+func (t *Table) Remove(prefix string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.m {
+		if strings.HasPrefix(name, prefix) {
+			delete(t.m, name)
+		}
+	}
+}
+
+// Rename gives the parameters whose names begin with old names that begin with new.
+func (t *Table) Rename(old, new string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, p := range t.m {
+		if rest, ok := strings.CutPrefix(name, old); ok {
+			delete(t.m, name)
+			t.m[new+rest] = p
+		}
+	}
+}

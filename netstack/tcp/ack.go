@@ -211,6 +211,8 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	}
 	if r.sent.len() > 0 && e.detectLoss(now) {
 		e.enterRecovery()
+	} else if g.flags&(wire.ECE|wire.SYN) == wire.ECE && e.ecn.ok {
+		e.enterCWR()
 	} else if r.ca == caOpen && r.sackedOut > 0 {
 		r.ca = caDisorder
 	} else if r.ca == caDisorder && r.sackedOut == 0 {

@@ -3,6 +3,7 @@ package tcp
 import (
 	"net/netip"
 
+	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
 	"casemate/netstack/wire"
 	"golang.org/x/sys/unix"
@@ -12,7 +13,7 @@ import (
 // has been sent, EALREADY and EISCONN later, ECONNREFUSED and other errors when
 // the attempt has failed.
 func (e *Endpoint) Connect(a sock.Addr) error {
-	err := e.connect(a)
+	err := e.connect(a, nil)
 	e.proto.ip.Flush(e.hash)
 	if err != nil {
 		return err
@@ -22,6 +23,9 @@ func (e *Endpoint) Connect(a sock.Addr) error {
 	defer e.unlock()
 	switch e.state {
 	case SynSent, SynRecv:
+		if e.tfo.deferred {
+			return nil
+		}
 		return unix.EINPROGRESS
 	case Close:
 		return e.connectFailed()
@@ -39,11 +43,21 @@ func (e *Endpoint) connectFailed() error {
 	return err
 }
 
-func (e *Endpoint) connect(a sock.Addr) error {
+// connect sends the SYN. first, if not nil, is the data of Send with MSG_FASTOPEN; its
+// reference is used up.
+func (e *Endpoint) connect(a sock.Addr, first *pkt.Frag) (err error) {
+	if first != nil {
+		defer func() {
+			if err != nil && first.Buf != nil {
+				first.Buf.Unref()
+			}
+		}()
+	}
 	if !a.Addr.IsValid() {
 		return e.disconnect()
 	}
-	dst, err := e.checkFamily(a.Addr)
+	var dst netip.Addr
+	dst, err = e.checkFamily(a.Addr)
 	if err != nil {
 		return err
 	}
@@ -130,6 +144,16 @@ func (e *Endpoint) connect(a sock.Addr) error {
 	e.rec.fack = iss
 	e.setState(SynSent)
 	p.ip.Counters.TCP.ActiveOpens.Inc()
+	switch {
+	case first != nil:
+		e.tfo.started = true
+		e.takeFirst(*first)
+	case e.tfo.connect:
+		if _, e.tfo.deferred = e.cookieFor(id.raddr); e.tfo.deferred {
+			return nil // the SYN goes with the first data
+		}
+		e.tfo.asked = true
+	}
 	e.sendSYN()
 	return nil
 }
@@ -158,6 +182,8 @@ func (e *Endpoint) initConnection() {
 	e.timers.clear()
 	e.cc = newCC(e.ccName)
 	e.info = counters{}
+	e.ecn = ecn{}
+	e.tfo = fastOpen{connect: e.tfo.connect, noCookie: e.tfo.noCookie, qlen: e.tfo.qlen}
 }
 
 // disconnect is connect(2) with AF_UNSPEC: the connection is reset and the

@@ -24,7 +24,7 @@ func (p *Protocol) cookieHash(t *tuple, irs, count, data uint32) uint32 {
 
 // cookie makes the SYN-ACK carry all that is needed to do without a request
 // (RFC 4987 section 3.6): in the sequence number a hash, the low bits of a
-// minute counter and the MSS; in the timestamp the window scale and SACK.
+// minute counter and the MSS; in the timestamp the window scale, SACK and ECN.
 func (r *request) cookie() {
 	p := r.proto
 	k := uint32(0)
@@ -44,6 +44,9 @@ func (r *request) cookie() {
 		if r.opt.SACKPermitted {
 			v |= 16
 		}
+		if r.ecn {
+			v |= 32
+		}
 		now := p.tsNow() + r.tsOff
 		ts := now&^63 | v
 		if after(ts, now) {
@@ -51,7 +54,7 @@ func (r *request) cookie() {
 		}
 		r.tsOff += ts - now
 	} else {
-		r.opt.WindowScale, r.opt.SACKPermitted = -1, false
+		r.opt.WindowScale, r.opt.SACKPermitted, r.ecn = -1, false, false
 	}
 }
 
@@ -91,6 +94,7 @@ func (e *Endpoint) cookieInput(g *segment) bool {
 	if g.opt.HasTS {
 		v := g.opt.TSEcr & 63
 		r.opt.SACKPermitted = v&16 != 0
+		r.ecn = v&32 != 0 && p.Params.ECN.Get() != 0
 		if v&15 != 15 {
 			r.opt.WindowScale = int8(min(v&15, wire.MaxWindowScale))
 		}

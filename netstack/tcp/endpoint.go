@@ -95,6 +95,8 @@ type Endpoint struct {
 
 	// Negotiated.
 	tsOK, sackOK, wscaleOK bool
+	ecn                    ecn
+	tfo                    fastOpen
 	tsOff                  uint32
 	tsRecent               uint32
 	tsRecentAt             time.Duration
@@ -166,6 +168,12 @@ func (e *Endpoint) State() State {
 	e.lock()
 	defer e.mu.Unlock()
 	return e.state
+}
+
+// synchronized reports whether data may be exchanged, or has been: with Fast Open an
+// accepted connection begins in SYN-RECEIVED.
+func (e *Endpoint) synchronized() bool {
+	return e.state != SynSent && (e.state != SynRecv || e.tfo.passive)
 }
 
 // now is the time of the stack's clock.
@@ -496,6 +504,7 @@ func (e *Endpoint) abort(rst bool) {
 // has been received can still be read. mu is held.
 func (e *Endpoint) terminate() {
 	e.timers.clear()
+	e.tfoDone()
 	if e.inTable {
 		e.proto.remove(&e.id, conn{ep: e})
 		e.inTable = false
@@ -554,7 +563,10 @@ func (e *Endpoint) Readiness() uint32 {
 	if e.shut&shutRecv != 0 {
 		m |= unix.POLLIN | sock.POLLRDNORM | unix.POLLRDHUP
 	}
-	if e.state != SynSent && e.state != SynRecv {
+	if e.tfo.deferred {
+		m |= unix.POLLOUT | sock.POLLWRNORM
+	}
+	if e.synchronized() {
 		if e.readable() {
 			m |= unix.POLLIN | sock.POLLRDNORM
 		}
@@ -580,7 +592,7 @@ func (e *Endpoint) Available() (int, error) {
 	switch e.state {
 	case Listen:
 		return 0, unix.EINVAL
-	case SynSent, SynRecv:
+	case SynSent:
 		return 0, nil
 	}
 	return e.rcv.availableTo(e), nil

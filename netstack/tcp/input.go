@@ -51,6 +51,7 @@ func (e *Endpoint) inputSynSent(g *segment) {
 		return
 	}
 	e.negotiate(g)
+	e.ecn.synAck(g.flags)
 	r.init(g.seq)
 	r.adv = r.nxt + r.firstWindow(e)
 	now := e.now()
@@ -75,8 +76,11 @@ func (e *Endpoint) inputSynSent(g *segment) {
 	e.timers.off(timerRetransmit)
 	e.rec.since, e.rec.retries = 0, 0
 	e.rtt.backoff = 0
+	e.tfoSYNACK(g)
 	e.established(now)
 	e.pend |= unix.POLLOUT | sock.POLLWRNORM
+	e.retransmit(now)
+	e.rearm(now)
 	if g.len > 0 || g.flags&wire.FIN != 0 {
 		g.seq++ // the SYN is done
 		e.acceptData(g, now)
@@ -117,6 +121,7 @@ func (e *Endpoint) negotiate(g *segment) {
 // established enters ESTABLISHED.
 func (e *Endpoint) established(now time.Duration) {
 	e.setState(Established)
+	e.tfoDone()
 	e.syncMSS()
 	if e.rec.ca != caOpen {
 		// A lost SYN says little of the path, unless it was lost again (RFC 5681 section 3.1).
@@ -226,6 +231,7 @@ func (e *Endpoint) input(g *segment) {
 		}
 		e.pend |= unix.POLLOUT | sock.POLLWRNORM
 	}
+	e.ecnPeerReduced(g)
 	if !e.ackInput(g) {
 		return
 	}

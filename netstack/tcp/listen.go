@@ -18,6 +18,7 @@ type listenQueue struct {
 	accept   ring[*Endpoint] // established, not accepted
 	requests map[*request]struct{}
 	closed   bool
+	fast     int           // connections accepted by Fast Open whose handshake is not over
 	cookies  time.Duration // when a cookie was last sent
 }
 
@@ -158,22 +159,24 @@ func (e *Endpoint) AcceptTCP() (*Endpoint, sock.Addr, error) {
 
 // request is a connection in SYN-RECEIVED that a listener has answered.
 type request struct {
-	proto    *Protocol
-	listener *Endpoint
-	id       tuple
-	route    ip.Route
-	irs, iss uint32
-	opt      wire.TCPOptions
-	wnd      uint32
-	mss      int // ours
-	wscale   uint8
-	tsOff    uint32
-	tsRecent uint32
-	sentAt   time.Duration
-	born     time.Duration
-	rcvWnd   uint32
-	tos      uint8
-	v4       bool
+	proto     *Protocol
+	listener  *Endpoint
+	id        tuple
+	route     ip.Route
+	irs, iss  uint32
+	opt       wire.TCPOptions
+	wnd       uint32
+	mss       int // ours
+	wscale    uint8
+	tsOff     uint32
+	tsRecent  uint32
+	sentAt    time.Duration
+	born      time.Duration
+	rcvWnd    uint32
+	tos       uint8
+	v4        bool
+	ecn       bool   // the connection does ECN
+	cookieOut []byte // what the SYN-ACK has in its Fast Open option; nil: none
 
 	mu      sync.Mutex // what follows
 	timer   wheel.Timer
@@ -206,7 +209,7 @@ func (e *Endpoint) listenInput(g *segment) {
 		oif = g.p.InIf
 	}
 	r := &request{proto: p, listener: e, id: g.t, irs: g.seq, opt: g.opt, wnd: g.wnd, v4: g.p.Dst.Is4(), tsRecent: g.opt.TSVal}
-	r.opt.FastOpen = nil
+	r.opt.FastOpen = nil // it lies in the packet
 	var err error
 	if r.route, err = p.ip.Lookup(g.p.Dst, g.p.Src, oif, e.opts.Mark.Load()); err != nil {
 		return
@@ -243,6 +246,14 @@ func (e *Endpoint) listenInput(g *segment) {
 		return
 	}
 	r.iss = p.isn(&r.id)
+	if e.fastAccept(g, r) {
+		ok := r.open(g, q)
+		q.mu.Unlock()
+		if ok {
+			e.announce()
+		}
+		return
+	}
 	r.timer.Init(p.ip.Wheel, r.expired)
 	if !p.insert(&r.id, conn{req: r}) {
 		q.mu.Unlock()
@@ -280,6 +291,7 @@ func (r *request) prepare(g *segment) {
 		n -= n % r.mss
 	}
 	r.rcvWnd = uint32(n)
+	r.ecn = r.ecn || g.flags&(wire.SYN|wire.ECE|wire.CWR) == wire.SYN|wire.ECE|wire.CWR && g.p.TOS&ecnMask == 0 && pm.ECN.Get() != 0
 	if !pm.WindowScaling.Bool() {
 		r.opt.WindowScale = -1
 	}
@@ -297,12 +309,15 @@ func (r *request) prepare(g *segment) {
 func (r *request) sendSYNACK() {
 	p := r.proto
 	o := wire.SYNOptions{MSS: uint16(r.mss), WindowScale: -1, SACKPermitted: r.opt.SACKPermitted, HasTS: r.opt.HasTS,
-		TSVal: p.tsNow() + r.tsOff, TSEcr: r.tsRecent}
+		TSVal: p.tsNow() + r.tsOff, TSEcr: r.tsRecent, FastOpen: r.cookieOut}
 	if r.opt.WindowScale >= 0 {
 		o.WindowScale = int8(r.wscale)
 	}
 	var ob [40]byte
 	f := wire.TCPFields{Seq: r.iss, Ack: r.irs + 1, Flags: wire.SYN | wire.ACK, Window: uint16(r.rcvWnd)}
+	if r.ecn {
+		f.Flags |= wire.ECE
+	}
 	p.send(&r.route, r.route.Src, r.route.Dst, r.id.lport, r.id.rport, &f, ob[:o.Put(ob[:])], r.listener.opts.Mark.Load(), r.tos)
 }
 
@@ -456,11 +471,16 @@ func (r *request) receive(g *segment) bool {
 	child.info.segsIn++
 	child.input(g)
 	child.unlock()
+	e.announce()
+	return true
+}
+
+// announce tells that the accept queue has a new connection.
+func (e *Endpoint) announce() {
 	e.lock()
 	e.told = 0 // accept(2) does not look at it, so each connection is announced
 	e.pend |= unix.POLLIN | sock.POLLRDNORM
 	e.unlock()
-	return true
 }
 
 // ack answers with an ACK from SYN-RECEIVED.
@@ -503,6 +523,7 @@ func (r *request) child(g *segment, rtt time.Duration) *Endpoint {
 		e.rcv.wscale = r.wscale
 	}
 	e.tsRecent = r.tsRecent
+	e.ecn.ok = r.ecn
 	e.rcv.init(r.irs)
 	e.rcv.adv = e.rcv.nxt + r.rcvWnd
 	if rtt > 0 {

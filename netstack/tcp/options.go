@@ -329,6 +329,15 @@ func (e *Endpoint) Info() unix.TCPInfo {
 	if e.wscaleOK {
 		i.Options |= 4 // TCPI_OPT_WSCALE
 	}
+	if e.ecn.ok {
+		i.Options |= 8 // TCPI_OPT_ECN
+	}
+	if e.ecn.seen {
+		i.Options |= 16 // TCPI_OPT_ECN_SEEN
+	}
+	if e.tfo.dataACK || e.tfo.passive {
+		i.Options |= 32 // TCPI_OPT_SYN_DATA
+	}
 	i.Ca_state, i.Retransmits, i.Probes, i.Backoff = r.ca, uint8(min(r.retries, 255)), uint8(min(r.probes, 255)), e.rtt.backoff
 	i.Rto, i.Ato = us(e.rtt.timeout()), us(e.rcv.ato)
 	i.Snd_mss, i.Rcv_mss = uint32(max(s.mss, 0)), uint32(e.rcv.mss)

@@ -120,7 +120,11 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 	e.refreshRoute()
 	q := pkt.New()
 	if n > 0 {
-		if got := s.q.addTo(q, int(seq-s.base), n); got < n {
+		off := int(seq - s.base)
+		if flags&wire.SYN != 0 {
+			off = 0 // data follows the SYN
+		}
+		if got := s.q.addTo(q, off, n); got < n {
 			flags &^= wire.FIN
 			if got > s.mss {
 				cut := got % s.mss
@@ -129,7 +133,7 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 			}
 			n = got
 		}
-		if seq+uint32(n) == s.end {
+		if seq+uint32(n) == s.end && flags&wire.SYN == 0 {
 			flags |= wire.PSH
 		}
 		e.info.dataSegsOut += uint32((n + s.mss - 1) / s.mss)
@@ -165,17 +169,19 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 			f.UrgPtr = uint16(d)
 		}
 	}
+	tos := e.ecnOutput(&f, n)
 	h.Put(&f)
 	copy(h[wire.TCPMinLen:], opts)
 	q.Src, q.Dst, q.Proto = e.laddr, e.raddr, unix.IPPROTO_TCP
 	q.Mark, q.Hash = e.opts.Mark.Load(), e.hash
+	q.Owned, q.UID, q.GID = true, e.opts.UID.Load(), e.opts.GID.Load()
 	if e.v4 {
-		q.TTL, q.TOS = p.ip.SelectTTL(e.raddr, e.opts.TTL.Load()), uint8(e.opts.TOS.Load())
+		q.TTL, q.TOS = p.ip.SelectTTL(e.raddr, e.opts.TTL.Load()), uint8(e.opts.TOS.Load())|tos
 		q.DF = e.opts.MTUDiscover.Load() != unix.IP_PMTUDISC_DONT
 		q.ID = e.ipid
 		e.ipid += uint16(1 + n/max(s.mss, 1))
 	} else {
-		q.TTL, q.TOS, q.DF = p.ip.SelectTTL(e.raddr, e.opts.HopLimit.Load()), uint8(e.opts.TClass.Load()), true
+		q.TTL, q.TOS, q.DF = p.ip.SelectTTL(e.raddr, e.opts.HopLimit.Load()), uint8(e.opts.TClass.Load())|tos, true
 	}
 	if n > s.mss && n > 0 {
 		q.GSOSize = uint16(s.mss)
@@ -202,7 +208,7 @@ func (e *Endpoint) sendSYN() {
 	now := e.now()
 	o := wire.SYNOptions{MSS: uint16(e.advMSS()), WindowScale: -1}
 	fl := uint8(wire.SYN)
-	if e.state == SynRecv {
+	if e.state == SynRecv || e.tfo.passive {
 		fl |= wire.ACK
 		o.HasTS, o.SACKPermitted = e.tsOK, e.sackOK
 		if e.wscaleOK {
@@ -216,15 +222,21 @@ func (e *Endpoint) sendSYN() {
 		}
 	}
 	o.TSVal, o.TSEcr = p.tsNow()+e.tsOff, e.tsRecent
+	fl |= e.ecnSYN(s.nxt != s.iss)
 	var ob [40]byte
 	s.mss = max(s.mss, 1)
+	n := 0
 	if s.nxt == s.iss {
 		s.nxt = s.iss + 1
 		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
+		if n = e.tfoSYN(&o); n > 0 {
+			s.nxt += uint32(n)
+			e.rec.push(sent{seq: s.iss + 1, end: s.nxt, n: 1, xmit: now})
+		}
 	} else if e.rec.sent.len() > 0 {
 		e.rec.sent.at(0).flags |= sentEver
 	}
-	e.build(s.iss, 0, fl, ob[:o.Put(ob[:])])
+	e.build(s.iss, n, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {
 		e.timers.set(timerRetransmit, now+e.rtt.timeout())
 	}
@@ -254,6 +266,10 @@ func (e *Endpoint) sendRST() {
 func (e *Endpoint) output(push bool) {
 	switch e.state {
 	case Established, CloseWait, FinWait1, Closing, LastAck:
+	case SynRecv:
+		if !e.tfo.passive {
+			return
+		}
 	default:
 		return
 	}

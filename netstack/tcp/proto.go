@@ -39,6 +39,7 @@ type Params struct {
 	AbortOnOverflow, Rfc1337, ModerateRcvbuf, SlowStartAfterIdle *sysctl.Int
 	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
 	NotsentLowat, MinSndMSS                                      *sysctl.Int
+	ECN, ECNFallback, FastOpen                                   *sysctl.Int
 
 	mu         sync.Mutex
 	congestion string
@@ -94,6 +95,9 @@ func (p *Params) init(t *sysctl.Table) {
 	p.InvalidRatelimit = n("invalid_ratelimit", 0, big, 500)
 	p.NotsentLowat = n("notsent_lowat", 0, 1<<32-1, 1<<32-1)
 	p.MinSndMSS = n("min_snd_mss", 48, 65535, 48)
+	p.ECN = n("ecn", 0, 2, 2)
+	p.ECNFallback = n("ecn_fallback", 0, 1, 1)
+	p.FastOpen = n("fastopen", 0, 0x7fffffff, tfoClient)
 	p.congestion = "cubic"
 }
 
@@ -113,6 +117,7 @@ type Protocol struct {
 	timeWaits   atomic.Int32
 	challenge   challengeLimiter
 	portCounter atomic.Uint32
+	cookies     cookieCache
 }
 
 const tableShards = 64

@@ -416,6 +416,7 @@ func (e *Endpoint) acceptData(g *segment, now time.Duration) {
 		}
 	}
 	e.info.dataSegsIn++
+	e.ecnInput(g)
 	if after(seq, r.nxt) {
 		e.outOfOrder(g, seq, end, fin)
 		return

@@ -344,6 +344,7 @@ func (e *Endpoint) beginReduction() {
 		e.cc.ssthresh = e.cc.algo.ssthresh(&e.cc, e.now())
 	}
 	r.canUndo, r.undo = true, 0
+	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt
 	r.priorCwnd, r.prrDelivered, r.prrOut = e.cc.cwnd, 0, 0
 }
@@ -376,6 +377,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 		}
 	}
 	r.ca = caLoss
+	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt
 	r.tlpEnd = 0
 	e.cc.cwnd = 1

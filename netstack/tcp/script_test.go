@@ -32,6 +32,7 @@ type peer struct {
 	port uint16       // the peer's
 	to   uint16       // the stack's
 	ts   bool         // put timestamps on what is sent
+	tos  uint8        // of what is sent
 	echo uint32       // last timestamp of the stack's
 	wire func([]byte) // where packets go instead of the stack
 }
@@ -45,6 +46,7 @@ type got struct {
 	data     string
 	opt      wire.TCPOptions
 	sport    uint16
+	tos      uint8
 }
 
 func (p *peer) Info() link.Info {
@@ -70,7 +72,7 @@ func (p *peer) Send(b *pkt.Packet) {
 		p.t.Errorf("bad checksum: %x", raw)
 	}
 	t := wire.TCP(seg)
-	g := got{seq: t.Seq(), ack: t.Ack(), flags: t.Flags(), wnd: t.Window(), urg: t.UrgPtr(), data: string(seg[t.HeaderLen():]), sport: t.SrcPort()}
+	g := got{seq: t.Seq(), ack: t.Ack(), flags: t.Flags(), wnd: t.Window(), urg: t.UrgPtr(), data: string(seg[t.HeaderLen():]), sport: t.SrcPort(), tos: h.TOS()}
 	g.opt.Parse(seg[wire.TCPMinLen:t.HeaderLen()])
 	if g.opt.HasTS {
 		p.echo = g.opt.TSVal
@@ -109,7 +111,7 @@ func (p *peer) seg(flags uint8, seq, ack uint32, wnd uint16, data string, opts .
 	hl := wire.TCPMinLen + len(opts)
 	src, dst := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.1")
 	b := make([]byte, wire.IPv4MinLen+hl+len(data))
-	wire.IPv4(b).Put(&wire.IPv4Fields{Src: src, Dst: dst, TotalLen: len(b), TTL: 64, Proto: unix.IPPROTO_TCP})
+	wire.IPv4(b).Put(&wire.IPv4Fields{Src: src, Dst: dst, TotalLen: len(b), TTL: 64, TOS: p.tos, Proto: unix.IPPROTO_TCP})
 	h := wire.TCP(b[wire.IPv4MinLen:])
 	f := wire.TCPFields{SrcPort: p.port, DstPort: p.to, Seq: p.iss + seq, Flags: flags, Window: wnd, HeaderLen: hl}
 	if flags&wire.ACK != 0 {
@@ -165,6 +167,9 @@ func (p *peer) show(g got) string {
 	}
 	if g.flags&wire.URG != 0 {
 		s += fmt.Sprintf(" up%d", g.urg)
+	}
+	if g.tos != 0 {
+		s += fmt.Sprintf(" tos%#x", g.tos)
 	}
 	for i := range g.opt.NSACK {
 		s += fmt.Sprintf(" [%d,%d)", g.opt.SACK[i].Start-p.iss, g.opt.SACK[i].End-p.iss)

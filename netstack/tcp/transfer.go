@@ -177,6 +177,18 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	defer e.wmu.Unlock()
 	sent := 0
 	e.lock()
+	if m.Flags&unix.MSG_FASTOPEN != 0 && (!e.tfo.started || e.state == Close && e.err == 0) || e.tfo.deferred {
+		if e.state == Close || e.tfo.deferred {
+			e.unlock()
+			return e.sendFirst(src, n, m)
+		}
+		err := unix.Errno(unix.EISCONN)
+		if e.state == SynSent || e.state == SynRecv {
+			err = unix.EALREADY
+		}
+		e.unlock()
+		return 0, err
+	}
 	if err := e.sendCheck(); err != nil {
 		e.unlock()
 		return 0, err
@@ -285,6 +297,9 @@ func (e *Endpoint) sendCheck() error {
 			return nil
 		}
 	case SynSent, SynRecv:
+		if e.state == SynRecv && e.tfo.passive && e.err == 0 && e.shut&shutSend == 0 {
+			return nil
+		}
 		if err := e.takeErr(); err != nil {
 			return err
 		}

@@ -95,7 +95,6 @@ const nrHandoff = 0x100000
 const (
 	kindDone   = 0x100 // ready for a command; all calls of the last one succeeded
 	kindFailed = 0x101 // a call of the last command failed
-	kindSleep  = 0x102 // tired of looking for the answer to a request
 )
 
 // Commands to the stub, the answer to a handoff: the kind in the low byte, flags,
@@ -117,6 +116,13 @@ const (
 	requestPosted    = 1
 	requestTaken     = 2
 	requestWithdrawn = 3
+	requestAsleep    = 4 // taken, and the stub is to wait for the answer (futex(2))
+)
+
+// Operations of futex(2).
+const (
+	futexWait = 0
+	futexWake = 1
 )
 
 // interruptSignal brings a thread that runs application code into the stub's

@@ -3,10 +3,12 @@ package boot
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
+	"casemate/netstack/ip"
 	"casemate/netstack/link/packet"
 	"casemate/runsc/netns"
 	"casemate/runsc/resolver"
@@ -102,6 +104,10 @@ func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int) error {
 		}
 	}
 	stack.SetUp(i, l.Up)
+	if slices.ContainsFunc(l.Addresses, func(a ip.Address) bool { return a.Prefix.Addr().Is6() }) {
+		// The host's stack would go on to follow the link's routers.
+		stack.Autoconfigure(i)
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -34,7 +35,7 @@ type Config struct {
 
 // SetFlags registers the global flags in f.
 func (c *Config) SetFlags(f *flag.FlagSet) {
-	f.StringVar(&c.Root, "root", "", "`directory` for container state (default /run/runsc, or $XDG_RUNTIME_DIR/runsc for an ordinary user)")
+	f.StringVar(&c.Root, "root", "", "`directory` for container state (default /run/runsc, or $XDG_RUNTIME_DIR/runsc for an ordinary user, also as root of a user namespace)")
 	f.StringVar(&c.Log, "log", "", "`file` for errors and warnings (default standard error)")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`format` of --log: text or json")
 	f.BoolVar(&c.Debug, "debug", false, "log debug messages")
@@ -76,12 +77,32 @@ func ownDirectory(path string) error {
 	return nil
 }
 
+// runtimeDir is the variable that names a user's own directory in /run (XDG Base Directory
+// Specification).
+const runtimeDir = "XDG_RUNTIME_DIR"
+
+// ordinaryUser reports whether the user has no rights in /run itself: one who is not root, or
+// is it only in a user namespace, as rootless Podman has it.
+func ordinaryUser() bool {
+	return os.Geteuid() != 0 || os.Getenv(runtimeDir) != "" && os.Getenv("USER") != "root" && InUserNamespace()
+}
+
+// InUserNamespace reports whether this process is in a user namespace other than the host's
+// (user_namespaces(7), "User and group ID mappings").
+func InUserNamespace() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false // the kernel has no user namespaces
+	}
+	return !slices.Equal(strings.Fields(string(data)), []string{"0", "0", "4294967295"})
+}
+
 // Check validates the options and fills in defaults that depend on the user.
 func (c *Config) Check() error {
 	if c.Root == "" {
 		c.Root = "/run/runsc"
-		if os.Geteuid() != 0 {
-			dir := os.Getenv("XDG_RUNTIME_DIR")
+		if ordinaryUser() {
+			dir := os.Getenv(runtimeDir)
 			if dir == "" {
 				dir = filepath.Join(os.TempDir(), fmt.Sprintf("runsc-%d", os.Geteuid()))
 				if err := ownDirectory(dir); err != nil {

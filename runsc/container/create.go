@@ -26,9 +26,10 @@ type Options struct {
 	// PreserveFDs is how many descriptors of this process, from 3 on, the container's
 	// process gets.
 	PreserveFDs int
-	// Foreground has the container die with this process, which deletes it at its end.
-	Foreground bool
-	PIDFile    string
+	// Foreground has the container die with this process, which deletes it at its end
+	// unless Keep is set.
+	Foreground, Keep bool
+	PIDFile          string
 }
 
 // Create makes a container up to its first process, which Start runs. The result is locked.
@@ -58,7 +59,7 @@ func (c *Container) create(o *Options) error {
 		ID: o.ID, Bundle: dir, Rootfs: o.Spec.Root.Path, Created: time.Now().UTC(), Phase: Creating,
 		Annotations: o.Spec.Annotations, Sandbox: o.ID, Owner: os.Geteuid(),
 	}
-	if o.Foreground {
+	if o.Foreground && !o.Keep {
 		if c.State.Keeper, err = Find(os.Getpid()); err != nil {
 			return err
 		}
@@ -72,7 +73,7 @@ func (c *Container) create(o *Options) error {
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
-	place, err := e.placeOf(o.ID, o.Spec)
+	place, err := e.placeOf(o.Spec)
 	if err == nil {
 		err = place.checkPIDs(o.Spec)
 	}
@@ -83,16 +84,12 @@ func (c *Container) create(o *Options) error {
 	if err := o.addTrees(e, args); err != nil {
 		return err
 	}
-	group, err := e.makeGroup(o.ID, o.Spec)
+	group, err := c.makeGroup(o.Spec)
 	if err != nil {
 		return err
 	}
 	if group != nil {
 		args.Cgroup, args.Boot.Limits = group, group.Limits()
-		c.State.Cgroup = group.Paths()
-	}
-	if err := c.save(); err != nil {
-		return err
 	}
 	if args.Files, err = o.Terminal.files(o.Spec.Process.Terminal, o.PreserveFDs, &args.Boot.Stdio); err != nil {
 		return err
@@ -152,6 +149,7 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if c.State.Gofer, err = Find(gofer); err != nil {
 		return s.Death(err)
 	}
+	c.findNetwork(args.Boot.Spec)
 	if err := c.save(); err != nil {
 		return err
 	}

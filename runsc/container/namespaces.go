@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"casemate/runsc/netns"
 )
 
 // namespacesOf are the namespaces that a configuration lists.
@@ -15,6 +18,13 @@ func namespacesOf(spec *specs.Spec) []specs.LinuxNamespace {
 		return nil
 	}
 	return spec.Linux.Namespaces
+}
+
+// podAnnotations are those by which containerd and CRI-O say that a container is the first of
+// a pod, or belongs into the sandbox of another one.
+var podAnnotations = []struct{ kind, first, further, sandbox string }{
+	{"io.kubernetes.cri.container-type", "sandbox", "container", "io.kubernetes.cri.sandbox-id"},
+	{"io.kubernetes.cri-o.ContainerType", "sandbox", "container", "io.kubernetes.cri-o.SandboxID"},
 }
 
 // A place is where a container is made: a sandbox of its own if sandbox is "", else that of
@@ -38,17 +48,22 @@ var (
 var namespacePath = regexp.MustCompile(`^/proc/([0-9]+)/(?:task/[0-9]+/)?ns/`)
 
 // placeOf finds out where a container belongs: into the sandbox that annotations name, or into
-// that of a container whose namespaces it shares (docker run --network container:NAME). Those
-// are named by the process that stands for the container, which itself is in none of them.
-func (e *Env) placeOf(id string, spec *specs.Spec) (*place, error) {
+// that of a container whose namespaces it shares (docker run --network container:NAME,
+// podman run --pod). Those are named by the process that stands for the container, which itself
+// is in none of them, or, the network, by the namespace that the container has taken it from.
+func (e *Env) placeOf(spec *specs.Spec) (*place, error) {
 	p := &place{joins: map[string]string{}}
-	if sandbox := sandboxOf(spec); sandbox != "" && sandbox != id {
-		p.sandbox, p.pod = sandbox, true
+	for _, a := range podAnnotations {
+		switch spec.Annotations[a.kind] {
+		case a.first:
+			return p, nil
+		case a.further:
+			p.sandbox, p.pod = spec.Annotations[a.sandbox], true
+		}
 	}
 	var all []*Container
 	for _, ns := range namespacesOf(spec) {
-		match := namespacePath.FindStringSubmatch(ns.Path)
-		if match == nil {
+		if ns.Path == "" {
 			continue
 		}
 		if all == nil {
@@ -57,22 +72,30 @@ func (e *Env) placeOf(id string, spec *specs.Spec) (*place, error) {
 				return nil, err
 			}
 		}
-		pid, err := strconv.Atoi(match[1])
-		if err != nil {
-			return nil, fmt.Errorf("namespace %s: %w", ns.Path, err)
+		i := slices.IndexFunc(all, func(c *Container) bool { return c.has(&ns) && c.State.Init.Alive() })
+		if i < 0 {
+			continue
 		}
-		for _, c := range all {
-			if c.State.Init.PID != pid || c.State.ID == id || !c.State.Init.Alive() {
-				continue
-			}
-			if p.sandbox != "" && p.sandbox != c.State.Sandbox {
-				return nil, errOtherSandboxes
-			}
-			p.sandbox = c.State.Sandbox
-			p.joins[string(ns.Type)] = c.State.ID
+		owner := &all[i].State
+		if p.sandbox != "" && p.sandbox != owner.Sandbox {
+			return nil, errOtherSandboxes
 		}
+		p.sandbox = owner.Sandbox
+		p.joins[string(ns.Type)] = owner.ID
 	}
 	return p, nil
+}
+
+// has reports whether ns, which has a path, is a namespace of the container.
+func (c *Container) has(ns *specs.LinuxNamespace) bool {
+	if match := namespacePath.FindStringSubmatch(ns.Path); match != nil && match[1] == strconv.Itoa(c.State.Init.PID) {
+		return true
+	}
+	if ns.Type != specs.NetworkNamespace || c.State.NetNS == "" {
+		return false
+	}
+	same, err := netns.Same(ns.Path, c.State.NetNS)
+	return err == nil && same
 }
 
 // checkPIDs refuses a configuration that has the container share the host's processes.

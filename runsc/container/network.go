@@ -48,7 +48,7 @@ func networkOf(conf *config.Config, spec *specs.Spec) (network, error) {
 		return takenNetwork, nil
 	}
 	if path != "" {
-		if own, err := netns.IsOwn(path); err != nil || !own {
+		if own, err := netns.Same(path, "/proc/self/ns/net"); err != nil || !own {
 			return takenNetwork, err
 		}
 	}
@@ -58,19 +58,28 @@ func networkOf(conf *config.Config, spec *specs.Spec) (network, error) {
 	return hostNetwork, nil
 }
 
-// takeNetwork takes over the network that an engine has prepared for the container: by
-// hooks or after create, in the namespace of its process on the host, or in one that the
-// configuration names. It returns nil if there is none to take over.
-func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
+// findNetwork notes which namespace of the host has the network that the container is to take
+// over: that of the process which stands for the container, or one that the configuration
+// names.
+func (c *Container) findNetwork(spec *specs.Spec) {
 	if c.State.Network != takenNetwork {
-		return nil, nil, nil
+		return
 	}
 	path, isNew := networkNamespace(spec)
 	if isNew {
 		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Init.PID)
 	}
-	n, sockets, err := netns.Take(path, func(note string) { c.env.Log.Warn(note) })
-	if err == nil && isNew {
+	c.State.NetNS = path
+}
+
+// takeNetwork takes over the network that an engine has prepared for the container, by hooks or
+// after create. It returns nil if there is none to take over.
+func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
+	if c.State.NetNS == "" {
+		return nil, nil, nil
+	}
+	n, sockets, err := netns.Take(c.State.NetNS, func(note string) { c.env.Log.Warn(note) })
+	if _, isNew := networkNamespace(spec); err == nil && isNew {
 		n.UpLoopback() // as runc does
 	}
 	return n, sockets, err

@@ -7,29 +7,11 @@ import (
 	"slices"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
 )
-
-// podAnnotations are those by which containerd and CRI-O say that a container belongs into
-// the sandbox of another one.
-var podAnnotations = []struct{ kind, container, sandbox string }{
-	{"io.kubernetes.cri.container-type", "container", "io.kubernetes.cri.sandbox-id"},
-	{"io.kubernetes.cri-o.ContainerType", "container", "io.kubernetes.cri-o.SandboxID"},
-}
-
-// sandboxOf returns the id of the container whose sandbox spec's is to join, or "".
-func sandboxOf(spec *specs.Spec) string {
-	for _, a := range podAnnotations {
-		if spec.Annotations[a.kind] == a.container {
-			return spec.Annotations[a.sandbox]
-		}
-	}
-	return ""
-}
 
 // join makes the container in the sandbox of another one: it gets a gofer of its own and, as
 // the process that stands for it on the host, a monitor.
@@ -52,14 +34,15 @@ func (c *Container) join(p *place, args *sandbox.Args) error {
 		g.Destroy()
 		return err
 	}
+	if err := c.save(); err != nil {
+		return err
+	}
 	conn, err := first.Connect()
 	if err != nil {
-		g.Destroy()
 		return err
 	}
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, slices.Concat([]*os.File{g.Socket}, args.Files, args.Stores)...); err != nil {
-		g.Destroy()
 		return startError(err)
 	}
 	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {
@@ -78,6 +61,7 @@ func (c *Container) join(p *place, args *sandbox.Args) error {
 	if c.State.Init, err = Find(monitor.Process.Pid); err != nil {
 		return err
 	}
+	c.findNetwork(args.Boot.Spec)
 	if args.Cgroup != nil {
 		if err := args.Cgroup.Add(monitor.Process.Pid); err != nil {
 			return err

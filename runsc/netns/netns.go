@@ -90,16 +90,15 @@ func within(path string, f func() error) error {
 	return <-done
 }
 
-// IsOwn reports whether the namespace at path is that of this process.
-func IsOwn(path string) (bool, error) {
-	var own, other unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
-		return false, fmt.Errorf("looking at the own network namespace: %w", err)
+// Same reports whether two paths are those of one namespace (namespaces(7)).
+func Same(path, other string) (bool, error) {
+	var of [2]unix.Stat_t
+	for i, p := range []string{path, other} {
+		if err := unix.Stat(p, &of[i]); err != nil {
+			return false, fmt.Errorf("looking at the network namespace %s: %w", p, err)
+		}
 	}
-	if err := unix.Stat(path, &other); err != nil {
-		return false, fmt.Errorf("looking at the network namespace %s: %w", path, err)
-	}
-	return own.Dev == other.Dev && own.Ino == other.Ino, nil
+	return of[0].Dev == of[1].Dev && of[0].Ino == of[1].Ino, nil
 }
 
 // Enter moves the calling thread, which the caller has locked to its goroutine, into the

@@ -57,10 +57,10 @@ type Sandbox struct {
 
 // Start starts the processes of a sandbox, which wait for Configure then.
 func Start(a *Args) (s *Sandbox, err error) {
-	s = &Sandbox{dir: a.Dir}
+	begun := &Sandbox{dir: a.Dir}
 	defer func() {
 		if err != nil {
-			s.Destroy()
+			begun.Destroy()
 		}
 	}()
 	control1, control2, err := socketPair(unix.SOCK_STREAM, "control")
@@ -68,7 +68,7 @@ func Start(a *Args) (s *Sandbox, err error) {
 		return nil, err
 	}
 	defer control2.Close()
-	s.Conn = control.NewConn(control1, control.MaxReply)
+	begun.Conn = control.NewConn(control1, control.MaxReply)
 	listener, err := listen(a.Dir)
 	if err != nil {
 		return nil, err
@@ -79,8 +79,8 @@ func Start(a *Args) (s *Sandbox, err error) {
 		return nil, err
 	}
 	defer files.Close()
-	s.gofer = gofer
-	return s, s.startSentry(a, control2, listener, files)
+	begun.gofer = gofer
+	return begun, begun.startSentry(a, control2, listener, files)
 }
 
 // Configure has the sandbox make its first container, and waits for that.

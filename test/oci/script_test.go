@@ -34,6 +34,9 @@ func runscPath(t *testing.T) string {
 // A place is a directory with a root file system, in which bundles are made.
 type place struct{ dir string }
 
+// state is where the containers' state is.
+func (p *place) state() string { return filepath.Join(p.dir, "state") }
+
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	if os.Geteuid() != 0 {

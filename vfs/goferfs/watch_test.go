@@ -86,6 +86,8 @@ func TestEngineChangesOwnTree(t *testing.T) {
 func TestOwnChangesAreExpected(t *testing.T) {
 	w := newWorld(t, false)
 	w.must(os.Mkdir(w.host("d"), 0o755))
+	w.client.CatchUp()
+	w.names("")
 	w.names("d")
 	for i := range 3 {
 		w.write("/d/f", "x")

@@ -53,6 +53,7 @@ func (l *Link) Send(p *pkt.Packet) {
 		return
 	}
 	p.Rx, p.Mark, p.Type = r.rx, 0, pkt.ToHost
+	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
 	if p.Hash == 0 {
 		p.Hash = wire.PacketHash(p.Header()[wire.EthernetLen:])
 	}

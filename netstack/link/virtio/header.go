@@ -46,10 +46,15 @@ func put(b []byte, p *pkt.Packet, l int) {
 		hl += wire.UDPLen
 	case p.EtherType == unix.ETH_P_IP:
 		b[1] = gsoTCPv4
-		hl += wire.TCP(p.Header()[hl:]).HeaderLen()
 	default:
 		b[1] = gsoTCPv6
-		hl += wire.TCP(p.Header()[hl:]).HeaderLen()
+	}
+	if p.Proto == unix.IPPROTO_TCP {
+		t := wire.TCP(p.Header()[hl:])
+		if t.Flags()&wire.CWR != 0 {
+			b[1] |= gsoECN // on the first segment only
+		}
+		hl += t.HeaderLen()
 	}
 	binary.LittleEndian.PutUint16(b[2:], uint16(hl))
 	binary.LittleEndian.PutUint16(b[4:], p.GSOSize)

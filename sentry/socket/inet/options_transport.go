@@ -43,6 +43,12 @@ func (s *Socket) getTCP(name, length int) ([]byte, error) {
 		return socket.Int32(e.UserTimeout()), nil
 	case unix.TCP_NOTSENT_LOWAT:
 		return socket.Int32(int(e.NotsentLowat())), nil
+	case unix.TCP_FASTOPEN:
+		return socket.Int32(e.FastOpen()), nil
+	case unix.TCP_FASTOPEN_CONNECT:
+		return socket.Bool(e.FastOpenConnect()), nil
+	case unix.TCP_FASTOPEN_NO_COOKIE:
+		return socket.Bool(e.FastOpenNoCookie()), nil
 	case unix.TCP_CONGESTION:
 		return append([]byte(e.Congestion()), make([]byte, 16-len(e.Congestion()))...), nil // TCP_CA_NAME_MAX
 	case unix.TCP_INFO:
@@ -96,6 +102,12 @@ func (s *Socket) setTCP(ctx *vfs.Context, name int, value []byte) error {
 		return e.SetUserTimeout(v)
 	case unix.TCP_NOTSENT_LOWAT:
 		e.SetNotsentLowat(uint32(v))
+	case unix.TCP_FASTOPEN:
+		return e.SetFastOpen(v)
+	case unix.TCP_FASTOPEN_CONNECT:
+		return e.SetFastOpenConnect(v)
+	case unix.TCP_FASTOPEN_NO_COOKIE:
+		return e.SetFastOpenNoCookie(v)
 	default:
 		return unix.ENOPROTOOPT
 	}

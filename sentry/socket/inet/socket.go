@@ -70,6 +70,7 @@ func New(ctx *vfs.Context, all *Sockets, family, typ, protocol int) (*Socket, er
 		return nil, unix.EACCES
 	}
 	ep.Options().UID.Store(uint32(ctx.Cred.EUID))
+	ep.Options().GID.Store(uint32(ctx.Cred.EGID))
 	return wrap(all, ep), nil
 }
 
@@ -142,6 +143,9 @@ func (s *Socket) Connect(_ *vfs.Context, addr []byte) error {
 	}
 	switch err = s.ep.Connect(a); err {
 	case nil, unix.EINPROGRESS:
+		if err == nil && s.tcp.Deferred() {
+			return nil
+		}
 		s.connecting.Store(true)
 		return unix.EINPROGRESS
 	case unix.EISCONN:

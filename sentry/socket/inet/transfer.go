@@ -57,7 +57,15 @@ func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
 		}
 	}
 	t.seq, t.msg.Flags = src, flags
-	return s.ep.Send(t, int(src.Len()), &t.msg)
+	n, err := s.ep.Send(t, int(src.Len()), &t.msg)
+	if err == unix.EINPROGRESS {
+		// Fast Open without a cookie: the connection is made first.
+		s.connecting.Store(true)
+		if flags&unix.MSG_DONTWAIT == 0 {
+			err = unix.EAGAIN
+		}
+	}
+	return n, err
 }
 
 // receive receives into dst and t.msg.
@@ -75,8 +83,8 @@ func (s *Socket) receive(t *transfer, dst *usermem.Seq, flags int) (int, error) 
 func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, flags int) (int, error) {
 	t := getTransfer()
 	defer t.put()
-	if m.Addr != nil && s.tcp == nil {
-		a, err := s.peerAddr(m.Addr, false)
+	if m.Addr != nil && (s.tcp == nil || flags&unix.MSG_FASTOPEN != 0) {
+		a, err := s.peerAddr(m.Addr, s.tcp != nil)
 		if err != nil {
 			return 0, err
 		}

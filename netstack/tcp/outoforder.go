@@ -54,6 +54,9 @@ func (e *Endpoint) growOOO(i int, g *segment, end uint32, fin bool) {
 	for i+1 < len(r.ooo) && !after(r.ooo[i+1].seq, o.end) {
 		n := &r.ooo[i+1]
 		was := o.q.cost + n.q.cost
+		if after(o.end, n.seq) {
+			e.dsackMore(n.seq, minSeq(o.end, n.end))
+		}
 		if over := o.end - n.seq; int32(over) >= int32(n.end-n.seq) {
 			if o.end == n.end {
 				o.fin = o.fin || n.fin

@@ -126,6 +126,18 @@ func (r *recovery) split(i int, seq uint32, mss int) {
 	r.sent.insert(i+1, g)
 }
 
+// trim cuts what lies before seq, which is inside it, off record f, and returns how many
+// segments that takes away.
+func (r *recovery) trim(f *sent, seq uint32, mss int) uint32 {
+	n := (f.end - seq + uint32(mss) - 1) / uint32(mss)
+	d := f.n - min(n, f.n)
+	g := *f
+	g.n = d
+	r.forget(&g)
+	f.seq, f.n = seq, f.n-d
+	return d
+}
+
 // forget takes a record's counts out.
 func (r *recovery) forget(f *sent) {
 	r.packetsOut -= f.n
@@ -399,7 +411,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 // armProbe schedules a tail loss probe (RFC 8985 section 7.2).
 func (e *Endpoint) armProbe(now time.Duration) {
 	r := &e.rec
-	if r.ca != caOpen || r.sackedOut != 0 || !e.sackOK || r.sent.len() == 0 || e.rtt.srtt == 0 || r.tlpEnd != 0 || e.state == SynSent || e.state == SynRecv {
+	if e.proto.Params.EarlyRetrans.Get() < 3 || r.ca != caOpen || r.sackedOut != 0 || !e.sackOK || r.sent.len() == 0 || e.rtt.srtt == 0 || r.tlpEnd != 0 || e.state == SynSent || e.state == SynRecv {
 		e.timers.off(timerProbe)
 		return
 	}
@@ -435,7 +447,17 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 			return
 		}
 		if f.n > 1 {
-			r.split(i, f.end-uint32(min(s.mss, int(f.end-f.seq)-1)), s.mss)
+			tail := f.end - f.seq // of the last segment
+			if f.fin {
+				tail--
+			}
+			if tail %= uint32(s.mss); tail == 0 {
+				tail = uint32(s.mss)
+			}
+			if f.fin {
+				tail++
+			}
+			r.split(i, f.end-tail, s.mss)
 			i = r.sent.len() - 1
 		}
 		e.resend(i, now)

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"sort"
 	"time"
 
 	"casemate/netstack/wire"
@@ -192,6 +193,11 @@ func (e *Endpoint) rackUpdate(f *sent, now time.Duration, a *ackResult) {
 	}
 }
 
+// first is the index of the first record that ends after seq.
+func (r *recovery) first(seq uint32) int {
+	return sort.Search(r.sent.len(), func(i int) bool { return after(r.sent.at(i).end, seq) })
+}
+
 // sackInput applies a segment's SACK blocks to the scoreboard.
 func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 	r := &e.rec
@@ -213,23 +219,28 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 		if before(b.Start, s.una) || after(b.End, s.nxt) || !before(b.Start, s.nxt) {
 			continue
 		}
-		for i := 0; i < r.sent.len(); i++ {
+		for i := r.first(b.Start); i < r.sent.len(); i++ {
 			f := r.sent.at(i)
-			if !after(f.end, b.Start) {
-				continue
-			}
 			if !before(f.seq, b.End) {
 				break
 			}
 			if f.flags&sentSacked != 0 {
 				continue
 			}
+			// Records are cut between segments only: a part of one has not been received.
+			mss := uint32(s.mss)
 			if before(f.seq, b.Start) {
-				r.split(i, b.Start, s.mss)
+				if n := (b.Start - f.seq + mss - 1) / mss * mss; n < f.end-f.seq {
+					r.split(i, f.seq+n, s.mss)
+				}
 				continue
 			}
 			if after(f.end, b.End) {
-				r.split(i, b.End, s.mss)
+				n := (b.End - f.seq) / mss * mss
+				if n == 0 {
+					break
+				}
+				r.split(i, f.seq+n, s.mss)
 				f = r.sent.at(i)
 			}
 			e.rackUpdate(f, now, a)
@@ -307,6 +318,9 @@ func (e *Endpoint) detectLoss(now time.Duration) bool {
 			continue
 		}
 		if !(f.xmit < r.rackXmit || f.xmit == r.rackXmit && before(f.end, r.rackEnd)) {
+			if f.flags&sentEver == 0 && f.xmit > r.rackXmit {
+				break // so was all that follows
+			}
 			continue
 		}
 		if left := f.xmit + r.rackRTT + wnd - now; left <= 0 {

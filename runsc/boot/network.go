@@ -15,8 +15,8 @@ import (
 	"casemate/sentry/socket/families"
 )
 
-// takeNetwork gives the container's stack the devices, addresses, routes and neighbours of
-// a namespace that runsc has taken over. sockets are its packet sockets, which belong to
+// takeNetwork gives the container's stack the devices, addresses, routes and neighbours of a
+// namespace that runsc has taken over. sockets are its packet sockets, which belong to
 // the stack from now on, or are closed.
 func (s *container) takeNetwork(n *netns.Network, sockets []int) error {
 	stack := families.Of(s.kernel, s.namespaces.Net).IP

@@ -28,6 +28,9 @@ type Config struct {
 	OCISeccomp    bool   // apply linux.seccomp inside
 	IgnoreCgroups bool
 	Rootless      bool
+	// AllowHostNetwork lets a container whose configuration asks for the host's network have
+	// sockets of the host.
+	AllowHostNetwork bool
 }
 
 // SetFlags registers the global flags in f.
@@ -39,6 +42,7 @@ func (c *Config) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.DebugLog, "debug-log", "", "`file` for the sandbox's debug log, or a directory if it ends in /; %ID%, %COMMAND% and %TIMESTAMP% are replaced")
 	f.StringVar(&c.Platform, "platform", "auto", "what runs application code: auto, systrap or ptrace")
 	f.StringVar(&c.Network, "network", "sandbox", "network: sandbox, none or host")
+	f.BoolVar(&c.AllowHostNetwork, "allow-host-network", true, "serve a container whose configuration asks for the host's network (--network=host of an engine) with sockets of the host")
 	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self|dir=/DIR}: to an overlay of the root or of bind mounts too, which is kept in memory, or in a file of the host in the same directory or in DIR")
 	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
 	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")

@@ -90,6 +90,17 @@ func within(path string, f func() error) error {
 	return <-done
 }
 
+// Same reports whether two paths are those of one namespace (namespaces(7)).
+func Same(path, other string) (bool, error) {
+	var of [2]unix.Stat_t
+	for i, p := range []string{path, other} {
+		if err := unix.Stat(p, &of[i]); err != nil {
+			return false, fmt.Errorf("looking at the network namespace %s: %w", p, err)
+		}
+	}
+	return of[0].Dev == of[1].Dev && of[0].Ino == of[1].Ino, nil
+}
+
 // Enter moves the calling thread, which the caller has locked to its goroutine, into the
 // namespace at path. leave moves it back.
 func Enter(path string) (leave func() error, err error) {

@@ -20,7 +20,7 @@ host = stat -c "%n %a %u:%g %m" / /dev /dev/shm /proc /run /sys /tmp /var/tmp
 harmless = before=$$($(host)); $(1); code=$$?; after=$$($(host)); \
 	[ "$$before" = "$$after" ] || { echo "the tests have changed the host: $$before, now $$after" >&2; exit 1; }; exit $$code
 
-.PHONY: all build try test check unit oracle programs escape run net docker oci bench packages test-packages rootfs
+.PHONY: all build try test check unit oracle programs escape run net docker podman oci bench packages test-packages rootfs
 
 all: build
 
@@ -40,6 +40,9 @@ try: build
 docker-packages: test-packages
 	@$(call install,docker.io)
 
+podman-packages: test-packages
+	@$(call install,podman conmon netavark aardvark-dns uidmap slirp4netns catatonit)
+
 rootfs: test-packages
 	test/rootfs/build.sh $(ROOTFS)
 
@@ -49,7 +52,7 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|oci)$$'))
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)$$'))
 
 net: docker-packages
 
@@ -59,7 +62,10 @@ oracle programs escape run net oci: build rootfs
 docker: build docker-packages
 	@$(call harmless,go test -count=1 -timeout 20m ./test/docker)
 
-test: unit oracle run programs escape
+podman: build podman-packages
+	@$(call harmless,go test -count=1 -timeout 10m ./test/podman)
+
+test: unit oracle run programs escape oci podman
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

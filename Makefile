@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 
 # Debian packages: for building and trying, and for the tests besides.
 PACKAGES := git ca-certificates procps
-TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump iptables python3
+TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump iptables nftables conntrack python3
 
 # $(call install,PACKAGES) installs those that are missing, if it may.
 install = missing=; for p in $(1); do dpkg-query -Wf '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
@@ -23,7 +23,7 @@ host = stat -c "%n %a %u:%g %m" / /dev /dev/shm /proc /run /sys /tmp /var/tmp
 harmless = before=$$($(host)); $(1); code=$$?; after=$$($(host)); \
 	[ "$$before" = "$$after" ] || { echo "the tests have changed the host: $$before, now $$after" >&2; exit 1; }; exit $$code
 
-.PHONY: all build install try test check unit oracle programs escape run net docker oci bench packages test-packages rootfs debs
+.PHONY: all build install try test check unit oracle programs escape run net docker podman oci bench packages test-packages rootfs debs
 
 all: build
 
@@ -50,6 +50,9 @@ try: build
 docker-packages: test-packages
 	@$(call install,docker.io tmux)
 
+podman-packages: test-packages
+	@$(call install,podman conmon netavark aardvark-dns uidmap slirp4netns catatonit)
+
 rootfs: test-packages
 	test/rootfs/build.sh $(ROOTFS)
 
@@ -62,7 +65,7 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|oci)$$'))
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)$$'))
 
 net: docker-packages
 
@@ -72,7 +75,10 @@ oracle programs escape run net oci: build rootfs
 docker: build rootfs debs docker-packages
 	@$(call harmless,ROOTFS=$(ROOTFS) DEBS=$(DEBS) go test -count=1 -timeout 20m ./test/docker)
 
-test: unit oracle run programs escape docker
+podman: build podman-packages
+	@$(call harmless,go test -count=1 -timeout 10m ./test/podman)
+
+test: unit oracle run programs escape oci docker podman
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

@@ -49,6 +49,9 @@ func (s *sandbox) makeKernel() error {
 	if err := families.Register(s.kernel, nil, s.hostNet); err != nil {
 		return fmt.Errorf("making the network: %w", err)
 	}
+	if err := s.watchPackets(); err != nil {
+		return err
+	}
 	devfs.Register(s.vfs)
 	for _, name := range []string{"cgroup", "cgroup2"} {
 		s.vfs.RegisterType(&cgroupfs.Type{TypeName: name, Kernel: s.kernel, Limits: s.groupLimits()})

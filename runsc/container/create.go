@@ -128,6 +128,12 @@ func (c *Container) begin(args *sandbox.Args) error {
 		defer log.Close()
 		args.DebugLog = log
 	}
+	if args.Capture, err = c.env.Conf.OpenPCAP(c.State.ID); err != nil {
+		return err
+	}
+	if args.Capture != nil {
+		defer args.Capture.Close()
+	}
 	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
 		return err
 	}

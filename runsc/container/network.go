@@ -78,7 +78,9 @@ func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, e
 	if c.State.NetNS == "" {
 		return nil, nil, nil
 	}
-	n, sockets, err := netns.Take(c.State.NetNS, func(note string) { c.env.Log.Warn(note) })
+	n, sockets, err := netns.Take(c.State.NetNS, &netns.Options{
+		GSO: c.env.Conf.GSO, GRO: c.env.Conf.GRO, Channels: c.env.Conf.Channels, Note: func(note string) { c.env.Log.Warn(note) },
+	})
 	if _, isNew := networkNamespace(spec); err == nil && isNew {
 		n.UpLoopback() // as runc does
 	}

@@ -23,6 +23,7 @@ const (
 	FDListener            // socket to which other runscs connect
 	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
+	FDCapture             // the file of --pcap, or /dev/null
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr

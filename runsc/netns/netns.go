@@ -50,13 +50,20 @@ func (n *Network) UpLoopback() {
 	}
 }
 
+// Options say how a namespace's devices are taken over.
+type Options struct {
+	GSO, GRO bool
+	Channels int // packet sockets for each device, at least 1
+	// Note is called with what cannot be taken over.
+	Note func(string)
+}
+
 // Take takes over the namespace at path, such as /proc/PID/ns/net, and returns the
 // packet sockets beside the description. It needs CAP_SYS_ADMIN, CAP_NET_ADMIN and
-// CAP_NET_RAW in the user namespace that owns it. note is called with what cannot be
-// taken over.
-func Take(path string, note func(string)) (n *Network, sockets []*os.File, err error) {
+// CAP_NET_RAW in the user namespace that owns it.
+func Take(path string, o *Options) (n *Network, sockets []*os.File, err error) {
 	err = within(path, func() error {
-		t := taker{note: note}
+		t := taker{Options: *o}
 		if err := t.take(); err != nil {
 			t.close()
 			return err

@@ -44,9 +44,9 @@ type sandbox struct {
 	vdso       *vdso.Object
 	poller     *hostfd.Poller // of hostFDs and hostNet
 	hostFDs    *hostfd.FS
-	hostNet    *hostinet.Host  // nil unless --network=host
-	stack      *netstack.Stack // of the root network namespace
-	userNS     *cred.UserNamespace
+	hostNet    *hostinet.Host      // nil unless --network=host
+	stack      *netstack.Stack     // of the root network namespace
+	userNS     *cred.UserNamespace // of the first container
 	vfs        *vfs.VFS
 	kernel     *kernel.Kernel
 	registered atomic.Bool // a devpts is the driver of terminals

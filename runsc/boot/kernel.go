@@ -22,7 +22,10 @@ import (
 
 // makeKernel makes the kernel and what belongs to it, without any mount.
 func (s *sandbox) makeKernel() error {
-	s.userNS = cred.NewRootUserNamespace()
+	var err error
+	if s.userNS, err = userNamespace(s.Spec, cred.NewRootUserNamespace()); err != nil {
+		return err
+	}
 	s.vfs = vfs.New(s.userNS)
 	s.kernel = kernel.New(kernel.Options{
 		Platform:    s.platform,
@@ -50,7 +53,7 @@ func (s *sandbox) makeKernel() error {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
 	s.stack = netstack.New(ip.Options{})
-	err := s.stack.UpLoopback()
+	err = s.stack.UpLoopback()
 	if err == nil {
 		err = families.Register(s.kernel, s.stack, s.hostNet)
 	}

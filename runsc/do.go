@@ -77,7 +77,7 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
 		},
 		Mounts: standardMounts(),
-		Linux:  &specs.Linux{},
+		Linux:  &specs.Linux{Namespaces: standardNamespaces()},
 	}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
 	a.shellCodes = true

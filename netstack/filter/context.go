@@ -113,3 +113,68 @@ func Name(i *ip.Interface) string {
 	}
 	return i.Name()
 }
+
+// TCPOption finds an option of a TCP segment: its offset in the packet and its length, kind
+// and length bytes included.
+func (c *Context) TCPOption(kind uint8) (at, n int, ok bool) {
+	h := wire.TCP(c.TransportHeader(unix.IPPROTO_TCP, wire.TCPMinLen))
+	if h == nil {
+		return 0, 0, false
+	}
+	hl := h.HeaderLen()
+	if h = c.TransportHeader(unix.IPPROTO_TCP, hl); h == nil || hl < wire.TCPMinLen {
+		return 0, 0, false
+	}
+	base, _, _ := c.Transport()
+	for i := wire.TCPMinLen; i < hl; {
+		l := 1
+		if h[i] > wire.OptNop {
+			if i+1 >= hl || h[i+1] < 2 || i+int(h[i+1]) > hl {
+				return 0, 0, false
+			}
+			l = int(h[i+1])
+		}
+		if h[i] == kind {
+			return base + i, l, true
+		}
+		if h[i] == wire.OptEnd {
+			break
+		}
+		i += l
+	}
+	return 0, 0, false
+}
+
+// ExtensionHeader finds an IPv6 extension header: its offset and length.
+func (c *Context) ExtensionHeader(proto uint8) (at, n int, ok bool) {
+	p := c.Packet
+	next, at := wire.IPv6(p.Header()).NextHeader(), wire.IPv6Len
+	for {
+		switch next {
+		case wire.ExtHopByHop, wire.ExtDestination, wire.ExtRouting, wire.ExtFragment:
+		default:
+			return 0, 0, false
+		}
+		h := p.Pull(at + 8)
+		if h == nil {
+			return 0, 0, false
+		}
+		if n = 8; next != wire.ExtFragment {
+			n += int(h[at+1]) * 8
+		}
+		if next == proto {
+			return at, n, true
+		}
+		next = h[at]
+		at += n
+	}
+}
+
+// ClampedMSS is the largest segment that fits into an MTU.
+func (c *Context) ClampedMSS(mtu int) int {
+	n := wire.IPv4MinLen
+	if c.Family == unix.AF_INET6 {
+		n = wire.IPv6Len
+	}
+	return max(mtu-n-wire.TCPMinLen, 0)
+}

@@ -35,7 +35,7 @@ const (
 	PriMangle      = -150
 	PriDestination = -100
 	PriFilter      = 0
-	PrioritySecure = 50
+	PriSecurity    = 50
 	PriSource      = 100
 	priConfirm     = 1<<31 - 1
 )

@@ -76,6 +76,7 @@ type Stack struct {
 		routes    []RouteEntry
 		rules     [2][]Rule // of IPv4, of IPv6
 		nextIndex int32
+		taps      []Tap // of all interfaces
 		closed    bool
 	}
 }

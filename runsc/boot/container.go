@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -9,8 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/gofer"
+	"casemate/netstack"
 	"casemate/runsc/control"
 	"casemate/sentry/kernel"
+	"casemate/sentry/socket/families"
 	"casemate/sentry/tty"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -24,7 +27,8 @@ type container struct {
 	gofer      *gofer.Client
 	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
-	ownPIDs    bool // no other container shares the pid namespace
+	ownPIDs    bool            // no other container shares the pid namespace
+	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
 	stdio      []int
 	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
@@ -67,8 +71,9 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 }
 
 // enterNamespaces finds the container's namespaces. The first container's are the
-// sandbox's. Another one has those of other containers that Shares names, new ones of the
-// other kinds that its spec lists, and the rest in common with the first.
+// sandbox's. Another one has those of its own that its spec lists without a path, and shares
+// those that it joins with their containers, the rest with the first (nothing of the host's
+// namespaces is here).
 func (s *container) enterNamespaces() error {
 	k := s.kernel
 	s.namespaces = k.RootNamespaces()
@@ -85,10 +90,15 @@ func (s *container) enterNamespaces() error {
 		return err
 	}
 	for _, ns := range s.Spec.Linux.Namespaces {
-		if owner := s.Shares[ns.Type]; owner != "" {
-			if err := s.share(ns.Type, owner); err != nil {
+		if id := s.Joins[string(ns.Type)]; id != "" {
+			other, err := s.find(id)
+			if err != nil {
 				return err
 			}
+			s.share(ns.Type, &other.namespaces)
+			continue
+		}
+		if ns.Path != "" && !(ns.Type == specs.NetworkNamespace && s.OwnNetwork) {
 			continue
 		}
 		switch ns.Type {
@@ -102,31 +112,30 @@ func (s *container) enterNamespaces() error {
 		case specs.IPCNamespace:
 			s.namespaces.IPC = k.NewIPCNamespace(s.userNS)
 		case specs.UTSNamespace:
-			s.namespaces.UTS = k.NewUTSNamespace(s.Spec.Hostname, "(none)", s.userNS)
+			s.namespaces.UTS = k.NewUTSNamespace(cmp.Or(s.Spec.Hostname, s.host.name), cmp.Or(s.Spec.Domainname, s.host.domain), s.userNS)
 		case specs.NetworkNamespace:
 			s.namespaces.Net = k.NewNetNamespace(s.userNS)
+			s.ownNet = families.Of(k, s.namespaces.Net).IP
+			if err := s.ownNet.UpLoopback(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// share has the container use a namespace of another one.
-func (s *container) share(kind specs.LinuxNamespaceType, owner string) error {
-	other, err := s.find(owner)
-	if err != nil {
-		return fmt.Errorf("the %s namespace is to be shared: %w", kind, err)
-	}
+// share takes over the namespace of a type from those of another container.
+func (s *container) share(kind specs.LinuxNamespaceType, of *kernel.Namespaces) {
 	switch kind {
 	case specs.PIDNamespace:
-		s.namespaces.PIDForChildren = other.namespaces.PIDForChildren
+		s.namespaces.PIDForChildren = of.PIDForChildren
 	case specs.IPCNamespace:
-		s.namespaces.IPC = other.namespaces.IPC
+		s.namespaces.IPC = of.IPC
 	case specs.UTSNamespace:
-		s.namespaces.UTS = other.namespaces.UTS
+		s.namespaces.UTS = of.UTS
 	case specs.NetworkNamespace:
-		s.namespaces.Net = other.namespaces.Net
+		s.namespaces.Net = of.Net
 	}
-	return nil
 }
 
 // create makes the first process, which start runs.
@@ -271,6 +280,9 @@ func (s *container) release() {
 		s.mounts.DecRef()
 	}
 	s.gofer.Close()
+	if s.ownNet != nil {
+		s.ownNet.Close()
+	}
 }
 
 func closeAll(fds []int) {

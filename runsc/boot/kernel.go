@@ -1,10 +1,9 @@
 package boot
 
 import (
+	"cmp"
 	"fmt"
 
-	"casemate/netstack"
-	"casemate/netstack/ip"
 	"casemate/sentry/cgroupfs"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
@@ -35,15 +34,13 @@ func (s *sandbox) makeKernel() error {
 		MapVDSO:     s.vdso.Map,
 		Clock:       s.vdso.Now,
 		UserNS:      s.userNS,
-		Hostname:    s.Spec.Hostname,
+		Hostname:    cmp.Or(s.Spec.Hostname, s.host.name),
 		CPUs:        s.host.cpus,
 		TotalMemory: s.memoryLimit(),
 		MaxTasks:    s.taskLimit(),
 		Log:         s.logf,
 	})
-	if s.Spec.Domainname != "" {
-		s.kernel.RootNamespaces().UTS.SetDomain(s.Spec.Domainname)
-	}
+	s.kernel.RootNamespaces().UTS.SetDomain(cmp.Or(s.Spec.Domainname, s.host.domain))
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
@@ -52,13 +49,11 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	s.stack = netstack.New(ip.Options{})
-	err = s.stack.UpLoopback()
-	if err == nil {
-		err = families.Register(s.kernel, s.stack, s.hostNet)
-	}
-	if err != nil {
+	if err := families.Register(s.kernel, nil, s.hostNet); err != nil {
 		return fmt.Errorf("making the network: %w", err)
+	}
+	if err := s.watchPackets(); err != nil {
+		return err
 	}
 	devfs.Register(s.vfs)
 	for _, name := range []string{"cgroup", "cgroup2"} {

@@ -191,6 +191,9 @@ func (s *container) credentials(p *specs.Process) (*cred.Credentials, error) {
 			return nil, fmt.Errorf("process.capabilities: %w", err)
 		}
 		*set.to = cred.CapSet(mask)
+		if !s.Config.NetRaw {
+			*set.to &^= 1 << unix.CAP_NET_RAW
+		}
 	}
 	return c, nil
 }

@@ -65,6 +65,7 @@ type State struct {
 	Init Process `json:"init"`
 	// Sandbox is the id of the sandbox's first container.
 	Sandbox string       `json:"sandbox"`
+	Network network      `json:"network"`
 	Sentry  Process      `json:"sentry"`
 	Gofer   Process      `json:"gofer"`
 	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`

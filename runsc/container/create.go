@@ -73,9 +73,12 @@ func (c *Container) create(o *Options) error {
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
-	if e.Conf.Network == "host" {
-		path, isNew := networkNamespace(o.Spec)
-		args.HostNet, args.NetNS = !isNew, path
+	place, err := e.placeOf(o.Spec)
+	if err == nil {
+		err = place.checkPIDs(o.Spec)
+	}
+	if err != nil {
+		return err
 	}
 	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {
@@ -95,12 +98,8 @@ func (c *Container) create(o *Options) error {
 		defer args.Files[0].Close()
 		args.Console = true
 	}
-	id, err := e.sharing(&args.Boot.Container)
-	if err != nil {
-		return err
-	}
-	if id != "" {
-		err = c.join(id, args)
+	if place.sandbox != "" {
+		err = c.join(place, args)
 	} else {
 		err = c.begin(args)
 	}
@@ -129,6 +128,20 @@ func (c *Container) begin(args *sandbox.Args) error {
 		defer log.Close()
 		args.DebugLog = log
 	}
+	if args.Capture, err = c.env.Conf.OpenPCAP(c.State.ID); err != nil {
+		return err
+	}
+	if args.Capture != nil {
+		defer args.Capture.Close()
+	}
+	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
+		return err
+	}
+	args.Boot.Config.Network = string(c.State.Network)
+	if c.State.Network == hostNetwork {
+		path, isNew := networkNamespace(args.Boot.Spec)
+		args.HostNet, args.NetNS = !isNew, path
+	}
 	s, err := sandbox.Start(args)
 	if err != nil {
 		return err
@@ -142,7 +155,7 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if c.State.Gofer, err = Find(gofer); err != nil {
 		return s.Death(err)
 	}
-	c.State.NetNS = c.ownNetwork(&args.Boot.Container)
+	c.findNetwork(args.Boot.Spec)
 	if err := c.save(); err != nil {
 		return err
 	}

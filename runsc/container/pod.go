@@ -15,12 +15,16 @@ import (
 
 // join makes the container in the sandbox of another one: it gets a gofer of its own and, as
 // the process that stands for it on the host, a monitor.
-func (c *Container) join(id string, args *sandbox.Args) error {
-	first, err := c.env.Load(id)
+func (c *Container) join(p *place, args *sandbox.Args) error {
+	first, err := c.env.Load(p.sandbox)
 	if err != nil || !first.State.Init.Alive() {
-		return fmt.Errorf("%w: %s", errNoSandbox, id)
+		return fmt.Errorf("%w: %s", errNoSandbox, p.sandbox)
 	}
-	c.State.Sandbox, c.State.Sentry = id, first.State.Sentry
+	if c.State.Network, err = p.networkOf(first, args.Boot.Spec); err != nil {
+		return err
+	}
+	c.State.Sandbox, c.State.Sentry = p.sandbox, first.State.Sentry
+	args.Boot.Joins, args.Boot.OwnNetwork = p.joins, c.State.Network != sharedNetwork
 	g, err := sandbox.StartGofer(args)
 	if err != nil {
 		return err
@@ -48,15 +52,16 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 	if args.Console {
 		tty = args.Files[0]
 	}
-	_, newNet := networkNamespace(args.Boot.Spec)
-	monitor, err := startMonitor(conn, tty, newNet && !args.Rootless)
+	// Engines prepare the network in the namespace of the process that stands for the container.
+	_, isNew := networkNamespace(args.Boot.Spec)
+	monitor, err := startMonitor(conn, tty, isNew && c.State.Network == takenNetwork)
 	if err != nil {
 		return err
 	}
 	if c.State.Init, err = Find(monitor.Process.Pid); err != nil {
 		return err
 	}
-	c.State.NetNS = c.ownNetwork(&args.Boot.Container)
+	c.findNetwork(args.Boot.Spec)
 	if args.Cgroup != nil {
 		if err := args.Cgroup.Add(monitor.Process.Pid); err != nil {
 			return err
@@ -74,8 +79,8 @@ const (
 	MonitorTerminal = 4 // the process's terminal, if it has one: its controlling terminal too
 )
 
-// startMonitor starts the process of the host that stands for a process in a sandbox. With
-// newNet it has a network namespace of its own, in which an engine prepares the network.
+// startMonitor starts the process of the host that stands for a process in a sandbox, in a
+// network namespace of its own if newNet is set.
 func startMonitor(conn *control.Conn, tty *os.File, newNet bool) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "monitor")
 	cmd.Args[0] = "runsc"

@@ -23,6 +23,7 @@ const (
 	FDListener            // socket to which other runscs connect
 	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
+	FDCapture             // the file of --pcap, or /dev/null
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
@@ -80,11 +81,13 @@ type Container struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Joins are the containers of the sandbox whose namespaces it shares, by the types of
+	// those; OwnNetwork says that its network namespace is its own whatever path it has in
+	// the configuration. Neither counts for the first container.
+	Joins      map[string]string
+	OwnNetwork bool
 	// Stores are the trees below an overlay that is kept in a file of the host.
 	Stores []int
-	// Shares are the namespaces of pid, ipc, uts and network that the container has in
-	// common with others of the sandbox, with the id of one that has it.
-	Shares map[specs.LinuxNamespaceType]string `json:",omitempty"`
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio

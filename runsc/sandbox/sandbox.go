@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,8 @@ type Args struct {
 	Stores []*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
+	// Capture is the file of --pcap; it may be nil.
+	Capture *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
 	Cgroup *cgroup.Group
 	// Foreground has the processes die with the thread that starts them, which must be
@@ -177,15 +180,12 @@ func (a *Args) start(cmd *exec.Cmd) error {
 const nobody = 65534
 
 func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
-	log := a.DebugLog
-	if log == nil {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer null.Close()
-		log = null
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
+	defer null.Close()
+	log, capture := cmp.Or(a.DebugLog, null), cmp.Or(a.Capture, null)
 	uid, gid := nobody, nobody
 	if a.Rootless {
 		uid, gid = os.Geteuid(), os.Getegid()
@@ -198,7 +198,7 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log}, a.Files, a.Stores)
+	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture}, a.Files, a.Stores)
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}

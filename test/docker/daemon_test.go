@@ -37,7 +37,7 @@ func withDaemon(f func() int) (code int, err error) {
 		return 1, err
 	}
 	os.Setenv("DEBS", debs)
-	daemon, err = dockerd.Start(dockerd.Options{Runsc: runsc, Runtimes: map[string][]string{"runsc": nil}})
+	daemon, err = dockerd.Start(dockerd.Options{Runsc: runsc, Runtimes: map[string][]string{"runsc": nil, "isolated": {"--allow-host-network=false"}}})
 	if err != nil {
 		return 1, err
 	}

@@ -29,7 +29,7 @@ var lifeCases = []sameCase{
 	{"inspect", `up $N; p=$(docker inspect -f '{{.State.Pid}}' $N); test -d /proc/$p && echo there; docker inspect -f '{{.State.Status}} {{.State.Running}} {{.State.ExitCode}} {{.State.Dead}}' $N; docker kill $N >/dev/null; ended $N; docker inspect -f '{{.State.Pid}}' $N; test -d /proc/$p || echo gone`},
 	{"wait", `run -d --name $N bb sh -c 'sleep 0.5; exit 8' >/dev/null; docker wait $N; docker wait $N`},
 	{"events", `docker events --filter container=$N --format '{{.Action}}' >e & p=$!; sleep 0.5; run --name $N bb true; docker rm $N >/dev/null; eventually grep destroy e; kill $p; cat e`},
-	{"rename", `up $N; docker rename $N $N-new; docker exec $N-new echo fine; docker ps --format '{{.Names}} {{.Status}}' | sed 's/Up .*/Up/'`},
+	{"rename", `up $N; docker rename $N $N-new; docker exec $N-new echo fine; docker ps --filter label=case=$N --format '{{.Names}} {{.Status}}' | sed 's/Up .*/Up/'`},
 	{"attach", `run -d -i --name $N bb sh -c 'read x; echo got $x; exit 2' >/dev/null; (sleep 0.5; echo hello; sleep 1) | docker attach $N; echo $?`},
 	{"many at once", `for i in 1 2 3 4 5 6; do run --rm bb sh -c "sleep 0.1; exit $i" & p="$p $!"; done; for i in $p; do wait $i; echo $?; done`},
 }

@@ -9,6 +9,8 @@ import (
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
@@ -35,7 +37,7 @@ func FuzzSend(f *testing.F) {
 			t.Fatal(err)
 		}
 		ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
-		s, err := New(NewPorts(stack), unix.SOCK_RAW, unix.NETLINK_ROUTE)
+		s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, unix.NETLINK_ROUTE)
 		if err != nil {
 			t.Fatal(err)
 		}

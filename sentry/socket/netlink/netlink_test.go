@@ -12,6 +12,8 @@ import (
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
@@ -32,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	if err := stack.UpLoopback(); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}, stack, NewPorts(stack)}
+	return &world{t, &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}, stack, NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack))}
 }
 
 func (w *world) socket() *Socket {

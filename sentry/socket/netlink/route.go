@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -26,8 +27,15 @@ func (s *Socket) serve(ctx *vfs.Context, r *nlmsg.Request) {
 	}
 	var err error
 	answered := false
-	if r.Type >= unix.RTM_BASE { // below are the types of netlink itself
-		answered, err = s.route(ctx, r)
+	if r.Type >= unix.NLMSG_MIN_TYPE { // below are the types of netlink itself
+		switch s.common.Protocol {
+		case unix.NETLINK_ROUTE:
+			answered, err = s.route(ctx, r)
+		case unix.NETLINK_NETFILTER:
+			answered, err = s.netfilter(ctx, r)
+		default:
+			answered, err = s.diag(ctx, r)
+		}
 	}
 	if err != nil || r.Flags&unix.NLM_F_ACK != 0 && !answered {
 		s.acknowledge(r, err)
@@ -39,16 +47,30 @@ func (s *Socket) acknowledge(r *nlmsg.Request, err error) {
 	code := int32(0)
 	quoted := r.Whole[:unix.SizeofNlMsghdr]
 	flags := uint16(unix.NLM_F_CAPPED)
-	if e, ok := err.(unix.Errno); ok {
-		code = -int32(e)
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		code = -int32(errno)
 		if !s.option(unix.NETLINK_CAP_ACK) {
 			quoted, flags = r.Whole, 0
 		}
 	}
 	var a nlmsg.Builder
+	var about *nlmsg.AttrError
+	offset, extended := 0, false
+	if errors.As(err, &about) && s.option(unix.NETLINK_EXT_ACK) {
+		if offset, extended = about.Offset(r); extended {
+			flags |= unix.NLM_F_ACK_TLVS
+		}
+	}
 	a.Begin(unix.NLMSG_ERROR, flags, r.Seq, s.localPort())
 	a.B = ne.AppendUint32(a.B, uint32(code))
 	a.B = append(a.B, quoted...)
+	if extended {
+		for len(a.B)&3 != 0 {
+			a.B = append(a.B, 0)
+		}
+		a.Attr32(unix.NLMSGERR_ATTR_OFFS, uint32(offset))
+	}
 	a.End()
 	s.deliver(datagram{data: a.B})
 }
@@ -111,6 +133,14 @@ func (d *dumper) next(typ uint16, header ...byte) {
 	d.Begin(typ, unix.NLM_F_MULTI, d.r.Seq, d.port, header...)
 }
 
+// add adds a whole message to the dump.
+func (d *dumper) add(message []byte) {
+	if len(d.B) > 0 && len(d.B)+len(message) > dumpSize {
+		d.flush()
+	}
+	d.B = append(d.B, message...)
+}
+
 func (d *dumper) flush() {
 	if len(d.B) > 0 {
 		d.s.deliver(datagram{data: d.B, dump: true})
@@ -126,23 +156,29 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 	if busy {
 		return unix.EBUSY
 	}
+	return s.dumpWith(r, func(d *dumper) (err error) {
+		switch r.Type {
+		case unix.RTM_GETLINK:
+			err = s.dumpLinks(d)
+		case unix.RTM_GETADDR:
+			err = s.dumpAddresses(d)
+		case unix.RTM_GETROUTE:
+			err = s.dumpRoutes(d)
+		case unix.RTM_GETNEIGH:
+			err = s.dumpNeighbours(d)
+		case unix.RTM_GETRULE:
+			err = s.dumpRules(d)
+		default:
+			err = unix.EOPNOTSUPP
+		}
+		return err
+	})
+}
+
+// dumpWith answers with what fill puts into the dumper. Errors are fill's.
+func (s *Socket) dumpWith(r *nlmsg.Request, fill func(d *dumper) error) error {
 	d := &dumper{s: s, r: r, port: s.localPort()}
-	var err error
-	switch r.Type {
-	case unix.RTM_GETLINK:
-		err = s.dumpLinks(d)
-	case unix.RTM_GETADDR:
-		err = s.dumpAddresses(d)
-	case unix.RTM_GETROUTE:
-		err = s.dumpRoutes(d)
-	case unix.RTM_GETNEIGH:
-		err = s.dumpNeighbours(d)
-	case unix.RTM_GETRULE:
-		err = s.dumpRules(d)
-	default:
-		err = unix.EOPNOTSUPP
-	}
-	if err != nil {
+	if err := fill(d); err != nil {
 		return err
 	}
 	d.flush()

@@ -65,12 +65,12 @@ check:
 	GOARCH=arm64 go build ./...
 
 unit: test-packages check
-	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)$$'))
+	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)(/|$$)'))
 
 net: docker-packages
 
 oracle programs escape run net oci: build rootfs
-	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m ./test/$@)
+	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m -p 1 ./test/$@/...)
 
 docker: build rootfs debs docker-packages
 	@$(call harmless,ROOTFS=$(ROOTFS) DEBS=$(DEBS) go test -count=1 -timeout 20m ./test/docker)

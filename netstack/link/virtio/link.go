@@ -168,7 +168,7 @@ func (l *Link) receive(fd int, rx pkt.Receiver) {
 			p.AddFrag(pkt.Frag{Buf: large, Len: uint32(min(n-k, large.Cap()))})
 			large = pkt.Alloc(pkt.LargeSize)
 		}
-		if !get(hdr[:], p, l.eth) || !l.classify(p) {
+		if !Parse(hdr[:], p, l.eth) || !l.classify(p) {
 			p.Free()
 			continue
 		}

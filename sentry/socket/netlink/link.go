@@ -1,6 +1,8 @@
 package netlink
 
 import (
+	"bytes"
+
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
@@ -110,6 +112,12 @@ func putLink(m *nlmsg.Builder, i *ip.Interface) {
 		m.Attr(unix.IFLA_ADDRESS, info.HWAddr[:])
 		m.Attr(unix.IFLA_BROADCAST, broadcast[:])
 	}
+	if peer := peerOf(i); peer != nil {
+		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
+	}
+	if k, ok := i.Link().(kind); ok {
+		m.Nest(unix.IFLA_LINKINFO, func() { m.AttrString(infoKind, k.Kind()) })
+	}
 	t := &i.Stats
 	counters := [...]uint64{t.RxPackets.Load(), t.TxPackets.Load(), t.RxBytes.Load(), t.TxBytes.Load(), t.RxErrors.Load(),
 		t.TxErrors.Load(), t.RxDropped.Load(), t.TxDropped.Load(), t.Multicast.Load()}
@@ -155,22 +163,29 @@ func (s *Socket) getLink(r *nlmsg.Request) error {
 	return nil
 }
 
-// setLink changes an interface: flags, MTU, name. EOPNOTSUPP for a new one.
+// setLink changes an interface: flags, MTU, name; or makes one.
 func (s *Socket) setLink(r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
 	}
 	i, err := s.link(&l)
-	if err == unix.ENODEV && r.Type == unix.RTM_NEWLINK && r.Flags&unix.NLM_F_CREATE != 0 {
-		return unix.EOPNOTSUPP
-	}
-	if err != nil {
+	create := r.Type == unix.RTM_NEWLINK && r.Flags&unix.NLM_F_CREATE != 0
+	switch {
+	case create && err != nil && l.index <= 0:
+		return s.newLink(&l)
+	case r.Type == unix.RTM_NEWLINK && err == unix.EINVAL:
+		return unix.ENODEV // neither index nor name: a program asks whether there is such a message
+	case err != nil:
 		return err
-	}
-	if r.Flags&unix.NLM_F_EXCL != 0 {
+	case r.Flags&unix.NLM_F_EXCL != 0:
 		return unix.EEXIST
 	}
+	return s.changeLink(i, &l)
+}
+
+// changeLink makes an interface what a request says.
+func (s *Socket) changeLink(i *ip.Interface, l *linkRequest) error {
 	stack := s.ports.stack
 	if p, ok := l.attrs[unix.IFLA_MTU]; ok {
 		mtu, err := nlmsg.Uint32(p)
@@ -186,8 +201,15 @@ func (s *Socket) setLink(r *nlmsg.Request) error {
 			return err
 		}
 	}
-	if _, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
-		return unix.EOPNOTSUPP
+	for _, attr := range [...]uint16{unix.IFLA_MASTER, unix.IFLA_NET_NS_PID, unix.IFLA_NET_NS_FD} {
+		if p, ok := l.attrs[attr]; ok {
+			return nlmsg.At(unix.EOPNOTSUPP, p)
+		}
+	}
+	if p, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
+		if mac := i.Info().HWAddr; !bytes.Equal(p, mac[:]) {
+			return nlmsg.At(unix.EOPNOTSUPP, p)
+		}
 	}
 	if l.change != 0 || l.flags != 0 {
 		change := l.change
@@ -217,10 +239,16 @@ func (s *Socket) deleteLink(r *nlmsg.Request) error {
 	if i.IsLoopback() {
 		return unix.EOPNOTSUPP
 	}
-	if err := s.ports.stack.RemoveInterface(i.Index()); err != nil {
-		return err
+	both := []*ip.Interface{i}
+	if peer := peerOf(i); peer != nil {
+		both = append(both, peer)
 	}
-	s.announceLink(unix.RTM_DELLINK, i)
+	for _, i := range both {
+		if err := s.ports.stack.RemoveInterface(i.Index()); err != nil {
+			return err
+		}
+		s.announceLink(unix.RTM_DELLINK, i)
+	}
 	return nil
 }
 

@@ -110,6 +110,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.changeRoute(r)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		return false, s.changeNeighbour(r)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return false, s.changeRule(r)
 	}
 	return false, unix.EOPNOTSUPP
 }

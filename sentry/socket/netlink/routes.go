@@ -177,8 +177,8 @@ func (s *Socket) changeRoute(r *nlmsg.Request) error {
 		return err
 	}
 	stack := s.ports.stack
-	if e.Table != 0 && e.Table != unix.RT_TABLE_MAIN && e.Table != unix.RT_TABLE_UNSPEC {
-		return unix.EOPNOTSUPP // no rule would lead there
+	if e.Table == unix.RT_TABLE_UNSPEC {
+		e.Table = unix.RT_TABLE_MAIN
 	}
 	if r.Type == unix.RTM_DELROUTE {
 		err = stack.RemoveRoute(e)
@@ -204,7 +204,6 @@ func (s *Socket) changeRoute(r *nlmsg.Request) error {
 	if e.Dst.Addr().Is6() {
 		group = unix.RTNLGRP_IPV6_ROUTE
 	}
-	e.Table = max(e.Table, unix.RT_TABLE_MAIN)
 	var m nlmsg.Builder
 	m.Begin(r.Type, 0, 0, 0, rtmsg(&e)...)
 	putRoute(&m, &e)
@@ -238,40 +237,5 @@ func (s *Socket) getRoute(r *nlmsg.Request) error {
 	putRoute(&m, &e)
 	m.End()
 	s.deliver(datagram{data: m.B})
-	return nil
-}
-
-// The rules that a namespace has from the start (ip-rule(8)). Others cannot be added.
-var rules = []struct {
-	family   uint8
-	table    uint32
-	priority uint32
-}{
-	{unix.AF_INET, unix.RT_TABLE_LOCAL, 0},
-	{unix.AF_INET, unix.RT_TABLE_MAIN, 32766},
-	{unix.AF_INET, unix.RT_TABLE_DEFAULT, 32767},
-	{unix.AF_INET6, unix.RT_TABLE_LOCAL, 0},
-	{unix.AF_INET6, unix.RT_TABLE_MAIN, 32766},
-}
-
-// Attributes and actions of rules that x/sys does not name.
-const (
-	fraPriority = 6  // FRA_PRIORITY
-	fraTable    = 15 // FRA_TABLE
-	frToTable   = 1  // FR_ACT_TO_TBL
-)
-
-func (s *Socket) dumpRules(d *dumper) error {
-	for _, r := range rules {
-		if f := d.r.Body[0]; f != unix.AF_UNSPEC && f != r.family {
-			continue
-		}
-		d.next(unix.RTM_NEWRULE, r.family, 0, 0, 0, uint8(r.table), 0, 0, frToTable, 0, 0, 0, 0)
-		d.Attr32(fraTable, r.table)
-		if r.priority != 0 {
-			d.Attr32(fraPriority, r.priority)
-		}
-		d.End()
-	}
 	return nil
 }

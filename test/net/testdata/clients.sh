@@ -16,6 +16,8 @@ check() {
 		head -20 "$work/out"
 	fi
 }
+# The server takes one test at a time, and is busy a moment longer than its client.
+iperf() { echo "for i in 1 2 3 4 5 6 7 8; do iperf3 $* && exit 0; sleep 0.5; done; exit 1"; }
 same="cmp - $keys/data"
 for a in "$four" "$six"; do
 	case $a in
@@ -36,9 +38,9 @@ for a in "$four" "$six"; do
 	check traceroute$v "traceroute -$v -n -w 5 -q 1 $a | grep -q '^ 1  $a '"
 	check traceroute-icmp$v "traceroute -$v -I -n -w 5 -q 1 $a | grep -q '^ 1  $a '"
 	check nmap$v "nmap -$v -n -Pn -sT -p 9,2222,8080 $a | grep -q '8080/tcp open'"
-	check iperf3-out$v "iperf3 -n 20M -c $a"
-	check iperf3-in$v "iperf3 -R -n 20M -P 3 -c $a"
-	check iperf3-udp$v "iperf3 -u -b 20M -t 1 -c $a"
+	check iperf3-out$v "$(iperf -n 20M -c $a)"
+	check iperf3-in$v "$(iperf -R -n 20M -P 3 -c $a)"
+	check iperf3-udp$v "$(iperf -u -b 20M -t 1 -c $a)"
 	check s_client$v "echo | openssl s_client -connect $url:8444 | grep -q 'Verification error: self-signed certificate'"
 	check ssh$v "ssh $ssh -p 2222 root@$a echo hello | grep -qx hello"
 	check ssh-data$v "ssh $ssh -p 2222 root@$a cat '>/dev/null; cat $keys/data' <$keys/data | $same"

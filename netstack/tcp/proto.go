@@ -211,6 +211,7 @@ type segment struct {
 	flags uint8
 	urg   uint16
 	opt   wire.TCPOptions
+	hl    int // bytes of p in front of the data
 }
 
 // end is the sequence number behind the segment, SYN and FIN counted.
@@ -253,9 +254,28 @@ func (p *Protocol) Input(b *pkt.Packet) {
 		t: tuple{laddr: b.Dst.As16(), raddr: b.Src.As16(), lport: t.DstPort(), rport: t.SrcPort()}}
 	g.opt.Parse(t[wire.TCPMinLen:])
 	g.len = uint32(b.Len() - nl - hl)
-	b.TrimFront(nl + hl)
+	g.hl = nl + hl
 	p.dispatch(&g)
 	b.Free()
+}
+
+// wanted reports whether a socket with these options takes the segment: its filter
+// (SO_ATTACH_FILTER) and the least time to live of its packets (IP_MINTTL, RFC 5082)
+// decide. The segment then begins with its data.
+func (g *segment) wanted(o *sock.Options) bool {
+	if g.hl == 0 {
+		return true // it has been asked before
+	}
+	least := o.MinTTL.Load()
+	if g.p.Dst.Is6() {
+		least = o.MinHopCount.Load()
+	}
+	if int32(g.p.TTL) < least || o.Filter(g.p, int(g.p.NetLen)) == 0 {
+		return false
+	}
+	g.p.TrimFront(g.hl)
+	g.hl = 0
+	return true
 }
 
 // dispatch finds whom a segment is for. It takes the segment's Frags or leaves
@@ -265,10 +285,12 @@ func (p *Protocol) dispatch(g *segment) {
 		c := p.lookup(&g.t)
 		switch {
 		case c.ep != nil:
-			c.ep.receive(g)
+			if g.wanted(&c.ep.opts) {
+				c.ep.receive(g)
+			}
 			return
 		case c.req != nil:
-			if c.req.receive(g) {
+			if !g.wanted(&c.req.listener.opts) || c.req.receive(g) {
 				return
 			}
 			continue
@@ -279,7 +301,9 @@ func (p *Protocol) dispatch(g *segment) {
 			continue
 		}
 		if l := p.listener(g); l != nil {
-			l.listenInput(g)
+			if g.wanted(&l.opts) {
+				l.listenInput(g)
+			}
 			return
 		}
 		p.reset(g)

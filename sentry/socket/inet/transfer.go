@@ -88,6 +88,9 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 		if err != nil {
 			return 0, err
 		}
+		if s.tcp != nil && !a.Addr.IsValid() { // AF_UNSPEC
+			return 0, unix.EOPNOTSUPP
+		}
 		t.msg.Addr = a
 	}
 	for _, it := range m.Control.Other {

@@ -65,7 +65,10 @@ type SetAttr struct {
 }
 
 // putStatx encodes the answer of statx(2) as an Attr.
-func (e *encoder) putStatx(st *unix.Statx_t) {
+func (e *encoder) putStatx(st *unix.Statx_t) { e.putWatched(st, 0) }
+
+// putWatched is putStatx of a directory that comes with a handle and is watched.
+func (e *encoder) putWatched(st *unix.Statx_t, watch WatchID) {
 	p := e.room(attrSize)
 	if p == nil {
 		return
@@ -91,7 +94,7 @@ func (e *encoder) putStatx(st *unix.Statx_t) {
 		btime = st.Btime
 	}
 	putTime(p[96:], &btime)
-	le.PutUint32(p[108:], 0)
+	le.PutUint32(p[108:], uint32(watch))
 }
 
 func putTime(p []byte, t *unix.StatxTimestamp) {
@@ -99,11 +102,11 @@ func putTime(p []byte, t *unix.StatxTimestamp) {
 	binary.LittleEndian.PutUint32(p[8:], t.Nsec)
 }
 
-// attr takes an Attr.
-func (d *decoder) attr(a *Attr) {
+// attr takes an Attr, and returns the watch of a directory that has come with a handle.
+func (d *decoder) attr(a *Attr) WatchID {
 	p := d.take(attrSize)
 	if p == nil {
-		return
+		return 0
 	}
 	le := binary.LittleEndian
 	a.Ino = le.Uint64(p[0:])
@@ -122,6 +125,7 @@ func (d *decoder) attr(a *Attr) {
 	a.Mtime = getTime(p[72:])
 	a.Ctime = getTime(p[84:])
 	a.Btime = getTime(p[96:])
+	return WatchID(le.Uint32(p[108:]))
 }
 
 func getTime(p []byte) Timestamp {

@@ -39,6 +39,8 @@ type Client struct {
 	dead atomic.Bool
 	done chan struct{}
 
+	changes feed
+
 	releases struct {
 		mu    sync.Mutex
 		nodes []Node // to be released with the next request
@@ -79,7 +81,7 @@ func Dial(conn int) (*Client, error) {
 // greet reads the server's greeting and takes the descriptors in it.
 func (c *Client) greet() error {
 	var b [helloSize]byte
-	oob := make([]byte, unix.CmsgSpace(4*(numSlots+1)))
+	oob := make([]byte, unix.CmsgSpace(4*(numSlots+2)))
 	var n, oobn, flags int
 	var err error
 	for {
@@ -117,8 +119,8 @@ func (c *Client) greet() error {
 		}
 	}
 	c.trees = int(d.u32())
-	d.u32()
-	if !d.ok() || len(fds) != 1+numSlots || flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0 {
+	watches := d.u32()
+	if !d.ok() || watches&^helloWatches != 0 || len(fds) != 1+numSlots+int(watches&helloWatches) || flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0 {
 		return errors.New("the server's greeting is malformed")
 	}
 	var st unix.Stat_t
@@ -134,6 +136,14 @@ func (c *Client) greet() error {
 	}
 	for i := range c.slots {
 		c.slots[i] = slot{i: i, sock: fds[1+i]}
+	}
+	instance := -1
+	if watches&helloWatches != 0 {
+		instance = fds[1+numSlots]
+	}
+	if err := c.changes.open(instance); err != nil {
+		c.mem.unmap()
+		return err
 	}
 	ok = true
 	return nil
@@ -181,6 +191,7 @@ func (c *Client) watch(conn int) {
 	c.waiters.mu.Lock()
 	c.waiters.c.Broadcast()
 	c.waiters.mu.Unlock()
+	c.changes.close()
 	// A slot that is taken here is never given back, so that its memory and
 	// socket can go; begin fails from now on.
 	for range c.slots {

@@ -4,7 +4,8 @@ import "golang.org/x/sys/unix"
 
 // Made is a file that has been made without being opened.
 type Made struct {
-	Node    Node // only of a directory
+	Node    Node    // only of a directory
+	Watch   WatchID // of it
 	Attr    Attr
 	DirAttr Attr // of the directory that it is in, afterwards
 }
@@ -28,7 +29,7 @@ func (c *Client) Mkdir(dir Node, name string, mode, uid, gid uint32) (m Made, er
 	d, e := c.call(s, opMkdir)
 	if e == 0 {
 		m.Node = Node(d.u64())
-		d.attr(&m.Attr)
+		m.Watch = d.attr(&m.Attr)
 		d.attr(&m.DirAttr)
 	}
 	return m, c.finish(s, &d, e)

@@ -42,6 +42,7 @@ func (e *encoder) target(t *Target) {
 type Root struct {
 	Node     Node
 	Attr     Attr // of a directory, or of the file that the tree is
+	Watch    WatchID
 	ReadOnly bool // changes fail with EROFS
 	Shared   bool // others change the tree meanwhile
 	Connect  bool // Connect is allowed
@@ -63,7 +64,7 @@ func (c *Client) Attach(i int) (Root, error) {
 		r.Node = Node(d.u64())
 		flags := d.u32()
 		d.u32()
-		d.attr(&r.Attr)
+		r.Watch = d.attr(&r.Attr)
 		r.ReadOnly = flags&treeReadOnly != 0
 		r.Shared = flags&treeShared != 0
 		r.Connect = flags&treeConnect != 0
@@ -73,8 +74,9 @@ func (c *Client) Attach(i int) (Root, error) {
 
 // Entry is a file that a walk has come to.
 type Entry struct {
-	Node Node // 0 if the file is not a directory and no handle was asked for
-	Attr Attr
+	Node  Node // 0 if the file is not a directory and no handle was asked for
+	Attr  Attr
+	Watch WatchID // of a directory
 }
 
 // Stop says why a walk ended.
@@ -139,7 +141,7 @@ func (c *Client) Walk(dir Node, names []string, handles bool, out []Entry) (n in
 	} else {
 		for i := range n {
 			out[i].Node = Node(d.u64())
-			d.attr(&out[i].Attr)
+			out[i].Watch = d.attr(&out[i].Attr)
 		}
 		if stop == StopSymlink {
 			if p := d.str(maxLink); p != nil {

@@ -151,7 +151,7 @@ func FuzzRequest(f *testing.F) {
 		p.s.nodes.closeAll()
 		p.s.nodes.slots, p.s.nodes.free = nil, nil
 		fd, _ := fcntlDup(p.s.trees[0].FD)
-		if h, e := p.s.nodes.add(fd, 0, true); h != 1<<32 || e != 0 {
+		if h, e := p.s.nodes.add(fd, 0, true, 0); h != 1<<32 || e != 0 {
 			t.Fatalf("the root's handle is %#x, %v", h, e)
 		}
 		os.WriteFile(p.base+"/tree/file", nil, 0o644)

@@ -12,6 +12,8 @@ type node struct {
 	fd   int
 	tree int
 	dir  bool // a directory
+	// watch is the directory's watch, 0 if it is not watched.
+	watch WatchID
 
 	refs int // guarded by the table's lock: one for the handle, one per running request
 
@@ -25,6 +27,8 @@ type node struct {
 // A nodeTable gives out the handles of a connection. A handle is an index and
 // the generation of that index, so a stale handle names nothing.
 type nodeTable struct {
+	watcher watcher
+
 	mu    sync.Mutex
 	max   int
 	slots []nodeSlot
@@ -36,11 +40,11 @@ type nodeSlot struct {
 	node *node
 }
 
-// add makes a handle for a descriptor that the table then owns. At the
-// connection's limit it fails with EMFILE and leaves the descriptor to the
-// caller.
-func (t *nodeTable) add(fd, tree int, dir bool) (uint64, unix.Errno) {
-	n := &node{fd: fd, tree: tree, dir: dir, refs: 1}
+// add makes a handle for a descriptor that the table then owns, as it does the
+// directory's watch. At the connection's limit it fails with EMFILE and leaves
+// both to the caller.
+func (t *nodeTable) add(fd, tree int, dir bool, watch WatchID) (uint64, unix.Errno) {
+	n := &node{fd: fd, tree: tree, dir: dir, watch: watch, refs: 1}
 	n.stream.fd = -1
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +86,7 @@ func (t *nodeTable) put(n *node) {
 	last := n.refs == 0
 	t.mu.Unlock()
 	if last {
-		n.close()
+		t.close(n)
 	}
 }
 
@@ -101,7 +105,7 @@ func (t *nodeTable) release(h uint64) {
 	last := n.refs == 0
 	t.mu.Unlock()
 	if last {
-		n.close()
+		t.close(n)
 	}
 }
 
@@ -114,7 +118,8 @@ func (t *nodeTable) closeAll() {
 	}
 }
 
-func (n *node) close() {
+func (t *nodeTable) close(n *node) {
+	t.watcher.remove(n.watch)
 	closeFD(n.fd)
 	if n.stream.fd >= 0 {
 		closeFD(n.stream.fd)

@@ -3,7 +3,7 @@ package gofer
 // The layout of the connection. PROTOCOL.md draws it.
 const (
 	magic   = 0x46474d43 // "CMGF" in little-endian order
-	version = 1
+	version = 2
 
 	helloSize = 32 // bytes of the message that opens a connection
 
@@ -35,6 +35,10 @@ const (
 	stateDone    = 3
 	stateClosed  = 4
 )
+
+// helloWatches is the flag of the greeting that says that the last descriptor is an inotify
+// instance.
+const helloWatches = 1
 
 const (
 	reqHeader   = 8 // op uint16, releases uint16, body length uint32

@@ -41,15 +41,21 @@ func (w *worker) attach(d *decoder) (int, unix.Errno) {
 	w.rep.u64(h)
 	w.rep.u32(flags)
 	w.rep.u32(0)
-	w.rep.putStatx(&w.st)
+	w.rep.putWatched(&w.st, w.watch)
 	return -1, 0
 }
 
-// adopt makes a handle for a descriptor whose attributes are in w.st; on
-// failure it closes the descriptor.
+// adopt makes a handle for a descriptor whose attributes are in w.st, and leaves
+// its watch in w.watch; on failure it closes the descriptor.
 func (w *worker) adopt(fd, tree int) (uint64, unix.Errno) {
-	h, e := w.s.nodes.add(fd, tree, isType(&w.st, unix.S_IFDIR))
+	dir, t := isType(&w.st, unix.S_IFDIR), &w.s.nodes
+	w.watch = 0
+	if dir && t.watcher.fd >= 0 && !w.s.trees[tree].Shared {
+		w.watch = t.watcher.add(w.number(fd))
+	}
+	h, e := t.add(fd, tree, dir, w.watch)
 	if e != 0 {
+		t.watcher.remove(w.watch)
 		closeFD(fd)
 	}
 	return h, e
@@ -95,7 +101,7 @@ func (w *worker) walk(d *decoder) (int, unix.Errno) {
 			break
 		}
 		w.rep.u64(h)
-		w.rep.putStatx(&w.st)
+		w.rep.putWatched(&w.st, w.watch)
 		done++
 		switch w.st.Mode & unix.S_IFMT {
 		case unix.S_IFDIR:
@@ -128,6 +134,7 @@ func (w *worker) walk(d *decoder) (int, unix.Errno) {
 // symbolic link, the first link bytes of w.text as its target. It returns a
 // handle for a directory, or for any file if all is set, else 0.
 func (w *worker) step(n *node, name []byte, last, all bool) (h uint64, link int, e unix.Errno) {
+	w.watch = 0
 	if last && !all {
 		// Most last components are neither directories nor links: ask first.
 		e = statx(n.fd, name, unix.AT_SYMLINK_NOFOLLOW, &w.st)

@@ -26,14 +26,13 @@ func (w *worker) mkdir(d *decoder) (int, unix.Errno) {
 	if e != 0 {
 		return -1, e
 	}
-	nh, e := w.s.nodes.add(path, n.tree, true)
+	nh, e := w.adopt(path, n.tree)
 	if e != 0 {
-		closeFD(path)
 		unlinkat(n.fd, name, unix.AT_REMOVEDIR)
 		return -1, e
 	}
 	w.rep.u64(nh)
-	w.rep.putStatx(&w.st)
+	w.rep.putWatched(&w.st, w.watch)
 	return -1, w.putDir(n)
 }
 

@@ -84,7 +84,7 @@ func (w *worker) openName(n *node, name []byte, flags int) (int, unix.Errno) {
 // donate makes a handle of path and encodes it with the attributes in w.st; it
 // returns fd to be donated. On failure it closes both.
 func (w *worker) donate(path, fd, tree int) (int, unix.Errno) {
-	h, e := w.s.nodes.add(path, tree, false)
+	h, e := w.s.nodes.add(path, tree, false, 0)
 	if e != 0 {
 		closeFD(path)
 		closeFD(fd)

@@ -78,7 +78,7 @@ func OpenProcs(proc string) (int, error) {
 // room for.
 func NewServer(conn, procs int, trees []Tree) (s *Server, err error) {
 	s = &Server{conn: conn, memFD: -1, procs: procs}
-	s.idleWatch.fd = -1
+	s.idleWatch.fd, s.nodes.watcher.fd = -1, -1
 	for i := range s.socks {
 		s.socks[i] = -1
 	}
@@ -103,6 +103,7 @@ func NewServer(conn, procs int, trees []Tree) (s *Server, err error) {
 		t.FD = fd
 		s.trees = append(s.trees, t)
 	}
+	s.nodes.watcher.open(s.trees)
 	if s.memFD, err = unix.MemfdCreate("gofer", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING); err != nil {
 		return nil, fmt.Errorf("gofer: creating the shared memory: %w", err)
 	}
@@ -122,8 +123,9 @@ func NewServer(conn, procs int, trees []Tree) (s *Server, err error) {
 // hello makes the slots' sockets and sends the client its ends and the memory.
 func (s *Server) hello() error {
 	fds := []int{s.memFD}
+	var ends []int
 	defer func() {
-		for _, fd := range fds[1:] {
+		for _, fd := range ends {
 			closeFD(fd)
 		}
 	}()
@@ -133,10 +135,15 @@ func (s *Server) hello() error {
 			return fmt.Errorf("gofer: creating the socket of a slot: %w", err)
 		}
 		s.socks[i] = p[0]
-		fds = append(fds, p[1])
+		fds, ends = append(fds, p[1]), append(ends, p[1])
+	}
+	var flags uint32
+	if fd := s.nodes.watcher.fd; fd >= 0 {
+		fds = append(fds, fd)
+		flags |= helloWatches
 	}
 	var b [helloSize]byte
-	for i, v := range []uint32{magic, version, memSize, numSlots, reqArea, replyArea, uint32(len(s.trees)), 0} {
+	for i, v := range []uint32{magic, version, memSize, numSlots, reqArea, replyArea, uint32(len(s.trees)), flags} {
 		binary.LittleEndian.PutUint32(b[4*i:], v)
 	}
 	if err := unix.Sendmsg(s.conn, b[:], unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
@@ -194,7 +201,7 @@ func (s *Server) waitHangup() error {
 }
 
 func (s *Server) closeFiles() {
-	for _, fd := range append([]int{s.conn, s.memFD, s.procs, s.idleWatch.fd}, s.socks[:]...) {
+	for _, fd := range append([]int{s.conn, s.memFD, s.procs, s.idleWatch.fd, s.nodes.watcher.fd}, s.socks[:]...) {
 		if fd >= 0 {
 			closeFD(fd)
 		}
@@ -219,7 +226,9 @@ type worker struct {
 	text [64<<10 + 1]byte // a link's target, an extended attribute
 	num  [12]byte         // a descriptor's number as a name
 	st   unix.Statx_t
-	stfs unix.Statfs_t
+	// watch is that of the directory whose handle adopt has made last.
+	watch WatchID
+	stfs  unix.Statfs_t
 
 	body decoder // what of req is the body
 	rep  encoder // the reply, written straight to shared memory

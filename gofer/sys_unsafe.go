@@ -105,6 +105,15 @@ func utimensat(dir int, name []byte, ts *[2]unix.Timespec, flags int) unix.Errno
 	return e
 }
 
+func inotifyAddWatch(fd int, name []byte, mask uint32) (WatchID, unix.Errno) {
+	id, _, e := unix.Syscall(unix.SYS_INOTIFY_ADD_WATCH, uintptr(fd), uintptr(unsafe.Pointer(&name[0])), uintptr(mask))
+	return WatchID(id), e
+}
+
+func inotifyRmWatch(fd int, id WatchID) {
+	unix.Syscall(unix.SYS_INOTIFY_RM_WATCH, uintptr(fd), uintptr(id), 0)
+}
+
 func truncate(name []byte, size uint64) unix.Errno {
 	_, _, e := unix.Syscall(unix.SYS_TRUNCATE, uintptr(unsafe.Pointer(&name[0])), uintptr(size), 0)
 	return e

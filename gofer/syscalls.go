@@ -54,6 +54,9 @@ func SyscallsNeeded(trees []Tree) []Syscall {
 	} {
 		calls = append(calls, Syscall{Nr: nr})
 	}
+	if slices.ContainsFunc(trees, func(t Tree) bool { return !t.Shared }) {
+		calls = append(calls, Syscall{Nr: unix.SYS_INOTIFY_ADD_WATCH}, Syscall{Nr: unix.SYS_INOTIFY_RM_WATCH})
+	}
 	if slices.ContainsFunc(trees, func(t Tree) bool { return t.Connect }) {
 		calls = append(calls,
 			Syscall{unix.SYS_SOCKET, []ArgRule{{0, all, unix.AF_UNIX}}},

@@ -8,22 +8,28 @@
 //
 // # Layout
 //
-//	netstack          New, Socket: a stack with all protocols
-//	netstack/sock     addresses, messages, socket options, bound ports; the Endpoint interface
-//	netstack/tcp      TCP
-//	netstack/udp      UDP
-//	netstack/raw      raw and ping sockets
-//	netstack/afpacket packet sockets
-//	netstack/netconn  net.Conn and net.Listener over endpoints
-//	netstack/ip       interfaces, addresses, routes, neighbours; IPv4, IPv6, ICMP, ARP, NDP
-//	netstack/link     the Link interface; below it one package for each kind of link
-//	netstack/bpf      filters that programs attach to sockets
-//	netstack/wire     packet formats and checksums
-//	netstack/pkt      packet buffers
-//	netstack/backlog  queues between links and protocols
-//	netstack/wheel    timers and the clock
-//	netstack/sysctl   parameters by the names that /proc/sys/net gives them
-//	netstack/siphash  the keyed hash for sequence numbers, cookies and ports
+//	netstack           New, Socket: a stack with all protocols
+//	netstack/sock      addresses, messages, socket options, bound ports; the Endpoint interface
+//	netstack/tcp       TCP
+//	netstack/udp       UDP
+//	netstack/raw       raw and ping sockets
+//	netstack/afpacket  packet sockets
+//	netstack/netconn   net.Conn and net.Listener over endpoints
+//	netstack/nft       nftables
+//	netstack/iptables  the tables of iptables and ip6tables
+//	netstack/xt        matches and targets of both
+//	netstack/filter    the packet filter that they configure
+//	netstack/ip        interfaces, addresses, routes, neighbours; IPv4, IPv6, ICMP, ARP, NDP
+//	netstack/link      the Link interface; below it one package for each kind of link
+//	netstack/conntrack connections as the packet filter sees them; NAT
+//	netstack/nlmsg     the form of netlink messages
+//	netstack/bpf       filters that programs attach to sockets
+//	netstack/wire      packet formats and checksums
+//	netstack/pkt       packet buffers
+//	netstack/backlog   queues between links and protocols
+//	netstack/wheel     timers and the clock
+//	netstack/sysctl    parameters by the names that /proc/sys/net gives them
+//	netstack/siphash   the keyed hash for sequence numbers, cookies and ports
 //
 // Imports go down that list only, but link uses backlog and pkt alone.
 //

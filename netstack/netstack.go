@@ -3,7 +3,10 @@ package netstack
 import (
 	"net/netip"
 
+	"casemate/netstack/filter"
 	"casemate/netstack/ip"
+	"casemate/netstack/iptables"
+	"casemate/netstack/nft"
 	"casemate/netstack/raw"
 	"casemate/netstack/sock"
 	"casemate/netstack/tcp"
@@ -18,13 +21,28 @@ type Stack struct {
 	TCP *tcp.Protocol
 	UDP *udp.Protocol
 	Raw *raw.Protocol
+
+	// Filter is the packet filter, which the three front ends configure.
+	Filter    *filter.Filter
+	NFTables  *nft.Ruleset
+	IPTables  *iptables.Tables
+	IP6Tables *iptables.Tables
 }
 
 // New makes a stack with an interface lo that is down, as in a new network
 // namespace.
 func New(o ip.Options) *Stack {
 	s := ip.New(o)
-	return &Stack{Stack: s, TCP: tcp.New(s), UDP: udp.New(s), Raw: raw.New(s)}
+	f := filter.New(s)
+	return &Stack{Stack: s, TCP: tcp.New(s), UDP: udp.New(s), Raw: raw.New(s),
+		Filter: f, NFTables: nft.New(f), IPTables: iptables.New4(f), IP6Tables: iptables.New6(f)}
+}
+
+// Close removes all interfaces and stops the stack's timers. Endpoints have been closed by
+// then.
+func (s *Stack) Close() {
+	s.Filter.Close()
+	s.Stack.Close()
 }
 
 // UpLoopback gives lo its addresses 127.0.0.1/8 and ::1/128 and brings it up,

@@ -47,7 +47,7 @@ func (c *deleteCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any)
 func (c *deleteCommand) delete(a *app, id string) error {
 	ctr, err := a.env().Open(id)
 	if errors.Is(err, container.ErrNotExist) && c.force {
-		return nil
+		return a.env().Forget(id)
 	}
 	if err != nil {
 		return err

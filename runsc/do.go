@@ -77,11 +77,11 @@ func (c *doCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) sub
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
 		},
 		Mounts: standardMounts(),
-		Linux:  &specs.Linux{},
+		Linux:  &specs.Linux{Namespaces: standardNamespaces()},
 	}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755"}})
 	a.shellCodes = true
 	return a.runForeground(&container.Options{
 		ID: fmt.Sprintf("do-%d", os.Getpid()), Bundle: root, Spec: spec, HostRoot: root == "/", Foreground: true,
-	}, false)
+	})
 }

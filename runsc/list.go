@@ -37,6 +37,7 @@ func (c *listCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 		fmt.Fprintln(os.Stderr, "runsc: list takes no arguments")
 		return exitFailure
 	}
+	a.env().Sweep()
 	all, err := a.env().List()
 	if err != nil {
 		return a.fail(err)

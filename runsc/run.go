@@ -83,8 +83,8 @@ func (c *runCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) su
 		return a.fail(errors.New("cannot allocate tty if runsc will detach without setting console socket"))
 	}
 	if !c.detach {
-		o.Foreground = true
-		return a.runForeground(o, c.keep)
+		o.Foreground, o.Keep = true, c.keep
+		return a.runForeground(o)
 	}
 	ctr, err := a.env().Create(o)
 	if err != nil {
@@ -97,18 +97,19 @@ func (c *runCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) su
 }
 
 // runForeground runs a container to its end and returns runsc's own exit code.
-func (a *app) runForeground(o *container.Options, keep bool) subcommands.ExitStatus {
+func (a *app) runForeground(o *container.Options) subcommands.ExitStatus {
 	defer o.Terminal.Restore()
 	// From here on a signal to this process is one to the container.
 	signals := make(chan os.Signal, 128)
 	signal.Notify(signals)
 	defer signal.Stop(signals)
+	a.env().Sweep()
 	ctr, err := a.env().Create(o)
 	if err != nil {
 		return a.failStart(err)
 	}
 	code, err := ctr.Run(o, signals)
-	if !keep {
+	if !o.Keep {
 		if lerr := ctr.Lock(); lerr == nil {
 			err = errors.Join(err, ctr.Delete(true))
 		} else if lerr != container.ErrNotExist {

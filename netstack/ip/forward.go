@@ -48,13 +48,19 @@ func (s *Stack) forward(i *Interface, p *pkt.Packet) {
 	if p.Hash == 0 {
 		p.Hash = wire.FlowHash(p.Src, p.Dst, 0, 0)
 	}
+	if is4 {
+		wire.IPv4(h).SetTTL(p.TTL)
+		wire.IPv4(h).SetSum()
+	} else {
+		wire.IPv6(h).SetHopLimit(p.TTL)
+	}
+	if s.filter(unix.NF_INET_FORWARD, p, i, r.Iface) != nil || s.filter(unix.NF_INET_POST_ROUTING, p, nil, r.Iface) != nil {
+		return
+	}
 	tooBig := p.Len() > r.MTU && p.GSOSize == 0 || p.GSOSize != 0 && int(p.GSOSize)+int(p.NetLen)+wire.TCPMinLen > r.MTU
 	if is4 {
-		v4 := wire.IPv4(h)
-		v4.SetTTL(p.TTL)
-		v4.SetSum()
 		if tooBig {
-			if v4.Frag()&wire.IPv4DF != 0 {
+			if wire.IPv4(h).Frag()&wire.IPv4DF != 0 {
 				c.FragFails.Inc()
 				s.SendError(p, wire.ICMPUnreachable, wire.ICMPFragNeeded, uint32(r.MTU))
 				p.Free()
@@ -63,14 +69,11 @@ func (s *Stack) forward(i *Interface, p *pkt.Packet) {
 			s.fragment4(p, &r)
 			return
 		}
-	} else {
-		wire.IPv6(h).SetHopLimit(p.TTL)
-		if tooBig {
-			c.FragFails.Inc()
-			s.SendError(p, wire.ICMPv6PacketTooBig, 0, uint32(r.MTU))
-			p.Free()
-			return
-		}
+	} else if tooBig {
+		c.FragFails.Inc()
+		s.SendError(p, wire.ICMPv6PacketTooBig, 0, uint32(r.MTU))
+		p.Free()
+		return
 	}
 	s.transmit(p, &r)
 }

@@ -88,6 +88,7 @@ func (s *Stack) piece(p *pkt.Packet, off, n int) *pkt.Packet {
 	q := pkt.New()
 	q.Src, q.Dst, q.TTL, q.TOS, q.Proto = p.Src, p.Dst, p.TTL, p.TOS, p.Proto
 	q.Hash, q.Mark, q.OutIf = p.Hash, p.Mark, p.OutIf
+	q.Conn, q.ConnInfo, q.Owned, q.UID, q.GID = p.Conn, p.ConnInfo, p.Owned, p.UID, p.GID
 	buf := pkt.Alloc(n)
 	p.CopyOut(off, buf.Bytes()[:n])
 	q.AddFrag(pkt.Frag{Buf: buf, Len: uint32(n)})

@@ -314,6 +314,7 @@ func (s *Stack) SendError(p *pkt.Packet, typ, code uint8, rest uint32) {
 	p.CopyOut(0, buf.Bytes()[:n])
 	q.AddFrag(pkt.Frag{Buf: buf, Len: uint32(n)})
 	q.Src, q.Dst = r.Src, r.Dst
+	q.Conn, q.ConnInfo, q.Answers = p.Conn, p.ConnInfo, p.Conn != nil
 	if is4 {
 		q.TOS = p.TOS&0x1e | 0xc0 // precedence 6 (RFC 1812 section 4.3.2.5)
 	}

@@ -136,6 +136,9 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 	i.register()
 	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
 	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
+	for _, t := range s.mu.taps {
+		i.AddTap(t)
+	}
 	s.rebuild()
 	s.mu.Unlock()
 	if err := l.Attach(i, s.Backlog); err != nil {
@@ -399,6 +402,16 @@ func (s *Stack) addConnected(i *Interface, a Address) {
 	}
 	if !slices.ContainsFunc(s.mu.routes, func(o RouteEntry) bool { return o.same(&r) }) {
 		s.mu.routes = append(slices.Clone(s.mu.routes), r)
+	}
+}
+
+// AddTap lets t see the packets of all interfaces, those to come as well.
+func (s *Stack) AddTap(t Tap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.taps = append(s.mu.taps, t)
+	for _, i := range s.mu.ifaces {
+		i.AddTap(t)
 	}
 }
 

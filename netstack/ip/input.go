@@ -97,6 +97,12 @@ func (i *Interface) input4(p *pkt.Packet) {
 	p.NetLen = uint16(hl)
 	p.Src, p.Dst = h.Src(), h.Dst()
 	p.TTL, p.TOS, p.Proto = h.TTL(), h.TOS(), h.Proto()
+	if s.hook.Load() != nil {
+		if p = s.preRouting(i, p); p == nil {
+			return
+		}
+		h = wire.IPv4(p.Header())
+	}
 
 	conf := s.conf.Load()
 	local, _ := conf.localIface(p.Dst)
@@ -136,6 +142,9 @@ func (i *Interface) input4(p *pkt.Packet) {
 		if p = s.reassemble4(i, p); p == nil {
 			return
 		}
+	}
+	if s.filter(unix.NF_INET_LOCAL_IN, p, i, nil) != nil {
+		return
 	}
 	c.InDelivers.Inc()
 	s.deliver(i, p)
@@ -219,6 +228,11 @@ func (i *Interface) input6(p *pkt.Packet) {
 		p.Free()
 		return
 	}
+	if s.hook.Load() != nil {
+		if p = s.preRouting(i, p); p == nil {
+			return
+		}
+	}
 	local, _ := s.conf.Load().localIface(p.Dst)
 	switch {
 	case local != nil:
@@ -239,7 +253,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 		s.forward(i, p)
 		return
 	}
-	if p = s.extensions(i, p); p == nil {
+	if p = s.extensions(i, p); p == nil || s.filter(unix.NF_INET_LOCAL_IN, p, i, nil) != nil {
 		return
 	}
 	c.InDelivers.Inc()

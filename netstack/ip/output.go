@@ -13,7 +13,8 @@ const MaxIPv4 = 65535
 
 // Output sends p, whose owner it becomes, along r. p starts with the transport
 // header; Src, Dst, Proto, TTL, TOS, and for IPv4 ID and DF are set. EMSGSIZE if
-// the packet may not be fragmented, ENETDOWN if the interface is down.
+// the packet may not be fragmented, ENETDOWN if the interface is down, EPERM if the
+// packet filter drops it.
 //
 // The caller may hold its endpoint's lock; it calls Run when it no longer does.
 func (s *Stack) Output(p *pkt.Packet, r *Route) error {
@@ -113,13 +114,21 @@ func (s *Stack) OutputHeader(p *pkt.Packet, r *Route) error {
 	p.EtherType, p.NetLen = unix.ETH_P_IP, uint16(h.HeaderLen())
 	p.Hash, p.OutIf = wire.PacketHash(h), r.Iface.index
 	s.Counters.IP.OutRequests.Inc()
+	r, err := s.leave(p, r)
+	if err != nil {
+		return err
+	}
 	s.transmit(p, r)
 	return nil
 }
 
 func (s *Stack) output4(p *pkt.Packet, r *Route) error {
 	s.Counters.IP.OutRequests.Inc()
-	if err := s.header(p); err != nil {
+	err := s.header(p)
+	if err == nil {
+		r, err = s.leave(p, r)
+	}
+	if err != nil {
 		return err
 	}
 	if p.Len() > r.MTU && p.GSOSize == 0 {
@@ -136,7 +145,11 @@ func (s *Stack) output4(p *pkt.Packet, r *Route) error {
 
 func (s *Stack) output6(p *pkt.Packet, r *Route) error {
 	s.Counters.IP6.OutRequests.Inc()
-	if err := s.header(p); err != nil {
+	err := s.header(p)
+	if err == nil {
+		r, err = s.leave(p, r)
+	}
+	if err != nil {
 		return err
 	}
 	if p.Len() > r.MTU && p.GSOSize == 0 {

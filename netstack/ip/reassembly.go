@@ -270,6 +270,7 @@ func (q *fragQueue) assemble() *pkt.Packet {
 	copy(h, q.first)
 	o := q.whole
 	w.Src, w.Dst, w.TTL, w.TOS, w.Proto = o.Src, o.Dst, o.TTL, o.TOS, q.next
+	w.Conn, w.ConnInfo = o.Conn, o.ConnInfo
 	w.Time, w.Mark, w.InIf, w.EtherType, w.Type = o.Time, o.Mark, o.InIf, o.EtherType, o.Type
 	if q.tos == 3 {
 		w.TOS |= 3 // congestion experienced by any fragment (RFC 3168 section 5.3)

@@ -30,6 +30,7 @@ func (s *Stack) Segment(p *pkt.Packet, send func(*pkt.Packet)) {
 		q := pkt.New()
 		q.Src, q.Dst, q.TTL, q.TOS, q.Proto, q.DF = p.Src, p.Dst, p.TTL, p.TOS, p.Proto, p.DF
 		q.Hash, q.Mark, q.InIf, q.OutIf, q.Type = p.Hash, p.Mark, p.InIf, p.OutIf, p.Type
+		q.Conn, q.ConnInfo, q.Owned, q.UID, q.GID = p.Conn, p.ConnInfo, p.Owned, p.UID, p.GID
 		q.EtherType, q.NetLen = p.EtherType, p.NetLen
 		q.Csum, q.CsumStart, q.CsumOffset = p.Csum, p.CsumStart, p.CsumOffset
 		qh := q.Append(hl)

@@ -38,6 +38,9 @@ func (c *config) source(i *Interface, next netip.Addr) netip.Addr {
 				n += 250
 			}
 			if next.Is4() {
+				if a.Scope >= unix.RT_SCOPE_HOST && !next.IsLoopback() {
+					n -= 700 // known on this host only
+				}
 				if a.Prefix.Contains(next) {
 					n += 100
 				}

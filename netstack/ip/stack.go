@@ -65,6 +65,7 @@ type Stack struct {
 	groups     atomic.Pointer[map[groupKey]int]
 	echo       EchoHandler
 	redirect   atomic.Pointer[redirect]
+	hook       atomic.Pointer[Hook]
 	lifetimes  wheel.Timer
 	all4, def4 conf4
 	all6, def6 conf6
@@ -75,6 +76,7 @@ type Stack struct {
 		routes    []RouteEntry
 		rules     [2][]Rule // of IPv4, of IPv6
 		nextIndex int32
+		taps      []Tap // of all interfaces
 		closed    bool
 	}
 }

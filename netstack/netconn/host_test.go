@@ -75,11 +75,11 @@ func onPacket(t testing.TB) *netstack.Stack {
 	ipCmd(t, "addr", "add", "2001:db8::1/64", "dev", "v0", "nodad")
 	ipCmd(t, "link", "set", "v0", "up")
 	ipCmd(t, "link", "set", "v1", "up")
-	fd, info, err := packet.Open("v1")
+	fds, info, err := packet.Open("v1", 1)
 	if err != nil {
 		t.Skip("no packet socket:", err)
 	}
-	l, err := packet.New(fd, info)
+	l, err := packet.New(fds, info)
 	if err != nil {
 		t.Fatal(err)
 	}

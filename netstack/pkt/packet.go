@@ -63,6 +63,15 @@ type Packet struct {
 	Hash uint32
 	// Mark is the packet's mark (SO_MARK, nftables).
 	Mark uint32
+	// Conn is what connection tracking knows of the packet's connection, and ConnInfo how the packet belongs to it; nil
+	// and 0 unless packets are filtered. They stay with a packet that comes back by lo.
+	Conn     any
+	ConnInfo uint8
+	// Answers says that Conn and ConnInfo are those of a packet that this one answers.
+	Answers bool
+	// Owned says that a socket of this host has sent the packet; UID and GID are then its owner's.
+	Owned    bool
+	UID, GID uint32
 	// InIf is the index of the interface that the packet came in by.
 	InIf int32
 	// OutIf is the index of the interface that the packet goes out by.
@@ -109,6 +118,7 @@ func (p *Packet) Free() {
 	p.Next, p.Rx = nil, nil
 	p.Src, p.Dst = netip.Addr{}, netip.Addr{}
 	p.Time, p.Hash, p.Mark, p.InIf, p.OutIf = 0, 0, 0, 0, 0
+	p.Conn, p.ConnInfo, p.Answers, p.Owned, p.UID, p.GID = nil, 0, false, false, 0, 0
 	p.GSOSize, p.EtherType, p.NetLen, p.CsumStart, p.CsumOffset = 0, 0, 0, 0, 0
 	p.ID, p.DF = 0, false
 	p.Csum, p.Proto, p.TTL, p.TOS, p.Type = 0, 0, 0, 0, 0

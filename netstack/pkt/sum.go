@@ -49,3 +49,21 @@ func (p *Packet) CompleteSum() {
 	binary.BigEndian.PutUint16(p.Header()[start+int(p.CsumOffset):], sum)
 	p.Csum = CsumNone
 }
+
+// AdjustSum corrects the checksum at offset sum of the header area for bytes at offset at
+// that have been old before (RFC 1624). Of a sum that is not complemented (partial), only
+// the change is added.
+func (p *Packet) AdjustSum(sum, at int, old []byte, partial bool) {
+	h := p.Header()
+	was, is := wire.Sum(old, 0), wire.Sum(h[at:at+len(old)], 0)
+	if (at-sum)%2 != 0 {
+		was, is = wire.Swap(was), wire.Swap(is)
+	}
+	v := binary.BigEndian.Uint16(h[sum:])
+	if partial {
+		v = wire.Add(wire.Add(v, ^was), is)
+	} else {
+		v = ^wire.Add(wire.Add(^v, ^was), is)
+	}
+	binary.BigEndian.PutUint16(h[sum:], v)
+}

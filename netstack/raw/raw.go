@@ -453,7 +453,7 @@ func (p *Protocol) Sockets(ping bool) []sock.Info {
 	for _, e := range l {
 		local := e.LocalAddr()
 		e.mu.Lock()
-		i := sock.Info{Family: e.family, Protocol: int(e.protocol), State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
+		i := sock.Info{Endpoint: e, Family: e.family, Protocol: int(e.protocol), State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
 			RecvQueue: e.queue.Charged(), UID: e.opts.UID.Load(), Inode: e.opts.Inode.Load(), Drops: e.queue.Drops(), Dev: e.opts.BoundDev.Load()}
 		if e.raddr.IsValid() {
 			i.State = 1

@@ -120,6 +120,7 @@ func (e *Endpoint) output(p *pkt.Packet, rt *ip.Route, n int, hdrincl bool, csum
 	s := e.proto.ip
 	v4 := e.family == unix.AF_INET
 	p.Src, p.Dst, p.Proto, p.Mark = rt.Src, rt.Dst, e.protocol, e.opts.Mark.Load()
+	p.Owned, p.UID, p.GID = true, e.opts.UID.Load(), e.opts.GID.Load()
 	if v4 && hdrincl {
 		return s.OutputHeader(p, rt)
 	}

@@ -17,4 +17,6 @@ type Info struct {
 	Inode            uint64 // as the owner has set it in Options
 	Drops            uint32
 	Dev              int32
+	// Endpoint is nil for a connection that has none: not yet, or in TIME-WAIT.
+	Endpoint Endpoint
 }

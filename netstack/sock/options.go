@@ -85,6 +85,7 @@ type Options struct {
 	MulticastIf6   atomic.Int32 // IPV6_MULTICAST_IF
 	DontFrag6      atomic.Bool  // IPV6_DONTFRAG
 	UID            atomic.Uint32
+	GID            atomic.Uint32
 	Inode          atomic.Uint64 // of the socket's file, for listings
 
 	MulticastAll6 atomic.Bool  // IPV6_MULTICAST_ALL
@@ -162,6 +163,7 @@ func (o *Options) Inherit(l *Options) {
 	o.TOS.Store(l.TOS.Load())
 	o.TClass.Store(l.TClass.Load())
 	o.UID.Store(l.UID.Load())
+	o.GID.Store(l.GID.Load())
 	o.MaxPacingRate.Store(l.MaxPacingRate.Load())
 	o.locks.Store(l.locks.Load())
 	if l.locks.Load()&RcvBufLocked != 0 {

@@ -61,7 +61,7 @@ func (e *Endpoint) listing() (sock.Info, bool) {
 	now := e.now()
 	e.lock()
 	defer e.mu.Unlock()
-	i := sock.Info{Family: e.family, Protocol: unix.IPPROTO_TCP, State: uint8(e.state), Local: local, UID: e.opts.UID.Load(),
+	i := sock.Info{Endpoint: e, Family: e.family, Protocol: unix.IPPROTO_TCP, State: uint8(e.state), Local: local, UID: e.opts.UID.Load(),
 		Inode: e.opts.Inode.Load(), Dev: e.opts.BoundDev.Load(), Remote: sock.Addr{Addr: sock.View(e.family, netip.Addr{})}}
 	switch e.state {
 	case Close:

@@ -184,6 +184,7 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 	copy(h[wire.TCPMinLen:], opts)
 	q.Src, q.Dst, q.Proto = e.laddr, e.raddr, unix.IPPROTO_TCP
 	q.Mark, q.Hash = e.opts.Mark.Load(), e.hash
+	q.Owned, q.UID, q.GID = true, e.opts.UID.Load(), e.opts.GID.Load()
 	if e.v4 {
 		q.TTL, q.TOS = p.ip.SelectTTL(e.raddr, e.opts.TTL.Load()), uint8(e.opts.TOS.Load())|tos
 		q.DF = e.opts.MTUDiscover.Load() != unix.IP_PMTUDISC_DONT

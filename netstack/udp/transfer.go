@@ -177,6 +177,7 @@ func (e *Endpoint) transmit(p *pkt.Packet, d *destination, r *ip.Route, gso uint
 	c := e.proto.counters(v4)
 	n := p.DataLen() + wire.UDPLen
 	p.Src, p.Dst, p.Proto, p.Mark = r.Src, d.addr, unix.IPPROTO_UDP, e.opts.Mark.Load()
+	p.Owned, p.UID, p.GID = true, e.opts.UID.Load(), e.opts.GID.Load()
 	p.Hash = wire.FlowHash(p.Src, p.Dst, e.bind.Port, d.port)
 	ttl := e.opts.TTL.Load()
 	var pmtud int32

@@ -436,7 +436,7 @@ func (p *Protocol) Sockets() []sock.Info {
 	for _, e := range all {
 		local := e.LocalAddr()
 		e.mu.Lock()
-		i := sock.Info{Family: e.family, Protocol: unix.IPPROTO_UDP, State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
+		i := sock.Info{Endpoint: e, Family: e.family, Protocol: unix.IPPROTO_UDP, State: 7, Local: local, Remote: sock.Addr{Addr: sock.View(e.family, e.raddr)},
 			RecvQueue: e.queue.Charged(), UID: e.opts.UID.Load(), Inode: e.opts.Inode.Load(), Drops: e.queue.Drops(), Dev: e.opts.BoundDev.Load()}
 		if e.conn {
 			i.State, i.Remote.Port = 1, e.rport

@@ -147,6 +147,7 @@ func (p *Platform) forkOnce(t *thread) (*thread, unix.Errno) {
 		p.unexpect(offset)
 		return nil, e
 	}
+	t.born(child)
 	// What it has inherited of its parent's other areas goes.
 	var calls []call
 	t.proc.mu.Lock()
@@ -222,6 +223,8 @@ func (s *space) clone(t *thread) (*thread, unix.Errno) {
 	child, e := b.await()
 	if e != 0 {
 		p.unexpect(mark)
+		return nil, e
 	}
-	return child, e
+	t.born(child)
+	return child, 0
 }

@@ -58,8 +58,7 @@ func (c *context) Blocking() {
 	switch {
 	case w == nil:
 	case c.p.spinner.owner.CompareAndSwap(w, nil):
-		w.unpin()
-		c.p.cool(c.t.Load())
+		c.p.respin(c.t.Load())
 	case w.abdicate():
 		c.p.passRole(w)
 	}
@@ -245,10 +244,6 @@ func (c *context) resume(t *thread) {
 				return
 			}
 			continue
-		case phaseFastSleep:
-			t.area.reply(result)
-			t.goOn(phaseApp, 0)
-			return
 		}
 		t.ready()
 		if t.upgraded {

@@ -32,9 +32,10 @@
 // very thread to do next, and lets the call go on only if they are the same.
 // Registers cannot change between that and the call. No such call has an argument
 // that points to memory which the application can write. A stub that does
-// anything else is killed. The one call that is not notified is rt_sigreturn at
-// one instruction, which changes nothing but the thread's own registers, signal
-// mask and alternate stack; a thread that has used it to block the interrupt
+// anything else is killed. Two calls are not notified, each possible at
+// one instruction: FUTEX_WAIT on the platform's own memory, which a signal ends,
+// and rt_sigreturn, which changes nothing but the thread's own registers, signal
+// mask and alternate stack. A thread that has used that to block the interrupt
 // signal is killed when it does not answer (watch_unsafe.go).
 //
 // After each of its system call instructions the stub depends on no register that
@@ -62,9 +63,10 @@
 //
 // A system call instruction that has been used a few times is rewritten, if the
 // instruction before is of a known kind, to go through the area (patch_amd64.go,
-// offset 0x700 of the stub). While a processor is idle, a worker polls the areas
-// of threads that make many such calls (spin_amd64.go) and the call costs
-// fractions of a microsecond; else the stub makes the system call after all. The
+// offset 0x700 of the stub). If threads make many such calls a worker polls their
+// areas, on a processor from which it keeps them away (spin_amd64.go), and the call
+// costs fractions of a microsecond; else the stub makes the system call after all. A
+// stub whose call blocks sleeps by FUTEX_WAIT until the answer is there. The
 // application sees no difference: no register but those that SYSCALL changes, no
 // flag, no byte of its stack; and a signal in the midst finds the application
 // before the SYSCALL or after (area.leaveFast).

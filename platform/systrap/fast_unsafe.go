@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"casemate/platform"
+
+	"golang.org/x/sys/unix"
 )
 
 func (a area) word32(off int) *uint32 { return (*uint32)(unsafe.Pointer(&a.mem[off])) }
@@ -24,7 +26,16 @@ func (a area) take() bool {
 // reply answers the request.
 func (a area) reply(result uint64) {
 	*a.word(areaIP) = result
-	atomic.StoreUint32(a.word32(areaRequest), requestNone)
+	request := a.word32(areaRequest)
+	if atomic.SwapUint32(request, requestNone) == requestAsleep {
+		unix.RawSyscall(unix.SYS_FUTEX, uintptr(unsafe.Pointer(request)), futexWake, 1)
+	}
+}
+
+// sleep tells the stub, if it looks for the answer, to leave the processor to others
+// meanwhile.
+func (a area) sleep() {
+	atomic.CompareAndSwapUint32(a.word32(areaRequest), requestTaken, requestAsleep)
 }
 
 // readRequest copies the system call that was posted to r.

@@ -141,9 +141,14 @@ func TestFilterStub(t *testing.T) {
 		want uint32
 	}
 	const fd, off = 7, 0x100000
+	const futexLockPI = 6
 	samples := []sample{
 		{ipHandoff, nrHandoff, [6]uint64{kindDone}, notif},
-		{ipFastSleep, nrHandoff, [6]uint64{kindSleep}, notif},
+		{ipFastSleep, unix.SYS_FUTEX, [6]uint64{stubAreas + areaRequest, futexWait, requestAsleep}, allow},
+		{ipFastSleep, unix.SYS_FUTEX, [6]uint64{stubAreas + areaRequest, futexWake, requestAsleep}, kill},
+		{ipFastSleep, unix.SYS_FUTEX, [6]uint64{stubAreas + areaRequest, futexLockPI}, kill},
+		{ipFastSleep, unix.SYS_FUTEX, [6]uint64{stubAreas + areaRequest, futexWait, requestAsleep, dataAddr}, kill},
+		{ipFastSleep, unix.SYS_FUTEX, [6]uint64{dataAddr, futexWait, requestAsleep}, kill},
 		{ipSigreturn, unix.SYS_RT_SIGRETURN, [6]uint64{}, allow},
 		{ipNewProcess, unix.SYS_MMAP, [6]uint64{stubAreas, chunkSize, 3, 0x11, fd, off}, notif},
 		{ipNewProcess, unix.SYS_MMAP, [6]uint64{stubAreas, chunkSize, 7, 0x11, fd, off}, kill},
@@ -178,7 +183,7 @@ func TestFilterStub(t *testing.T) {
 		}
 	}
 	own := map[uint64][]uint32{
-		ipHandoff: {nrHandoff}, ipFastSleep: {nrHandoff}, ipSigreturn: {unix.SYS_RT_SIGRETURN},
+		ipHandoff: {nrHandoff}, ipFastSleep: {unix.SYS_FUTEX}, ipSigreturn: {unix.SYS_RT_SIGRETURN},
 		ipNewProcess: {unix.SYS_MMAP}, ipNewThread: {unix.SYS_SIGALTSTACK}, ipClone: {unix.SYS_CLONE},
 		ipCall:     {unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_SIGALTSTACK, unix.SYS_GETPID},
 		ipDeathSig: {unix.SYS_PRCTL}, ipParent: {unix.SYS_GETPPID},
@@ -186,7 +191,7 @@ func TestFilterStub(t *testing.T) {
 	for ip := uint64(stubText); ip < stubText+stubSize; ip++ {
 		for _, nr := range []uint32{unix.SYS_READ, unix.SYS_OPENAT, unix.SYS_SOCKET, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT,
 			unix.SYS_MREMAP, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_EXECVE, unix.SYS_SIGALTSTACK, unix.SYS_RT_SIGRETURN,
-			unix.SYS_PRCTL, unix.SYS_GETPPID, unix.SYS_GETPID, unix.SYS_UNSHARE, nrHandoff, ^uint32(0)} {
+			unix.SYS_PRCTL, unix.SYS_GETPPID, unix.SYS_GETPID, unix.SYS_UNSHARE, unix.SYS_FUTEX, nrHandoff, ^uint32(0)} {
 			if !slices.Contains(own[ip], nr) {
 				samples = append(samples, sample{ip, nr, [6]uint64{}, kill})
 			}

@@ -5,6 +5,7 @@ package systrap
 const (
 	stubStart = 0x7fffc0000000
 	stubText  = stubStart            // the stub's code, one page
+	stubTitle = stubText + 0x1000    // what the host's list of processes shows, one page
 	stubTable = stubStart + 0x100000 // stack_t of every slot, read-only
 	stubAreas = stubStart + 0x1000000
 	stubEnd   = 0x7ffffffff000 // TASK_SIZE_MAX with four levels of page tables
@@ -95,7 +96,6 @@ const nrHandoff = 0x100000
 const (
 	kindDone   = 0x100 // ready for a command; all calls of the last one succeeded
 	kindFailed = 0x101 // a call of the last command failed
-	kindSleep  = 0x102 // tired of looking for the answer to a request
 )
 
 // Commands to the stub, the answer to a handoff: the kind in the low byte, flags,
@@ -117,6 +117,13 @@ const (
 	requestPosted    = 1
 	requestTaken     = 2
 	requestWithdrawn = 3
+	requestAsleep    = 4 // taken, and the stub is to wait for the answer (futex(2))
+)
+
+// Operations of futex(2).
+const (
+	futexWait = 0
+	futexWake = 1
 )
 
 // interruptSignal brings a thread that runs application code into the stub's

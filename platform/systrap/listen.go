@@ -170,12 +170,11 @@ func (w *worker) take() *thread {
 // t.signal; again that n is to be taken again because t's phase has changed
 // meanwhile.
 func (t *thread) notified(n *notification) (upcall, again bool) {
-	p := t.proc.p
 	if n.ip == ipHandoff && n.args[0] == interruptSignal {
 		t.kicked.Store(false)
 		t.heard.Add(1)
 	}
-	switch ph := t.phase.Load(); ph {
+	switch t.phase.Load() {
 	case phaseApp:
 		if n.ip < stubText || n.ip >= stubText+stubSize {
 			t.notif = n.id
@@ -184,11 +183,6 @@ func (t *thread) notified(n *notification) (upcall, again bool) {
 			}
 			t.upgraded, t.signal = false, 0
 			return true, false
-		}
-		if t.fastSleep(n) {
-			// The answer came just before.
-			respond(p.listener, &response{id: n.id})
-			return false, false
 		}
 		if sig := n.args[0]; t.handoff(n) && sig < kindDone && t.setFrame(n.args[2]) {
 			t.notif = n.id
@@ -200,23 +194,13 @@ func (t *thread) notified(n *notification) (upcall, again bool) {
 			return true, false
 		}
 	case phaseFast:
-		switch {
-		case t.fastSleep(n):
-			t.notif = n.id
-			return false, !t.phase.CompareAndSwap(phaseFast, phaseFastSleep)
-		case t.handoff(n) && n.args[0] == interruptSignal && t.setFrame(n.args[2]):
+		if t.handoff(n) && n.args[0] == interruptSignal && t.setFrame(n.args[2]) {
 			t.notif = n.id
 			return false, !t.phase.CompareAndSwap(phaseFast, phaseFastStub)
 		}
 	case phaseUpgrade:
-		if t.fastSleep(n) && !t.restarted {
-			t.restarted = true
-			respond(p.listener, &response{id: n.id, errno: -errRestartNoIntr})
-			return false, false
-		}
 		if t.handoff(n) && n.args[0] == interruptSignal && t.setFrame(n.args[2]) {
 			t.notif = n.id
-			t.restarted = false
 			t.phase.Store(phaseStub)
 			t.done <- result{}
 			return false, false
@@ -228,12 +212,6 @@ func (t *thread) notified(n *notification) (upcall, again bool) {
 	}
 	t.proc.breach("not a call that was commanded", n)
 	return false, false
-}
-
-// fastSleep says whether n is the stub's call by which t waits to be told to look
-// again for the answer to its request.
-func (t *thread) fastSleep(n *notification) bool {
-	return n.ip == ipFastSleep && n.nr == nrHandoff && n.args[0] == kindSleep && n.args[3] == t.base
 }
 
 // handoff says whether n is the stub's call by which t waits for a command. What

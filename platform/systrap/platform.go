@@ -80,7 +80,7 @@ func (p *Platform) HostSyscalls() []platform.HostSyscall {
 		{Nr: unix.SYS_WAIT4, Args: []platform.ArgRule{{Index: 2, Value: unix.WCLONE}}},
 		{Nr: unix.SYS_POLL, Args: []platform.ArgRule{{Index: 1, Value: 1}}},
 		{Nr: unix.SYS_CLOCK_GETTIME},
-		{Nr: unix.SYS_SCHED_SETAFFINITY}, // the spinner's threads; it may get the affinity anyhow
+		{Nr: unix.SYS_SCHED_SETAFFINITY}, // of hot threads
 		{Nr: unix.SYS_LSEEK, Args: []platform.ArgRule{{Index: 0, Value: uint64(p.areas.fd)}}},
 		{Nr: unix.SYS_FALLOCATE, Args: []platform.ArgRule{{Index: 0, Value: uint64(p.areas.fd)}, {Index: 1, Value: unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE}}},
 	}

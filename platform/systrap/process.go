@@ -38,10 +38,9 @@ const (
 	phaseCalls
 	// phaseUpgrade: it is on its way from phasePlain or phaseFast to phaseStub.
 	phaseUpgrade
-	// phaseFast: it looks for the answer to its request in its area.
+	// phaseFast: it looks for the answer to its request in its area, or sleeps
+	// until it comes.
 	phaseFast
-	// phaseFastSleep: it is tired of that, and waits to be woken.
-	phaseFastSleep
 	// phaseFastStub: a signal has brought it from phaseFast into the stub's
 	// handler.
 	phaseFastStub
@@ -55,7 +54,6 @@ const (
 //	              Stub -> Calls -L-> Stub or App    commanded calls
 //	              Plain -> Upgrade -L-> Stub
 //	App ----S---> Fast -----------> App             a patched site's system call
-//	              Fast -L-> FastSleep ---> App
 //	              Fast -L-> FastStub ----> Stub
 //	              Fast -> Upgrade -L-> Stub
 
@@ -71,7 +69,7 @@ type thread struct {
 	// mu is held to answer the thread's notification.
 	mu sync.Mutex
 	// notif is the notification that the thread waits for, in phasePlain,
-	// phaseStub, phaseFastSleep and phaseFastStub.
+	// phaseStub and phaseFastStub.
 	notif uint64
 	// frame is the offset in the area of the frame to resume with, in
 	// phaseStub and phaseFastStub.
@@ -79,10 +77,6 @@ type thread struct {
 	// upgraded says that the frame is that of a system call which is being
 	// served, and is about to be made again: finishCall puts the result there.
 	upgraded bool
-
-	// restarted says that the thread has been told to start a fast sleep again on
-	// its way through phaseUpgrade. It is the listener's.
-	restarted bool
 
 	// The calls that the thread is to make, of which next have been made. ride
 	// means that it resumes after the last. Written by who holds mu in
@@ -121,9 +115,13 @@ type thread struct {
 	// heat is how many calls of patched sites came in a row, the last at lastCall
 	// (the time-stamp counter).
 	heat     int
-	hot      atomic.Bool  // it is one of spinner.hot
-	cpu      atomic.Int32 // the processor on which its last notification was answered, if hot
 	lastCall uint64
+	hot      atomic.Bool // it is one of spinner.hot
+	asked    bool        // it has made a request of late: the spinner's
+	// apart is the processor that the thread is kept away from, if not negative.
+	// It is changed with affinity held.
+	apart    atomic.Int32
+	affinity sync.Mutex
 }
 
 type result struct {
@@ -132,7 +130,7 @@ type result struct {
 }
 
 func newThread(proc *process, tid, slot int) *thread {
-	return &thread{
+	t := &thread{
 		proc:    proc,
 		tid:     tid,
 		slot:    slot,
@@ -141,6 +139,8 @@ func newThread(proc *process, tid, slot int) *thread {
 		done:    make(chan result, 1),
 		granted: make(chan struct{}, 1),
 	}
+	t.apart.Store(-1)
+	return t
 }
 
 // answer answers the thread's notification, and so lets it go on, in phase. If
@@ -156,7 +156,6 @@ func (t *thread) answer(phase uint32, val int64, errno int32) {
 func (t *thread) goOn(phase uint32, val int64) {
 	r := response{id: t.notif, val: val}
 	t.phase.Store(phase)
-	t.answered()
 	t.mu.Unlock()
 	respond(t.proc.p.listener, &r)
 }
@@ -212,7 +211,7 @@ func (t *thread) stuck() bool {
 // context. If mu is held it stays so.
 func (t *thread) inSentry() bool {
 	switch t.phase.Load() {
-	case phasePlain, phaseStub, phaseFast, phaseFastSleep, phaseFastStub:
+	case phasePlain, phaseStub, phaseFast, phaseFastStub:
 		return true
 	}
 	return false
@@ -221,16 +220,16 @@ func (t *thread) inSentry() bool {
 // ready brings a thread that is in the sentry to phaseStub. t.mu is held.
 func (t *thread) ready() unix.Errno {
 	for {
-		switch ph := t.phase.Load(); ph {
+		switch t.phase.Load() {
 		case phaseStub:
 			return 0
-		case phasePlain, phaseFastSleep:
+		case phasePlain:
 			// The call is made to start again, but a signal is there first. If
 			// the application has blocked the signal by a forged frame, the call
 			// does start again, which the listener takes as a breach.
 			t.kick()
 			t.answer(phaseUpgrade, 0, -errRestartNoIntr)
-			return t.upgrade(ph == phaseFastSleep)
+			return t.upgrade(false)
 		case phaseFast:
 			if t.phase.CompareAndSwap(phaseFast, phaseUpgrade) {
 				t.kick()

@@ -15,8 +15,8 @@ func rdtsc() uint64
 // pause tells the processor that the caller spins.
 func pause()
 
-// processor returns the number of the processor that the caller runs on.
-func processor() int
+// rdtscp is rdtsc, and the number of the processor that the caller runs on.
+func rdtscp() (tsc uint64, cpu int)
 
 const (
 	// A thread is hot, and its requests are polled, after hotCalls system calls
@@ -28,10 +28,16 @@ const (
 	restMin = 2 * time.Millisecond
 	restMax = 128 * time.Millisecond
 	// worth is about what a request that is polled saves, against a notification.
-	worth = 4 * time.Microsecond
+	worth = 5 * time.Microsecond
+	// trial is how much of a processor's time is spent before it must have been worth
+	// the while. Time that no other context of the sandbox would use counts less by
+	// the factor spare.
+	trial = 400 * time.Microsecond
+	spare = 8
 	// blip is how long the host's own work keeps the spinner from looking.
 	blip = 20 * time.Microsecond
-	// turn is how long the spinner runs before it yields to other goroutines.
+	// turn is how long the spinner runs before it yields to other goroutines, and
+	// how long a thread stays hot that makes no request.
 	turn = 4 * time.Millisecond
 )
 
@@ -42,7 +48,7 @@ type spinPolicy struct {
 	// The spinner stops when there was no request for idle.
 	idle time.Duration
 	// It stops when it could not look for lost, and an eighth of the time since
-	// it began: somebody else has the processor, so there is none to spare.
+	// it began: somebody else has the processor.
 	lost time.Duration
 	// looks is how often a stub looks for an answer before it gives up.
 	looks uint32
@@ -52,16 +58,21 @@ func defaultPolicy() spinPolicy {
 	return spinPolicy{
 		cpus:   min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
 		hotGap: 100 * time.Microsecond,
-		idle:   200 * time.Microsecond,
+		idle:   time.Millisecond,
 		lost:   500 * time.Microsecond,
 		looks:  500,
 	}
 }
 
-// A spinner polls the areas of hot threads for requests, while a processor is
-// idle. At most one worker does so at a time.
+// A spinner polls the areas of hot threads for requests. At most one worker does so
+// at a time, its owner. The processor that it is on is then its own: hot threads are
+// kept away from it, because two who look for each other's words on one processor wait
+// for milliseconds. That is worth the while if the processor would be idle, and also
+// with all of them busy if there are very many system calls: what each saves is then
+// more than what is spent between them.
 type spinner struct {
 	policy  spinPolicy
+	all     unix.CPUSet  // the processors that there are for stubs
 	running atomic.Int32 // contexts that run application code
 
 	owner atomic.Pointer[worker]
@@ -74,8 +85,8 @@ type spinner struct {
 	closed  bool
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
-	// moved says that a hot thread has changed the processor.
-	moved atomic.Bool
+
+	tally tally // the owner's
 
 	// What the counter said at a time of the clock: its frequency is found when
 	// it is first needed.
@@ -85,8 +96,20 @@ type spinner struct {
 	perUs uint64
 }
 
+// A tally is what the spinner has done since it began, in the counter's unit.
+type tally struct {
+	cpu              int    // that it is on
+	settled          bool   // it has chosen the processor
+	started, yielded uint64 // times
+	saved            uint64
+	lost             uint64 // somebody else had the processor
+	// The balance of late.
+	gain, waste uint64
+}
+
 func (sp *spinner) init() {
 	sp.policy = defaultPolicy()
+	unix.SchedGetaffinity(0, &sp.all)
 	sp.tsc0, sp.time0 = rdtsc(), time.Now()
 	sp.hot.Store(new([]*thread))
 	sp.rest = restMin
@@ -107,13 +130,10 @@ func (sp *spinner) ticks(d time.Duration) uint64 {
 // caller is the listener.
 func (p *Platform) heat(t *thread) {
 	sp := &p.spinner
-	if sp.policy.cpus < 2 {
-		return
+	if sp.policy.cpus < 2 || t.hot.Load() {
+		return // if it is hot the stub has given up; the spinner notices
 	}
 	now := rdtsc()
-	if t.hot.Load() {
-		return // the stub has given up; the spinner notices
-	}
 	if now-t.lastCall > sp.ticks(sp.policy.hotGap) {
 		t.heat = 0
 	}
@@ -122,38 +142,48 @@ func (p *Platform) heat(t *thread) {
 		return
 	}
 	t.heat = 0
-	// One for t, one for the spinner.
-	if now < sp.until.Load() || int(sp.running.Load()) > sp.policy.cpus-2 {
+	if now < sp.until.Load() {
 		return
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	hot := *sp.hot.Load()
 	if t.hot.Load() {
 		return
 	}
 	t.hot.Store(true)
-	t.answered()
+	hot := *sp.hot.Load()
 	hot = append(hot[:len(hot):len(hot)], t)
 	sp.hot.Store(&hot)
-	p.respin()
+	p.startSpin()
 }
 
-// respin starts a worker that polls if there is none and something to poll.
+// startSpin starts a worker that polls if there is none and something to poll.
 // sp.mu is held.
-func (p *Platform) respin() {
+func (p *Platform) startSpin() {
 	sp := &p.spinner
 	if sp.closed || sp.owner.Load() != nil || len(*sp.hot.Load()) == 0 {
 		return
 	}
 	w := p.idleWorker()
+	now, cpu := rdtscp()
 	if sp.owner.CompareAndSwap(nil, w) {
-		sp.workers.Add(1)
-		w.spinner = true
+		sp.tally = tally{cpu: cpu, started: now, yielded: now}
 		p.launch(w)
 	} else {
 		p.release(w)
 	}
+}
+
+// respin has another worker poll if there are hot threads beside t: the one who did is
+// in an upcall of t that blocks.
+func (p *Platform) respin(t *thread) {
+	sp := &p.spinner
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if hot := *sp.hot.Load(); len(hot) > 1 || len(hot) == 1 && hot[0] != t {
+		p.startSpin()
+	}
+	p.launchReady() // who has counted on the spinner
 }
 
 // close ends the spinner. No context runs.
@@ -165,151 +195,187 @@ func (sp *spinner) close() {
 	sp.workers.Wait()
 }
 
-// cool makes t's requests go by notification again. The spinner was in an upcall
-// of t's context that blocks: another one takes over.
-func (p *Platform) cool(t *thread) {
-	sp := &p.spinner
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	var hot []*thread
-	for _, other := range *sp.hot.Load() {
-		if other != t {
-			hot = append(hot, other)
+// poll tells the stub to post requests. The next look will do if t is in use.
+func (t *thread) poll() {
+	if t.mu.TryLock() {
+		if !t.proc.dead.Load() {
+			t.area.setPoll(true, t.proc.p.spinner.policy.looks)
 		}
+		t.mu.Unlock()
 	}
-	sp.hot.Store(&hot)
-	t.hot.Store(false)
-	t.setPoll(false)
-	p.respin()
 }
 
-// setPoll tells the stub whether to post requests.
-func (t *thread) setPoll(on bool) {
-	if on && !t.mu.TryLock() {
-		return // the next look will do
-	} else if !on {
-		t.mu.Lock()
-	}
+// cool makes t's requests go by notification again. The caller has taken t off the
+// list of hot threads, and holds no t.mu.
+func (t *thread) cool() {
+	t.hot.Store(false)
+	t.mu.Lock()
 	if !t.proc.dead.Load() {
-		t.area.setPoll(on, t.proc.p.spinner.policy.looks)
+		t.area.setPoll(false, t.proc.p.spinner.policy.looks)
 	}
 	t.mu.Unlock()
+	t.keepFrom(-1)
 }
 
-// spin polls while w owns the spinner.
+// keepFrom keeps t away from a processor, or, if that is negative, from none. It takes
+// too long to hold t.mu.
+func (t *thread) keepFrom(cpu int) {
+	t.affinity.Lock()
+	defer t.affinity.Unlock()
+	if int(t.apart.Load()) == cpu || t.proc.dead.Load() {
+		return
+	}
+	t.apart.Store(int32(cpu))
+	cpus := t.proc.p.spinner.all
+	if cpu >= 0 {
+		cpus.Clear(cpu)
+	}
+	unix.SchedSetaffinity(t.tid, &cpus) // only a matter of speed
+}
+
+// born lets a clone of t have all processors.
+func (t *thread) born(child *thread) {
+	if t.apart.Load() >= 0 {
+		unix.SchedSetaffinity(child.tid, &t.proc.p.spinner.all)
+	}
+}
+
+// spin polls while w owns the spinner. It ends when w does not, or when w.successor
+// does.
 func (w *worker) spin() {
 	p := w.p
 	sp := &p.spinner
+	sp.mu.Lock()
+	if sp.closed {
+		sp.mu.Unlock()
+		sp.owner.CompareAndSwap(w, nil)
+		return
+	}
+	sp.workers.Add(1)
+	sp.mu.Unlock()
 	defer sp.workers.Done()
-	sp.moved.Store(false)
-	w.pin()
-	defer w.unpin()
-	var saved, lost uint64
+	p.watch.rouse()
 	idle, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.lost)
-	worth, blip, turn := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn)
-	started := rdtsc()
-	last, looked, yielded := started, started, started
-	for sp.owner.Load() == w {
+	worth, blip, turn, trial := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn), sp.ticks(trial)
+	y := &sp.tally
+	if !y.settled {
+		y.settled = true
+		sp.leave(y.cpu)
+	}
+	last := rdtsc()
+	looked := last
+	for w.polls() {
+		if p.ready.count.Load() != 0 && w.giveWay() {
+			return
+		}
 		served := false
 		for _, t := range *sp.hot.Load() {
 			switch {
 			case t.area.posted():
-				w.fast(t)
-				saved += worth
+				t.asked = true
+				y.saved += worth
+				y.gain += worth
 				served = true
+				w.fast(t)
+			case int(t.apart.Load()) != y.cpu:
+				t.keepFrom(y.cpu)
 			case !t.area.polled():
-				t.setPoll(true) // somebody looks now, or again
+				t.poll() // somebody looks now, or again
 			}
 		}
-		now := rdtsc()
-		if now-yielded > turn {
-			yielded = now
-			w.yieldThread()
+		now, cpu := rdtscp()
+		y.cpu = cpu
+		if now-y.yielded > turn {
+			y.yielded = now
+			y.gain, y.waste = y.gain/2, y.waste/2
+			p.prune()
+			runtime.Gosched()
 		}
 		if served {
 			last, looked = now, now
 			continue
 		}
-		if now-looked > blip {
-			lost += now - looked
-		}
+		since := now - looked
 		looked = now
-		if sp.moved.Load() {
-			sp.moved.Store(false)
-			w.pin()
+		switch {
+		case since > blip:
+			y.lost += since
+		case int(sp.running.Load()) >= sp.policy.cpus:
+			y.waste += since
+		default:
+			y.waste += since / spare
 		}
-		if now-last > idle || lost > most+(now-started)/8 || int(sp.running.Load()) >= sp.policy.cpus {
-			sp.stop(w, saved < now-started)
+		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain {
+			p.stopSpin(w)
 			return
 		}
 		pause()
 	}
 }
 
-// answered notes on which processor t goes on, before its notification is
-// answered: the one where that is done (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
-func (t *thread) answered() {
-	if !t.hot.Load() {
+// leave moves the caller to another processor than cpu, where the one is who has
+// started it, and is not to wait. The host puts it there by itself, as a rule.
+func (sp *spinner) leave(cpu int) {
+	cpus := sp.all
+	cpus.Clear(cpu)
+	if unix.SchedSetaffinity(0, &cpus) == nil {
+		unix.SchedSetaffinity(0, &sp.all)
+	}
+}
+
+// polls says whether w is to poll. After an upcall that has blocked it goes on, unless
+// there is another one who does, or it has something else to do.
+func (w *worker) polls() bool {
+	p := w.p
+	sp := &p.spinner
+	return sp.owner.Load() == w ||
+		len(*sp.hot.Load()) != 0 && p.role.Load() != &w.busy && sp.owner.CompareAndSwap(nil, w)
+}
+
+// prune takes threads off the list that have made no request for a turn, unless they
+// wait for the answer to one. The caller is the spinner's owner.
+func (p *Platform) prune() {
+	sp := &p.spinner
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	var hot, cold []*thread
+	for _, t := range *sp.hot.Load() {
+		if !t.proc.dead.Load() && (t.asked || t.phase.Load() == phaseFast) {
+			hot = append(hot, t)
+		} else {
+			cold = append(cold, t)
+		}
+		t.asked = false
+	}
+	if len(cold) == 0 {
 		return
 	}
-	if cpu := int32(processor()); t.cpu.Swap(cpu) != cpu {
-		t.proc.p.spinner.moved.Store(true)
+	sp.hot.Store(&hot)
+	for _, t := range cold {
+		t.cool()
 	}
 }
 
-// pin keeps the spinner's thread away from the processors that the stubs are on:
-// where the host puts it by itself, it often is in their way instead of beside
-// them.
-func (w *worker) pin() {
-	if tid := unix.Gettid(); w.pinned != tid {
-		w.unpin()
-		if unix.SchedGetaffinity(tid, &w.cpus) != nil {
-			return
-		}
-		w.pinned = tid
-	}
-	rest := w.cpus
-	for _, t := range *w.p.spinner.hot.Load() {
-		rest.Clear(int(t.cpu.Load()))
-	}
-	unix.SchedSetaffinity(w.pinned, &rest)
-}
-
-// unpin undoes pin. The caller is w's goroutine.
-func (w *worker) unpin() {
-	if w.pinned != 0 {
-		unix.SchedSetaffinity(w.pinned, &w.cpus)
-		w.pinned = 0
-	}
-}
-
-// yieldThread lets other goroutines have the thread. Who does not do so for long is
-// made to, by a signal and, all in all, a fraction of a millisecond.
-func (w *worker) yieldThread() {
-	runtime.Gosched()
-	if unix.Gettid() != w.pinned {
-		w.pin()
-	}
-}
-
-// stop ends w's polling; tired says that a rest is due.
-func (sp *spinner) stop(w *worker, tired bool) {
+// stopSpin ends w's polling.
+func (p *Platform) stopSpin(w *worker) {
+	sp := &p.spinner
+	y := sp.tally
 	if !sp.owner.CompareAndSwap(w, nil) {
 		return
 	}
+	p.launchReady() // who has counted on the spinner
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
-	if tired {
-		sp.until.Store(rdtsc() + sp.ticks(sp.rest))
+	if now := rdtsc(); y.saved < now-y.started || y.waste > y.gain {
+		sp.until.Store(now + sp.ticks(sp.rest))
 		sp.rest = min(2*sp.rest, restMax)
 	} else {
 		sp.rest = restMin
 	}
 	for _, t := range hot {
-		t.hot.Store(false)
-		t.setPoll(false)
+		t.cool()
 	}
 }
 

@@ -13,10 +13,13 @@ TEXT ·pause(SB), NOSPLIT, $0-0
 	PAUSE
 	RET
 
-// func processor() int
-// Linux has node<<12|processor in TSC_AUX, which RDTSCP reads.
-TEXT ·processor(SB), NOSPLIT, $0-8
+// func rdtscp() (tsc uint64, cpu int)
+// Linux has node<<12|processor in TSC_AUX.
+TEXT ·rdtscp(SB), NOSPLIT, $0-16
 	RDTSCP
+	SHLQ $32, DX
+	ORQ DX, AX
+	MOVQ AX, tsc+0(FP)
 	ANDQ $0xfff, CX
-	MOVQ CX, ret+0(FP)
+	MOVQ CX, cpu+8(FP)
 	RET

@@ -36,12 +36,13 @@
 
 #define REQUEST_NONE $0
 #define REQUEST_POSTED $1
+#define REQUEST_TAKEN $2
 #define REQUEST_WITHDRAWN $3
+#define REQUEST_ASLEEP $4
 
 #define NR_HANDOFF $0x100000
 #define KIND_DONE $0x100
 #define KIND_FAILED $0x101
-#define KIND_SLEEP $0x102
 
 #define CMD_RESUME $0
 #define CMD_CALLS $1
@@ -244,8 +245,11 @@ post:
 spin:
 	MOVL AREA_SPIN(GS), R11
 again:
-	CMPL AREA_REQUEST(GS), REQUEST_NONE
+	MOVL AREA_REQUEST(GS), AX
+	TESTL AX, AX
 	JEQ answered
+	CMPL AX, REQUEST_ASLEEP
+	JEQ sleep
 	PAUSE
 	DECL R11
 	JNZ again
@@ -254,18 +258,27 @@ again:
 	MOVL REQUEST_WITHDRAWN, R11
 	LOCK
 	CMPXCHGL R11, AREA_REQUEST(GS)
-	JNE sleep
+	JEQ withdrawn
+	MOVL REQUEST_TAKEN, AX
+	MOVL REQUEST_ASLEEP, R11
+	LOCK
+	CMPXCHGL R11, AREA_REQUEST(GS)
+	JMP spin
+withdrawn:
 	MOVL $0, AREA_POLL(GS)
 	MOVL AREA_NR(GS), AX
 	JMP slow
 sleep:
-	MOVL KIND_SLEEP, DI
-	RDGSBASEQ R10
-	MOVL NR_HANDOFF, AX
+	RDGSBASEQ DI
+	LEAQ AREA_REQUEST(DI), DI
+	XORL SI, SI // FUTEX_WAIT
+	MOVL REQUEST_ASLEEP, DX
+	XORL R10, R10 // no timeout
+	MOVL $202, AX
 	JMP fastsleep
 
-	// Offset 0x840: wait for the answer without spinning.
-	PCALIGN $64
+	// Offset 0x840: wait until the answer has come.
+	PCALIGN $32
 fastsleep:
 	SYSCALL
 	JMP spin

@@ -84,7 +84,10 @@ func (p *Platform) watchAll() {
 		if r.busy && r == last && now == serial {
 			p.passRole(r.w)
 		}
-		if r == last && now == serial {
+		if p.ready.count.Load() != 0 {
+			p.launchReady() // the spinner is in a long upcall
+		}
+		if r == last && now == serial && p.spinner.owner.Load() == nil {
 			idle++
 		} else {
 			idle = 0

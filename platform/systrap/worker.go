@@ -6,8 +6,6 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 )
 
 // A worker receives notifications and serves them, or polls requests. One of them
@@ -34,12 +32,11 @@ type worker struct {
 	upcalls atomic.Uint64
 
 	// What it is to do when it is resumed: to serve the event n of thread, which
-	// signal has brought (again, if deferred: it was lent meanwhile), to poll, or
-	// else to listen.
+	// signal has brought (again, if deferred: it was lent meanwhile). Then it does
+	// what it has the role for.
 	thread   *thread
 	signal   int
 	deferred bool
-	spinner  bool
 
 	resume func() (outcome, bool)
 	stop   func()
@@ -48,11 +45,6 @@ type worker struct {
 	// role now, when w has yielded.
 	parked    *context
 	successor *worker
-
-	// The spinner's: the thread that pin has pinned, and the processors that it
-	// might use before.
-	pinned int
-	cpus   unix.CPUSet
 }
 
 type role struct {
@@ -146,12 +138,12 @@ func (w *worker) end() {
 	}
 }
 
-// work does what w was told to do, and then listens while it has the role.
+// work does what w was told to do, and then listens or polls while it has that role.
 func (w *worker) work() {
-	switch {
-	case w.thread != nil:
-		t, serve := w.thread, w.serve
+	p := w.p
+	if t := w.thread; t != nil {
 		w.thread = nil
+		serve := w.serve
 		if w.deferred {
 			w.deferred = false
 			t.mu.Lock()
@@ -159,17 +151,18 @@ func (w *worker) work() {
 			t.mu.Unlock()
 			serve = w.upcall
 		}
-		if !serve(t, w.signal) {
-			return
-		}
-	case w.spinner:
-		w.spinner = false
-		w.spin()
-		if !w.exit() {
+		serve(t, w.signal)
+	}
+	for w.successor == nil && !p.closing.Load() {
+		switch {
+		case p.spinner.owner.Load() == w:
+			w.spin()
+		case p.role.Load() == &w.listening || w.exit():
+			w.listen()
+		default:
 			return
 		}
 	}
-	w.listen()
 }
 
 // launch starts a driver that begins with w.
@@ -220,18 +213,7 @@ func (p *Platform) park(w *worker) *worker {
 	if c.parking.CompareAndSwap(parkingToken, parkingNone) {
 		return w
 	}
-	var next *worker
-	if p.spinner.owner.CompareAndSwap(w, nil) {
-		w.unpin()
-		p.cool(c.t.Load())
-	}
-	if w.abdicate() {
-		next = p.idleWorker()
-		if !p.role.CompareAndSwap(&w.busy, &next.listening) {
-			p.release(next)
-			next = nil
-		}
-	}
+	next := w.relieve(c)
 	if !c.parking.CompareAndSwap(parkingNone, parkingWorker) {
 		c.parking.Store(parkingNone)
 		if next == nil {
@@ -240,6 +222,30 @@ func (p *Platform) park(w *worker) *worker {
 		p.ready.push(w) // next will see it
 	}
 	return next
+}
+
+// relieve returns a worker that has taken over what w, whose context parks, has to do
+// besides: to poll or to listen. It returns nil if that is nothing.
+func (w *worker) relieve(c *context) *worker {
+	p := w.p
+	if p.spinner.owner.Load() == w {
+		if t := c.t.Load(); int(p.spinner.running.Load()) >= p.spinner.policy.cpus-1 {
+			t.area.sleep() // somebody else can use the processor
+		}
+		next := p.idleWorker()
+		if p.spinner.owner.CompareAndSwap(w, next) {
+			return next
+		}
+		p.release(next)
+	}
+	if w.abdicate() {
+		next := p.idleWorker()
+		if p.role.CompareAndSwap(&w.busy, &next.listening) {
+			return next
+		}
+		p.release(next)
+	}
+	return nil
 }
 
 // abdicate says that w, in an upcall that will take long, is not to have the role.
@@ -253,7 +259,7 @@ func (w *worker) abdicate() bool {
 // which may well be what this is called from, or at once.
 func (p *Platform) makeReady(w *worker) {
 	p.ready.push(w)
-	if !p.role.Load().busy {
+	if !p.role.Load().busy && p.spinner.owner.Load() == nil {
 		p.launchReady()
 	}
 }
@@ -273,8 +279,8 @@ func (p *Platform) launchReady() {
 // processor is asked to help.
 const crowd = 3
 
-// giveWay gives the role and w's driver to a worker that is to go on. It returns
-// false if there is none.
+// giveWay gives w's role, to poll or to listen, and its driver to a worker that is to
+// go on. It returns false if there is none.
 func (w *worker) giveWay() bool {
 	p := w.p
 	next := p.ready.pop()
@@ -286,7 +292,7 @@ func (w *worker) giveWay() bool {
 			p.launch(other)
 		}
 	}
-	if !p.role.CompareAndSwap(&w.listening, &next.busy) {
+	if !p.spinner.owner.CompareAndSwap(w, next) && !p.role.CompareAndSwap(&w.listening, &next.busy) {
 		p.launch(next)
 		return false
 	}

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"casemate/netstack"
 	"casemate/platform"
 	"casemate/platform/memfile"
 	"casemate/runsc/cgroup"
@@ -44,9 +43,8 @@ type sandbox struct {
 	vdso       *vdso.Object
 	poller     *hostfd.Poller // of hostFDs and hostNet
 	hostFDs    *hostfd.FS
-	hostNet    *hostinet.Host  // nil unless --network=host
-	stack      *netstack.Stack // of the root network namespace
-	userNS     *cred.UserNamespace
+	hostNet    *hostinet.Host      // nil unless --network=host
+	userNS     *cred.UserNamespace // of the first container
 	vfs        *vfs.VFS
 	kernel     *kernel.Kernel
 	registered atomic.Bool // a devpts is the driver of terminals
@@ -178,6 +176,9 @@ func enterEmptyRoot() error {
 
 // hostInfo is what the sandbox takes over from the host.
 type hostInfo struct {
+	// name and domain are what a container has that is given none (uname(2)).
+	name, domain string
+
 	cpuInfo  string
 	total    uint64 // bytes of memory
 	memory   uint64 // what there is for the sandbox
@@ -196,6 +197,11 @@ func (h *hostInfo) read(limits *cgroup.Limits) error {
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("reading the host's memory: %w", err)
 	}
+	var names unix.Utsname
+	if err := unix.Uname(&names); err != nil {
+		return fmt.Errorf("reading the host's name: %w", err)
+	}
+	h.name, h.domain = unix.ByteSliceToString(names.Nodename[:]), unix.ByteSliceToString(names.Domainname[:])
 	h.total = si.Totalram * uint64(si.Unit)
 	h.memory = h.total
 	if limits.Memory != 0 {

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -9,10 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/gofer"
+	"casemate/netstack"
 	"casemate/runsc/control"
 	"casemate/sentry/kernel"
+	"casemate/sentry/socket/families"
 	"casemate/sentry/tty"
 	"casemate/vfs"
+	"casemate/vfs/cred"
 )
 
 // A container is one of the sandbox's: a root file system of its own, with a gofer of
@@ -21,8 +25,10 @@ type container struct {
 	*sandbox
 	control.Container
 	gofer      *gofer.Client
+	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
-	ownPIDs    bool // no other container shares the pid namespace
+	ownPIDs    bool            // no other container shares the pid namespace
+	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
 	stdio      []int
 	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
@@ -66,11 +72,12 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 
 // enterNamespaces finds the container's namespaces. The first container's are the
 // sandbox's. Another one has those of its own that its spec lists without a path, and shares
-// the rest with the first (a path can only be one of the sandbox's, for nothing of the
-// host's namespaces is here).
+// those that it joins with their containers, the rest with the first (nothing of the host's
+// namespaces is here).
 func (s *container) enterNamespaces() error {
 	k := s.kernel
 	s.namespaces = k.RootNamespaces()
+	s.userNS = s.sandbox.userNS
 	if s.ID == s.Boot.ID {
 		s.ownPIDs = true
 		return nil
@@ -78,8 +85,20 @@ func (s *container) enterNamespaces() error {
 	if s.Spec.Linux == nil {
 		return nil
 	}
+	var err error
+	if s.userNS, err = userNamespace(s.Spec, s.userNS); err != nil {
+		return err
+	}
 	for _, ns := range s.Spec.Linux.Namespaces {
-		if ns.Path != "" {
+		if id := s.Joins[string(ns.Type)]; id != "" {
+			other, err := s.find(id)
+			if err != nil {
+				return err
+			}
+			s.share(ns.Type, &other.namespaces)
+			continue
+		}
+		if ns.Path != "" && !(ns.Type == specs.NetworkNamespace && s.OwnNetwork) {
 			continue
 		}
 		switch ns.Type {
@@ -93,12 +112,30 @@ func (s *container) enterNamespaces() error {
 		case specs.IPCNamespace:
 			s.namespaces.IPC = k.NewIPCNamespace(s.userNS)
 		case specs.UTSNamespace:
-			s.namespaces.UTS = k.NewUTSNamespace(s.Spec.Hostname, "(none)", s.userNS)
+			s.namespaces.UTS = k.NewUTSNamespace(cmp.Or(s.Spec.Hostname, s.host.name), cmp.Or(s.Spec.Domainname, s.host.domain), s.userNS)
 		case specs.NetworkNamespace:
 			s.namespaces.Net = k.NewNetNamespace(s.userNS)
+			s.ownNet = families.Of(k, s.namespaces.Net).IP
+			if err := s.ownNet.UpLoopback(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// share takes over the namespace of a type from those of another container.
+func (s *container) share(kind specs.LinuxNamespaceType, of *kernel.Namespaces) {
+	switch kind {
+	case specs.PIDNamespace:
+		s.namespaces.PIDForChildren = of.PIDForChildren
+	case specs.IPCNamespace:
+		s.namespaces.IPC = of.IPC
+	case specs.UTSNamespace:
+		s.namespaces.UTS = of.UTS
+	case specs.NetworkNamespace:
+		s.namespaces.Net = of.Net
+	}
 }
 
 // create makes the first process, which start runs.
@@ -243,6 +280,9 @@ func (s *container) release() {
 		s.mounts.DecRef()
 	}
 	s.gofer.Close()
+	if s.ownNet != nil {
+		s.ownNet.Close()
+	}
 }
 
 func closeAll(fds []int) {

@@ -1,15 +1,16 @@
 package boot
 
 import (
+	"cmp"
 	"fmt"
 
 	"casemate/netstack"
-	"casemate/netstack/ip"
 	"casemate/sentry/cgroupfs"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
 	"casemate/sentry/socket/families"
+	"casemate/sentry/socket/tundev"
 	"casemate/sentry/syscalls"
 	"casemate/sentry/sysfs"
 	"casemate/sentry/tty"
@@ -22,7 +23,10 @@ import (
 
 // makeKernel makes the kernel and what belongs to it, without any mount.
 func (s *sandbox) makeKernel() error {
-	s.userNS = cred.NewRootUserNamespace()
+	var err error
+	if s.userNS, err = userNamespace(s.Spec, cred.NewRootUserNamespace()); err != nil {
+		return err
+	}
 	s.vfs = vfs.New(s.userNS)
 	s.kernel = kernel.New(kernel.Options{
 		Platform:    s.platform,
@@ -32,15 +36,13 @@ func (s *sandbox) makeKernel() error {
 		MapVDSO:     s.vdso.Map,
 		Clock:       s.vdso.Now,
 		UserNS:      s.userNS,
-		Hostname:    s.Spec.Hostname,
+		Hostname:    cmp.Or(s.Spec.Hostname, s.host.name),
 		CPUs:        s.host.cpus,
 		TotalMemory: s.memoryLimit(),
 		MaxTasks:    s.taskLimit(),
 		Log:         s.logf,
 	})
-	if s.Spec.Domainname != "" {
-		s.kernel.RootNamespaces().UTS.SetDomain(s.Spec.Domainname)
-	}
+	s.kernel.RootNamespaces().UTS.SetDomain(cmp.Or(s.Spec.Domainname, s.host.domain))
 	s.kernel.Printk(kernel.LevelInfo, "Linux version %s (casemate) %s", kernel.Release, kernel.Version)
 	s.kernel.Printk(kernel.LevelInfo, "Command line: quiet")
 	s.kernel.Printk(kernel.LevelInfo, "Casemate %s: system calls are served by a kernel in user space", s.Version)
@@ -49,15 +51,14 @@ func (s *sandbox) makeKernel() error {
 	if s.Config.Strace {
 		s.kernel.SetStrace(func(line string) { s.log.Debug(line) })
 	}
-	s.stack = netstack.New(ip.Options{})
-	err := s.stack.UpLoopback()
-	if err == nil {
-		err = families.Register(s.kernel, s.stack, s.hostNet)
-	}
-	if err != nil {
+	if err := families.Register(s.kernel, nil, s.hostNet); err != nil {
 		return fmt.Errorf("making the network: %w", err)
 	}
+	if err := s.watchPackets(); err != nil {
+		return err
+	}
 	devfs.Register(s.vfs)
+	tundev.Register(s.vfs, func(ctx *vfs.Context) *netstack.Stack { return families.Of(s.kernel, networkOf(ctx, s.kernel)).IP })
 	for _, name := range []string{"cgroup", "cgroup2"} {
 		s.vfs.RegisterType(&cgroupfs.Type{TypeName: name, Kernel: s.kernel, Limits: s.groupLimits()})
 	}
@@ -68,6 +69,14 @@ func (s *sandbox) makeKernel() error {
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: s.memoryLimit() / 2, DefaultInodes: s.memoryLimit() / 8192})
 	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	return nil
+}
+
+// networkOf is the network namespace of a context.
+func networkOf(ctx *vfs.Context, k *kernel.Kernel) *kernel.NetNamespace {
+	if t, ok := ctx.Task.(*kernel.Task); ok {
+		return t.Namespaces().Net
+	}
+	return k.RootNamespaces().Net
 }
 
 // procOptions are what /proc shows that the kernel does not know.

@@ -9,16 +9,19 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/netstack/link"
+	"casemate/netstack/link/fifo"
 	"casemate/netstack/link/packet"
 	"casemate/runsc/netns"
 	"casemate/runsc/resolver"
+	"casemate/sentry/socket/families"
 )
 
-// takeNetwork gives the sandbox's stack the devices, addresses, routes and neighbours of a
+// takeNetwork gives the container's stack the devices, addresses, routes and neighbours of a
 // namespace that runsc has taken over. sockets are its packet sockets, which belong to
 // the stack from now on, or are closed.
-func (s *sandbox) takeNetwork(n *netns.Network, sockets []int) error {
-	stack := s.stack
+func (s *container) takeNetwork(n *netns.Network, sockets []int) error {
+	stack := families.Of(s.kernel, s.namespaces.Net).IP
 	const noIPv6 = "net.ipv6.conf.all.disable_ipv6"
 	if linux := s.Spec.Linux; n.NoIPv6 && (linux == nil || linux.Sysctl[noIPv6] == "") {
 		if err := stack.Sysctl.Lookup(noIPv6).Set(1); err != nil {
@@ -32,7 +35,7 @@ func (s *sandbox) takeNetwork(n *netns.Network, sockets []int) error {
 			closeAll(sockets)
 			return fmt.Errorf("network device %s: its packet sockets are missing", l.Name)
 		}
-		if err := takeLink(stack, l, sockets[:l.Sockets]); err != nil {
+		if err := takeLink(stack, l, sockets[:l.Sockets], s.Config.Qdisc); err != nil {
 			closeAll(sockets[l.Sockets:])
 			return fmt.Errorf("network device %s: %w", l.Name, err)
 		}
@@ -85,13 +88,17 @@ func takeResolver(stack *netstack.Stack, n *netns.Network, fds []int) error {
 	return nil
 }
 
-func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int) error {
+func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int, qdisc string) error {
 	if len(sockets) == 0 {
 		return takeLoopback(stack, l)
 	}
-	dev, err := packet.New(sockets[0], l.Info)
+	device, err := packet.New(sockets, l.Info)
 	if err != nil {
 		return err
+	}
+	var dev link.Link = device
+	if qdisc == "fifo" {
+		dev = fifo.New(device)
 	}
 	i, err := stack.AddInterfaceAt(l.Index, l.Name, dev)
 	if err != nil {

@@ -98,7 +98,12 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
 	case r.Network != nil:
-		if err := c.takeNetwork(r.Network, files); err != nil {
+		found, err := c.find(r.Start)
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		if err := found.takeNetwork(r.Network, files); err != nil {
 			return nil, err
 		}
 		files = nil
@@ -147,7 +152,11 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		reply := &control.Reply{}
 		for _, tg := range found.processes() {
-			reply.Processes = append(reply.Processes, found.info(tg))
+			p := found.info(tg)
+			if r.Shown {
+				p.Host = tg.ShowOnHost()
+			}
+			reply.Processes = append(reply.Processes, p)
 		}
 		return reply, nil
 	case r.Delete != "":
@@ -174,6 +183,7 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 		closeAll(files)
 		return nil, err
 	}
+	found.gofer.CatchUp() // with what the engine has changed in the files before
 	p, err := found.newProcess(e.Process, e.Stdio, files, false)
 	if setup := (*initFailure)(nil); errors.As(err, &setup) {
 		err = setup.err // the container is there already

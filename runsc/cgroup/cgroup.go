@@ -40,29 +40,36 @@ type Group struct {
 // path of version 2 is that of the controller "". They can be saved as JSON.
 type Paths map[string]string
 
-// Create makes the group that linux.cgroupsPath and linux.resources of the spec ask for
-// (runtime-spec, config-linux.md, "Control groups"). An absolute name is one below the
-// controllers' mounts, any other is below the caller's own group; an empty one stands
-// for id. A group that is there already is taken over. r may be nil.
-func Create(name, id string, r *specs.LinuxResources) (*Group, error) {
+// Place returns where linux.cgroupsPath of the spec, which is name, has the group of the
+// container id (runtime-spec, config-linux.md, "Control groups"). An absolute name is one
+// below the controllers' mounts, any other is below the caller's own group; an empty one
+// stands for id. ErrUnavailable.
+func Place(name, id string) (Paths, error) {
 	if strings.Count(name, ":") == 2 && !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("cgroupsPath %q is one for systemd, which is not supported", name)
 	}
 	if name == "" {
 		name = id
 	}
-	var g *Group
-	var err error
 	switch cgroups.Mode() {
 	case cgroups.Unified:
-		g, err = create2(mountPoint, name, r)
+		return place2(name)
 	case cgroups.Legacy, cgroups.Hybrid:
-		g, err = create1(name, r)
-	default:
-		return nil, ErrUnavailable
+		return place1(name)
+	}
+	return nil, ErrUnavailable
+}
+
+// Create makes the group at paths, which Place has returned, with the limits of r, the
+// spec's linux.resources. A group that is there already is taken over. r may be nil.
+func Create(paths Paths, r *specs.LinuxResources) (g *Group, err error) {
+	if name, ok := paths[""]; ok {
+		g, err = create2(mountPoint, name, r)
+	} else {
+		g, err = create1(paths, r)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("creating cgroup %s: %w", name, err)
+		return nil, fmt.Errorf("creating the cgroup %s: %w", paths, err)
 	}
 	return g, nil
 }
@@ -196,6 +203,11 @@ func (g *Group) dir(controller string) string {
 		return ""
 	}
 	return filepath.Join(mountPoint, controller, name)
+}
+
+// String shows the distinct paths.
+func (p Paths) String() string {
+	return strings.Join(slices.Compact(slices.Sorted(maps.Values(p))), ", ")
 }
 
 // find implements cgroup1.Path.

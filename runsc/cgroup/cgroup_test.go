@@ -93,7 +93,11 @@ func TestVersion1(t *testing.T) {
 		CPU:    &specs.LinuxCPU{Quota: ptr(int64(150000)), Period: ptr(uint64(100000)), Shares: ptr(uint64(512)), Cpus: "0"},
 		Pids:   &specs.LinuxPids{Limit: ptr(int64(50))},
 	}
-	g, err := Create(name, "id", r)
+	paths, err := Place(name, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := Create(paths, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,11 +127,11 @@ func TestVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var paths Paths
-	if err := json.Unmarshal(saved, &paths); err != nil {
+	var again Paths
+	if err := json.Unmarshal(saved, &again); err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := Load(paths)
+	loaded, err := Load(again)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,11 +147,15 @@ func TestVersion1(t *testing.T) {
 func TestVersion1Failure(t *testing.T) {
 	needs(t, cgroups.Legacy, cgroups.Hybrid)
 	name := fmt.Sprintf("/casemate-test-%d", os.Getpid())
+	paths, err := Place(name, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range []*specs.LinuxResources{
 		{CPU: &specs.LinuxCPU{Cpus: "4000"}},
 		{Unified: map[string]string{"memory.high": "1"}},
 	} {
-		if g, err := Create(name, "id", r); err == nil {
+		if g, err := Create(paths, r); err == nil {
 			g.Delete()
 			t.Errorf("no error for %+v", r)
 		}

@@ -13,8 +13,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// create1 makes a group in each controller of version 1 that is mounted.
-func create1(name string, r *specs.LinuxResources) (*Group, error) {
+// place1 works out where a group is in each controller of version 1 that is mounted.
+func place1(name string) (Paths, error) {
 	subsystems, err := cgroup1.Default()
 	if err != nil {
 		return nil, err
@@ -25,11 +25,10 @@ func create1(name string, r *specs.LinuxResources) (*Group, error) {
 			return nil, err
 		}
 	}
-	g := &Group{paths: Paths{}}
-	var made []string
+	paths := Paths{}
 	for _, s := range subsystems {
 		controller := string(s.Name())
-		g.paths[controller] = clean(name)
+		paths[controller] = clean(name)
 		parent := own[controller]
 		if parent == "" {
 			parent = own["name="+controller]
@@ -37,16 +36,26 @@ func create1(name string, r *specs.LinuxResources) (*Group, error) {
 		// In a container of another runtime the path may be one of the host's, which is
 		// not to be seen here.
 		if _, err := os.Stat(filepath.Join(mountPoint, controller, parent)); err == nil {
-			g.paths[controller] = path.Join("/", parent, clean(name))
+			paths[controller] = path.Join("/", parent, clean(name))
 		}
+	}
+	return paths, nil
+}
+
+// create1 makes a group in each of these controllers.
+func create1(paths Paths, r *specs.LinuxResources) (*Group, error) {
+	g := &Group{paths: paths}
+	if err := requires(r, paths); err != nil {
+		return nil, err
+	}
+	var made []string
+	for controller := range paths {
 		if _, err := os.Stat(g.dir(controller)); errors.Is(err, os.ErrNotExist) {
 			made = append(made, g.dir(controller))
 		}
 	}
-	if err := requires(r, g.paths); err != nil {
-		return nil, err
-	}
-	g.v1, err = cgroup1.New(g.paths.find, resources1(r), cgroup1.WithHierarchy(hierarchy(g.paths)))
+	var err error
+	g.v1, err = cgroup1.New(paths.find, resources1(r), cgroup1.WithHierarchy(hierarchy(paths)))
 	if err != nil {
 		for _, dir := range made {
 			os.Remove(dir) // what New has not made is not there

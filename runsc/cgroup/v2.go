@@ -13,8 +13,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// create2 makes a group in the tree of version 2 that is mounted on mount.
-func create2(mount, name string, r *specs.LinuxResources) (*Group, error) {
+// place2 works out where a group is in the tree of version 2.
+func place2(name string) (Paths, error) {
 	if !path.IsAbs(name) {
 		_, own, err := cgroups.ParseCgroupFileUnified("/proc/self/cgroup")
 		if err != nil {
@@ -24,7 +24,11 @@ func create2(mount, name string, r *specs.LinuxResources) (*Group, error) {
 		// the parent can (cgroups(7), "no internal processes").
 		name = path.Join(path.Dir(path.Join("/", own)), clean(name))
 	}
-	name = clean(name)
+	return Paths{"": clean(name)}, nil
+}
+
+// create2 makes a group in the tree of version 2 that is mounted on mount.
+func create2(mount, name string, r *specs.LinuxResources) (*Group, error) {
 	_, err := os.Stat(filepath.Join(mount, name))
 	made := os.IsNotExist(err)
 	m, err := cgroup2.NewManager(mount, name, &cgroup2.Resources{})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -27,18 +28,24 @@ type Config struct {
 	OCISeccomp    bool   // apply linux.seccomp inside
 	IgnoreCgroups bool
 	Rootless      bool
+	// AllowHostNetwork lets a container whose configuration asks for the host's network have
+	// sockets of the host.
+	AllowHostNetwork bool
+	NetworkOptions
 }
 
 // SetFlags registers the global flags in f.
 func (c *Config) SetFlags(f *flag.FlagSet) {
-	f.StringVar(&c.Root, "root", "", "`directory` for container state (default /run/runsc, or $XDG_RUNTIME_DIR/runsc for an ordinary user)")
+	f.StringVar(&c.Root, "root", "", "`directory` for container state (default /run/runsc, or $XDG_RUNTIME_DIR/runsc for an ordinary user, also as root of a user namespace)")
 	f.StringVar(&c.Log, "log", "", "`file` for errors and warnings (default standard error)")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`format` of --log: text or json")
 	f.BoolVar(&c.Debug, "debug", false, "log debug messages")
 	f.StringVar(&c.DebugLog, "debug-log", "", "`file` for the sandbox's debug log, or a directory if it ends in /; %ID%, %COMMAND% and %TIMESTAMP% are replaced")
 	f.StringVar(&c.Platform, "platform", "auto", "what runs application code: auto, systrap or ptrace")
 	f.StringVar(&c.Network, "network", "sandbox", "network: sandbox, none or host")
+	f.BoolVar(&c.AllowHostNetwork, "allow-host-network", true, "serve a container whose configuration asks for the host's network (--network=host of an engine) with sockets of the host")
 	f.StringVar(&c.Overlay2, "overlay2", "none", "where writes go: none (to the root file system itself), or {root|all}:{memory|self|dir=/DIR}: to an overlay of the root or of bind mounts too, which is kept in memory, or in a file of the host in the same directory or in DIR")
+	c.NetworkOptions.setFlags(f)
 	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
 	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")
 	f.BoolVar(&c.OCISeccomp, "oci-seccomp", true, "apply the seccomp profile of the configuration inside the sandbox")
@@ -72,12 +79,32 @@ func ownDirectory(path string) error {
 	return nil
 }
 
+// runtimeDir is the variable that names a user's own directory in /run (XDG Base Directory
+// Specification).
+const runtimeDir = "XDG_RUNTIME_DIR"
+
+// ordinaryUser reports whether the user has no rights in /run itself: one who is not root, or
+// is it only in a user namespace, as rootless Podman has it.
+func ordinaryUser() bool {
+	return os.Geteuid() != 0 || os.Getenv(runtimeDir) != "" && os.Getenv("USER") != "root" && InUserNamespace()
+}
+
+// InUserNamespace reports whether this process is in a user namespace other than the host's
+// (user_namespaces(7), "User and group ID mappings").
+func InUserNamespace() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false // the kernel has no user namespaces
+	}
+	return !slices.Equal(strings.Fields(string(data)), []string{"0", "0", "4294967295"})
+}
+
 // Check validates the options and fills in defaults that depend on the user.
 func (c *Config) Check() error {
 	if c.Root == "" {
 		c.Root = "/run/runsc"
-		if os.Geteuid() != 0 {
-			dir := os.Getenv("XDG_RUNTIME_DIR")
+		if ordinaryUser() {
+			dir := os.Getenv(runtimeDir)
 			if dir == "" {
 				dir = filepath.Join(os.TempDir(), fmt.Sprintf("runsc-%d", os.Geteuid()))
 				if err := ownDirectory(dir); err != nil {
@@ -97,6 +124,7 @@ func (c *Config) Check() error {
 		oneOf("platform", c.Platform, "auto", "systrap", "ptrace"),
 		oneOf("network", c.Network, "sandbox", "none", "host"),
 		c.checkOverlay(),
+		c.NetworkOptions.check(),
 		oneOf("file-access", c.FileAccess, "exclusive", "shared"),
 	} {
 		if err != nil {

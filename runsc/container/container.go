@@ -65,9 +65,13 @@ type State struct {
 	Init Process `json:"init"`
 	// Sandbox is the id of the sandbox's first container.
 	Sandbox string       `json:"sandbox"`
+	Network network      `json:"network"`
 	Sentry  Process      `json:"sentry"`
 	Gofer   Process      `json:"gofer"`
 	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`
+	// NetNS is the host's network namespace whose network the container takes over, ""
+	// if there is none, or it shares that of another container.
+	NetNS string `json:"netns,omitempty"`
 	// Keeper is the runsc run in the foreground that deletes the container.
 	Keeper Process `json:"keeper"`
 	Owner  int     `json:"owner"` // uid
@@ -85,6 +89,7 @@ const (
 // A Container is one that exists.
 type Container struct {
 	State State
+	bare  bool // there is no state file (yet)
 	env   *Env
 	dir   string
 	lock  *os.File // nil if it is not locked
@@ -131,19 +136,14 @@ func (e *Env) make(id string) (*Container, error) {
 		if err == nil && !c.abandoned() {
 			err = ErrExists
 		}
-		if err == nil {
-			err = c.destroy()
-		}
-		c.Unlock()
 		if err != nil {
+			c.Unlock()
+			return nil, err
+		}
+		if err := c.Delete(true); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// abandoned reports whether the runsc run that was to delete the container has been killed.
-func (c *Container) abandoned() bool {
-	return c.State.Keeper.PID != 0 && !c.State.Keeper.Alive()
 }
 
 // Load reads a container's state. ErrNotExist.
@@ -184,7 +184,7 @@ func (e *Env) List() ([]*Container, error) {
 		if !entry.IsDir() {
 			continue
 		}
-		if c, err := e.Load(entry.Name()); err == nil {
+		if c, err := e.Load(entry.Name()); err == nil && !c.bare {
 			all = append(all, c)
 		}
 	}
@@ -200,12 +200,13 @@ func (c *Container) read() error {
 			return ErrNotExist
 		}
 		// Its runsc create has died before it wrote anything.
-		c.State = State{ID: filepath.Base(c.dir), Phase: Creating}
+		c.State, c.bare = State{ID: filepath.Base(c.dir), Phase: Creating}, true
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the container's state: %w", err)
 	}
+	c.State, c.bare = State{}, false
 	if err := json.Unmarshal(data, &c.State); err != nil {
 		return fmt.Errorf("reading the container's state: %s: %w", c.stateFile(), err)
 	}
@@ -281,27 +282,6 @@ func (c *Container) save() error {
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("writing the container's state: %w", err)
-	}
-	return nil
-}
-
-// removeDir deletes the container's directory.
-func (c *Container) removeDir() error {
-	// Under another name, that is not an id, nobody tries to lock it any more.
-	removed := c.dir + ":removed"
-	err := os.RemoveAll(removed)
-	if err == nil {
-		err = os.Rename(c.dir, removed)
-	}
-	for err == nil {
-		// One who has begun to open the lock may still put a new one there.
-		if err = os.RemoveAll(removed); !errors.Is(err, unix.ENOTEMPTY) {
-			break
-		}
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("removing the container's state: %w", err)
 	}
 	return nil
 }

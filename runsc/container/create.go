@@ -26,9 +26,10 @@ type Options struct {
 	// PreserveFDs is how many descriptors of this process, from 3 on, the container's
 	// process gets.
 	PreserveFDs int
-	// Foreground has the container die with this process, which deletes it at its end.
-	Foreground bool
-	PIDFile    string
+	// Foreground has the container die with this process, which deletes it at its end
+	// unless Keep is set.
+	Foreground, Keep bool
+	PIDFile          string
 }
 
 // Create makes a container up to its first process, which Start runs. The result is locked.
@@ -58,7 +59,7 @@ func (c *Container) create(o *Options) error {
 		ID: o.ID, Bundle: dir, Rootfs: o.Spec.Root.Path, Created: time.Now().UTC(), Phase: Creating,
 		Annotations: o.Spec.Annotations, Sandbox: o.ID, Owner: os.Geteuid(),
 	}
-	if o.Foreground {
+	if o.Foreground && !o.Keep {
 		if c.State.Keeper, err = Find(os.Getpid()); err != nil {
 			return err
 		}
@@ -72,24 +73,23 @@ func (c *Container) create(o *Options) error {
 			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
 		},
 	}
-	if e.Conf.Network == "host" {
-		path, isNew := networkNamespace(o.Spec)
-		args.HostNet, args.NetNS = !isNew, path
+	place, err := e.placeOf(o.Spec)
+	if err == nil {
+		err = place.checkPIDs(o.Spec)
+	}
+	if err != nil {
+		return err
 	}
 	defer closeStores(args)
 	if err := o.addTrees(e, args); err != nil {
 		return err
 	}
-	group, err := e.makeGroup(o.ID, o.Spec)
+	group, err := c.makeGroup(o.Spec)
 	if err != nil {
 		return err
 	}
 	if group != nil {
 		args.Cgroup, args.Boot.Limits = group, group.Limits()
-		c.State.Cgroup = group.Paths()
-	}
-	if err := c.save(); err != nil {
-		return err
 	}
 	if args.Files, err = o.Terminal.files(o.Spec.Process.Terminal, o.PreserveFDs, &args.Boot.Stdio); err != nil {
 		return err
@@ -98,8 +98,8 @@ func (c *Container) create(o *Options) error {
 		defer args.Files[0].Close()
 		args.Console = true
 	}
-	if id := sandboxOf(o.Spec); id != "" && id != o.ID {
-		err = c.join(id, args)
+	if place.sandbox != "" {
+		err = c.join(place, args)
 	} else {
 		err = c.begin(args)
 	}
@@ -128,6 +128,20 @@ func (c *Container) begin(args *sandbox.Args) error {
 		defer log.Close()
 		args.DebugLog = log
 	}
+	if args.Capture, err = c.env.Conf.OpenPCAP(c.State.ID); err != nil {
+		return err
+	}
+	if args.Capture != nil {
+		defer args.Capture.Close()
+	}
+	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
+		return err
+	}
+	args.Boot.Config.Network = string(c.State.Network)
+	if c.State.Network == hostNetwork {
+		path, isNew := networkNamespace(args.Boot.Spec)
+		args.HostNet, args.NetNS = !isNew, path
+	}
 	s, err := sandbox.Start(args)
 	if err != nil {
 		return err
@@ -141,6 +155,7 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if c.State.Gofer, err = Find(gofer); err != nil {
 		return s.Death(err)
 	}
+	c.findNetwork(args.Boot.Spec)
 	if err := c.save(); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *Container) Exec(o *ExecOptions, signals <-chan os.Signal) (int, error) 
 	pid := os.Getpid()
 	var monitor *exec.Cmd
 	if o.Detach || tty != nil {
-		if monitor, err = startMonitor(conn, tty); err != nil {
+		if monitor, err = startMonitor(conn, tty, false); err != nil {
 			return 0, err
 		}
 		pid = monitor.Process.Pid

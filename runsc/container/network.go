@@ -1,21 +1,33 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/config"
 	"casemate/runsc/netns"
 )
+
+// A network is what a container's programs have of the host's network.
+type network string
+
+const (
+	noNetwork     network = "none"    // nothing
+	takenNetwork  network = "sandbox" // what an engine has prepared in a namespace, taken over at start
+	hostNetwork   network = "host"    // sockets of the host
+	sharedNetwork network = "shared"  // that of another container in the sandbox
+)
+
+// errHostNetwork says that a flag forbids what the configuration asks for.
+var errHostNetwork = errors.New("the configuration asks for the host's network, which --allow-host-network=false forbids")
 
 // networkNamespace returns the network namespace that a configuration asks for: the path
 // of one that there is, or a new one. With neither it is the host's.
 func networkNamespace(spec *specs.Spec) (path string, isNew bool) {
-	if spec.Linux == nil {
-		return "", false
-	}
-	for _, ns := range spec.Linux.Namespaces {
+	for _, ns := range namespacesOf(spec) {
 		if ns.Type == specs.NetworkNamespace {
 			return ns.Path, ns.Path == ""
 		}
@@ -23,22 +35,53 @@ func networkNamespace(spec *specs.Spec) (path string, isNew bool) {
 	return "", false
 }
 
-// takeNetwork takes over the network that an engine has prepared for the container: by
-// hooks or after create, in the namespace of its process on the host, or in one that the
-// configuration names. It returns nil if there is none to take over.
-func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
-	path, isNew := networkNamespace(spec)
-	conf := c.env.Conf
-	switch {
-	case conf.Network != "sandbox" || c.State.Sandbox != c.State.ID:
-		return nil, nil, nil
-	case path == "" && (!isNew || conf.Rootless):
-		return nil, nil, nil // nobody can have put anything there
-	case path == "":
-		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Sentry.PID)
+// networkOf finds out which network the first container of a sandbox has.
+func networkOf(conf *config.Config, spec *specs.Spec) (network, error) {
+	if conf.Network != "sandbox" {
+		return network(conf.Network), nil
 	}
-	n, sockets, err := netns.Take(path, func(note string) { c.env.Log.Warn(note) })
-	if err == nil && isNew {
+	path, isNew := networkNamespace(spec)
+	switch {
+	case isNew && conf.Rootless:
+		return noNetwork, nil // nobody can have put anything there
+	case isNew:
+		return takenNetwork, nil
+	}
+	if path != "" {
+		if own, err := netns.Same(path, "/proc/self/ns/net"); err != nil || !own {
+			return takenNetwork, err
+		}
+	}
+	if !conf.AllowHostNetwork {
+		return "", errHostNetwork
+	}
+	return hostNetwork, nil
+}
+
+// findNetwork notes which namespace of the host has the network that the container is to take
+// over: that of the process which stands for the container, or one that the configuration
+// names.
+func (c *Container) findNetwork(spec *specs.Spec) {
+	if c.State.Network != takenNetwork {
+		return
+	}
+	path, isNew := networkNamespace(spec)
+	if isNew {
+		path = fmt.Sprintf("/proc/%d/ns/net", c.State.Init.PID)
+	}
+	c.State.NetNS = path
+}
+
+// takeNetwork takes over the network that an engine has prepared for the container, by hooks or
+// after create. It returns nil if there is none to take over.
+func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, error) {
+	if c.State.NetNS == "" {
+		return nil, nil, nil
+	}
+	n, sockets, err := netns.Take(c.State.NetNS, &netns.Options{
+		GSO: c.env.Conf.GSO, GRO: c.env.Conf.GRO, Channels: c.env.Conf.Channels, Note: func(note string) { c.env.Log.Warn(note) },
+	})
+	if _, isNew := networkNamespace(spec); err == nil && isNew {
 		n.UpLoopback() // as runc does
 	}
 	return n, sockets, err

@@ -7,37 +7,24 @@ import (
 	"slices"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
 )
 
-// podAnnotations are those by which containerd and CRI-O say that a container belongs into
-// the sandbox of another one.
-var podAnnotations = []struct{ kind, container, sandbox string }{
-	{"io.kubernetes.cri.container-type", "container", "io.kubernetes.cri.sandbox-id"},
-	{"io.kubernetes.cri-o.ContainerType", "container", "io.kubernetes.cri-o.SandboxID"},
-}
-
-// sandboxOf returns the id of the container whose sandbox spec's is to join, or "".
-func sandboxOf(spec *specs.Spec) string {
-	for _, a := range podAnnotations {
-		if spec.Annotations[a.kind] == a.container {
-			return spec.Annotations[a.sandbox]
-		}
-	}
-	return ""
-}
-
 // join makes the container in the sandbox of another one: it gets a gofer of its own and, as
 // the process that stands for it on the host, a monitor.
-func (c *Container) join(id string, args *sandbox.Args) error {
-	first, err := c.env.Load(id)
+func (c *Container) join(p *place, args *sandbox.Args) error {
+	first, err := c.env.Load(p.sandbox)
 	if err != nil || !first.State.Init.Alive() {
-		return fmt.Errorf("%w: %s", errNoSandbox, id)
+		return fmt.Errorf("%w: %s", errNoSandbox, p.sandbox)
 	}
-	c.State.Sandbox, c.State.Sentry = id, first.State.Sentry
+	if c.State.Network, err = p.networkOf(first, args.Boot.Spec); err != nil {
+		return err
+	}
+	c.State.Sandbox, c.State.Sentry = p.sandbox, first.State.Sentry
+	args.Boot.Joins, args.Boot.OwnNetwork = p.joins, c.State.Network != sharedNetwork
 	g, err := sandbox.StartGofer(args)
 	if err != nil {
 		return err
@@ -47,14 +34,15 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 		g.Destroy()
 		return err
 	}
+	if err := c.save(); err != nil {
+		return err
+	}
 	conn, err := first.Connect()
 	if err != nil {
-		g.Destroy()
 		return err
 	}
 	defer conn.Close()
 	if _, err := sandbox.Call(conn, &control.Request{Create: &args.Boot.Container}, slices.Concat([]*os.File{g.Socket}, args.Files, args.Stores)...); err != nil {
-		g.Destroy()
 		return startError(err)
 	}
 	if _, err := sandbox.Call(conn, &control.Request{Attach: c.State.ID, Kill: true}); err != nil {
@@ -64,13 +52,16 @@ func (c *Container) join(id string, args *sandbox.Args) error {
 	if args.Console {
 		tty = args.Files[0]
 	}
-	monitor, err := startMonitor(conn, tty)
+	// Engines prepare the network in the namespace of the process that stands for the container.
+	_, isNew := networkNamespace(args.Boot.Spec)
+	monitor, err := startMonitor(conn, tty, isNew && c.State.Network == takenNetwork)
 	if err != nil {
 		return err
 	}
 	if c.State.Init, err = Find(monitor.Process.Pid); err != nil {
 		return err
 	}
+	c.findNetwork(args.Boot.Spec)
 	if args.Cgroup != nil {
 		if err := args.Cgroup.Add(monitor.Process.Pid); err != nil {
 			return err
@@ -88,14 +79,18 @@ const (
 	MonitorTerminal = 4 // the process's terminal, if it has one: its controlling terminal too
 )
 
-// startMonitor starts the process of the host that stands for a process in a sandbox.
-func startMonitor(conn *control.Conn, tty *os.File) (*exec.Cmd, error) {
+// startMonitor starts the process of the host that stands for a process in a sandbox, in a
+// network namespace of its own if newNet is set.
+func startMonitor(conn *control.Conn, tty *os.File, newNet bool) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "monitor")
 	cmd.Args[0] = "runsc"
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{conn.File()}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if newNet {
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+	}
 	if tty != nil {
 		cmd.Args = append(cmd.Args, "--terminal")
 		cmd.ExtraFiles = append(cmd.ExtraFiles, tty)

@@ -23,6 +23,7 @@ const (
 	FDListener            // socket to which other runscs connect
 	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
+	FDCapture             // the file of --pcap, or /dev/null
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
@@ -80,6 +81,11 @@ type Container struct {
 	// it comes from.
 	BindTrees map[int]int
 	Shared    map[int]bool // trees that the host may change
+	// Joins are the containers of the sandbox whose namespaces it shares, by the types of
+	// those; OwnNetwork says that its network namespace is its own whatever path it has in
+	// the configuration. Neither counts for the first container.
+	Joins      map[string]string
+	OwnNetwork bool
 	// Stores are the trees below an overlay that is kept in a file of the host.
 	Stores []int
 	// Mounts are where the trees come from, as mountinfo shows it.
@@ -122,8 +128,10 @@ type Request struct {
 	Signal *Signal `json:",omitempty"`
 	// Resize sets the size of the attached process's terminal.
 	Resize *WindowSize `json:",omitempty"`
-	// Processes lists a container's processes.
+	// Processes lists a container's processes; Shown has the host's list of processes show
+	// them as well.
 	Processes string `json:",omitempty"`
+	Shown     bool   `json:",omitempty"`
 	// Delete forgets a container, whose processes are killed.
 	Delete string `json:",omitempty"`
 	// Debug is for who looks into a sandbox.
@@ -171,6 +179,9 @@ type Process struct {
 	CPU            int64 // ns
 	Threads        int
 	Command        string
+	// Host is the process of the host that runs it, by its number in the sandbox's pid
+	// namespace; 0 if there is none, or Shown was not asked for.
+	Host int
 }
 
 // Exit tells how the container's init process ended.

@@ -18,8 +18,9 @@ func FuzzReceive(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(text)
-		f.Add(append(text, text...))
+		whole := []byte(frame(len(text), string(text)))
+		f.Add(whole)
+		f.Add(append(whole, whole...))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {

@@ -50,13 +50,20 @@ func (n *Network) UpLoopback() {
 	}
 }
 
+// Options say how a namespace's devices are taken over.
+type Options struct {
+	GSO, GRO bool
+	Channels int // packet sockets for each device, at least 1
+	// Note is called with what cannot be taken over.
+	Note func(string)
+}
+
 // Take takes over the namespace at path, such as /proc/PID/ns/net, and returns the
 // packet sockets beside the description. It needs CAP_SYS_ADMIN, CAP_NET_ADMIN and
-// CAP_NET_RAW in the user namespace that owns it. note is called with what cannot be
-// taken over.
-func Take(path string, note func(string)) (n *Network, sockets []*os.File, err error) {
+// CAP_NET_RAW in the user namespace that owns it.
+func Take(path string, o *Options) (n *Network, sockets []*os.File, err error) {
 	err = within(path, func() error {
-		t := taker{note: note}
+		t := taker{Options: *o}
 		if err := t.take(); err != nil {
 			t.close()
 			return err
@@ -88,6 +95,17 @@ func within(path string, f func() error) error {
 		done <- f()
 	}()
 	return <-done
+}
+
+// Same reports whether two paths are those of one namespace (namespaces(7)).
+func Same(path, other string) (bool, error) {
+	var of [2]unix.Stat_t
+	for i, p := range []string{path, other} {
+		if err := unix.Stat(p, &of[i]); err != nil {
+			return false, fmt.Errorf("looking at the network namespace %s: %w", p, err)
+		}
+	}
+	return of[0].Dev == of[1].Dev && of[0].Ino == of[1].Ino, nil
 }
 
 // Enter moves the calling thread, which the caller has locked to its goroutine, into the

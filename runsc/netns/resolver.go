@@ -53,7 +53,7 @@ func (t *taker) resolver() error {
 		return fmt.Errorf("connecting to %v: %w", resolver.Address, err)
 	}
 	if err := t.tunnel(); err != nil {
-		t.note(fmt.Sprintf("names outside of Docker's networks are not resolved: %v", err))
+		t.Note(fmt.Sprintf("names outside of Docker's networks are not resolved: %v", err))
 	}
 	return nil
 }

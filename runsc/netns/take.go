@@ -17,7 +17,7 @@ import (
 
 // A taker collects a Network. Its methods run on a thread in the namespace.
 type taker struct {
-	note    func(string)
+	Options
 	handle  *netlink.Handle
 	links   []netlink.Link // of network.Links
 	network Network
@@ -71,15 +71,25 @@ func (t *taker) link(l netlink.Link) error {
 	case !up || a.MasterIndex != 0:
 		return nil // nothing goes by it, or a bridge of the namespace has it
 	case a.EncapType != "ether":
-		t.note(fmt.Sprintf("the network device %s is left out: its type is %s, not ether", a.Name, a.EncapType))
+		t.Note(fmt.Sprintf("the network device %s is left out: its type is %s, not ether", a.Name, a.EncapType))
 		return nil
 	default:
-		fd, info, err := packet.Open(a.Name)
+		fds, info, err := packet.Open(a.Name, t.Channels)
 		if err != nil {
 			return fmt.Errorf("opening a packet socket: %w", err)
 		}
-		t.sockets = append(t.sockets, os.NewFile(uintptr(fd), a.Name))
-		x.Info, x.Sockets = info, 1
+		for _, fd := range fds {
+			t.sockets = append(t.sockets, os.NewFile(uintptr(fd), a.Name))
+		}
+		if !t.GSO {
+			info.GSOMax = 0
+		}
+		if !t.GRO {
+			if err := disableGRO(a.Name); err != nil {
+				t.Note(fmt.Sprintf("the network device %s goes on putting packets together: %v", a.Name, err))
+			}
+		}
+		x.Info, x.Sockets = info, len(fds)
 	}
 	addresses, err := t.handle.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
@@ -187,14 +197,14 @@ func (t *taker) routes() error {
 			continue
 		}
 		if r.Table != unix.RT_TABLE_MAIN {
-			t.note(fmt.Sprintf("the route to %v is left out: it is in table %d", r.Dst, r.Table))
+			t.Note(fmt.Sprintf("the route to %v is left out: it is in table %d", r.Dst, r.Table))
 			continue
 		}
 		e := ip.RouteEntry{Gateway: addr(r.Gw), PrefSrc: addr(r.Src), OIF: int32(r.LinkIndex), Metric: uint32(r.Priority), MTU: r.MTU,
 			Table: uint32(r.Table), Type: uint8(r.Type), Protocol: uint8(r.Protocol), Scope: uint8(r.Scope), TOS: uint8(r.Tos),
 			OnLink: r.Flags&int(netlink.FLAG_ONLINK) != 0}
 		if len(r.MultiPath) > 0 {
-			t.note(fmt.Sprintf("the route to %v goes by the first of its %d next hops only", r.Dst, len(r.MultiPath)))
+			t.Note(fmt.Sprintf("the route to %v goes by the first of its %d next hops only", r.Dst, len(r.MultiPath)))
 			hop := r.MultiPath[0]
 			e.OIF, e.Gateway, e.OnLink = int32(hop.LinkIndex), addr(hop.Gw), hop.Flags&int(netlink.FLAG_ONLINK) != 0
 		}
@@ -245,7 +255,7 @@ func (t *taker) strip(i int) error {
 	// It also ends what the host does for IPv6 by itself: neighbour and router
 	// discovery, multicast listener reports.
 	if err := os.WriteFile(ipv6Switch(x.Name), []byte("1"), 0); err != nil && !os.IsNotExist(err) {
-		t.note(fmt.Sprintf("IPv6 stays on in the host's stack on %s: %v", x.Name, err))
+		t.Note(fmt.Sprintf("IPv6 stays on in the host's stack on %s: %v", x.Name, err))
 	}
 	addresses, err := t.handle.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {

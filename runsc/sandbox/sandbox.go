@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,8 @@ type Args struct {
 	Stores []*os.File
 	// DebugLog may be nil.
 	DebugLog *os.File
+	// Capture is the file of --pcap; it may be nil.
+	Capture *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
 	Cgroup *cgroup.Group
 	// Foreground has the processes die with the thread that starts them, which must be
@@ -57,10 +60,10 @@ type Sandbox struct {
 
 // Start starts the processes of a sandbox, which wait for Configure then.
 func Start(a *Args) (s *Sandbox, err error) {
-	s = &Sandbox{dir: a.Dir}
+	begun := &Sandbox{dir: a.Dir}
 	defer func() {
 		if err != nil {
-			s.Destroy()
+			begun.Destroy()
 		}
 	}()
 	control1, control2, err := socketPair(unix.SOCK_STREAM, "control")
@@ -68,7 +71,7 @@ func Start(a *Args) (s *Sandbox, err error) {
 		return nil, err
 	}
 	defer control2.Close()
-	s.Conn = control.NewConn(control1, control.MaxReply)
+	begun.Conn = control.NewConn(control1, control.MaxReply)
 	listener, err := listen(a.Dir)
 	if err != nil {
 		return nil, err
@@ -79,8 +82,8 @@ func Start(a *Args) (s *Sandbox, err error) {
 		return nil, err
 	}
 	defer files.Close()
-	s.gofer = gofer
-	return s, s.startSentry(a, control2, listener, files)
+	begun.gofer = gofer
+	return begun, begun.startSentry(a, control2, listener, files)
 }
 
 // Configure has the sandbox make its first container, and waits for that.
@@ -128,7 +131,7 @@ func socketPair(kind int, name string) (*os.File, *os.File, error) {
 	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
 }
 
-const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 // command prepares runsc itself with another subcommand, in namespaces of its
 // own. uid is the host's user that is root in its user namespace, or -1 if it
@@ -177,15 +180,12 @@ func (a *Args) start(cmd *exec.Cmd) error {
 const nobody = 65534
 
 func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
-	log := a.DebugLog
-	if log == nil {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer null.Close()
-		log = null
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
+	defer null.Close()
+	log, capture := cmp.Or(a.DebugLog, null), cmp.Or(a.Capture, null)
 	uid, gid := nobody, nobody
 	if a.Rootless {
 		uid, gid = os.Geteuid(), os.Getegid()
@@ -198,7 +198,7 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log}, a.Files, a.Stores)
+	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture}, a.Files, a.Stores)
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}

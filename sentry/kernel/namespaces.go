@@ -57,13 +57,16 @@ func (ns *UTSNamespace) SetDomain(name string) {
 type IPCNamespace struct {
 	ID     uint64 // inode number in /proc/PID/ns
 	UserNS *cred.UserNamespace
+	Limits IPCLimits
 	// Objects belongs to the IPC system calls.
 	Objects sync.Map
 }
 
-// NewIPCNamespace returns an empty namespace.
+// NewIPCNamespace returns an empty namespace with the usual limits.
 func (k *Kernel) NewIPCNamespace(user *cred.UserNamespace) *IPCNamespace {
-	return &IPCNamespace{ID: k.NextInode(), UserNS: user}
+	ns := &IPCNamespace{ID: k.NextInode(), UserNS: user}
+	ns.Limits.init()
+	return ns
 }
 
 // A NetNamespace is a network stack.

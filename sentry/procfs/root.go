@@ -3,6 +3,7 @@ package procfs
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -183,14 +184,14 @@ var sysEntries = []entry{
 		{name: "inotify", mode: 0o555, entries: []entry{
 			value("max_queued_events", "16384"), value("max_user_instances", "128"), value("max_user_watches", "65536"),
 		}},
-		{name: "mqueue", mode: 0o555, entries: []entry{value("msg_max", "10"), value("msgsize_max", "8192"), value("queues_max", "256")}},
+		{name: "mqueue", mode: 0o555, entries: mqueueEntries},
 		value("nr_open", "1048576"),
 		value("overflowgid", "65534"), value("overflowuid", "65534"),
 		value("pipe-max-size", "1048576"),
 		value("protected_fifos", "1"), value("protected_hardlinks", "1"), value("protected_regular", "2"), value("protected_symlinks", "1"),
 		value("suid_dumpable", "0"),
 	}},
-	{name: "kernel", mode: 0o555, entries: []entry{
+	{name: "kernel", mode: 0o555, entries: slices.Concat(ipcEntries, []entry{
 		{name: "arch", mode: 0o444, text: func(_ *object, w *text) { w.add(kernel.Machine + "\n") }},
 		value("cap_last_cap", "40"),
 		value("core_pattern", "core"),
@@ -198,7 +199,6 @@ var sysEntries = []entry{
 		value("dmesg_restrict", "1"),
 		{name: "hostname", mode: 0o644, text: showHostName, store: storeHostName},
 		value("kptr_restrict", "2"),
-		value("msgmax", "8192"), value("msgmnb", "16384"), value("msgmni", "32000"),
 		value("ngroups_max", "65536"),
 		{name: "osrelease", mode: 0o444, text: func(_ *object, w *text) { w.add(kernel.Release + "\n") }},
 		{name: "ostype", mode: 0o444, text: func(_ *object, w *text) { w.add("Linux\n") }},
@@ -212,13 +212,11 @@ var sysEntries = []entry{
 			{name: "uuid", mode: 0o444, text: func(_ *object, w *text) { w.add(newUUID() + "\n") }},
 		}},
 		value("randomize_va_space", "2"),
-		value("sem", "32000\t1024000000\t500\t32000"),
-		value("shmall", "18446744073692774399"), value("shmmax", "18446744073692774399"), value("shmmni", "4096"),
 		value("tainted", "0"),
 		{name: "threads-max", mode: 0o444, text: func(o *object, w *text) { w.printf("%d\n", o.fs.k.MaxTasks()) }},
 		{name: "version", mode: 0o444, text: func(_ *object, w *text) { w.add(kernel.Version + "\n") }},
 		{name: "yama", mode: 0o555, entries: []entry{value("ptrace_scope", "1")}},
-	}},
+	})},
 	{name: "vm", mode: 0o555, entries: []entry{
 		value("max_map_count", "65530"), value("mmap_min_addr", "65536"), value("overcommit_memory", "0"),
 		value("overcommit_ratio", "50"), value("swappiness", "60"),

@@ -50,10 +50,14 @@ type Socket interface {
 
 // An Asker is a Socket with options that getsockopt(2) is asked with a value.
 type Asker interface {
-	// Ask returns the answer for a value; asked is false if the option is not of that
-	// kind.
-	Ask(level, name int, value []byte) (answer []byte, asked bool, err error)
+	// Ask returns the answer for a value, of which the caller has room for length bytes; value is
+	// the beginning of what is there, at most MaxAsked bytes. asked is false if the option is not
+	// of that kind.
+	Ask(ctx *vfs.Context, level, name int, value []byte, length int) (answer []byte, asked bool, err error)
 }
+
+// MaxAsked is how much of a value an Asker sees.
+const MaxAsked = 96
 
 // A Message is what goes with the data. It can be used again after Reset.
 type Message struct {

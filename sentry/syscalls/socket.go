@@ -7,6 +7,7 @@ import (
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/families"
+	"casemate/sentry/socket/inet"
 	"casemate/vfs"
 	"casemate/vfs/wait"
 )
@@ -352,7 +353,7 @@ func sysSetsockopt(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if length < 0 {
 		return 0, unix.EINVAL
 	}
-	if length > maxOption {
+	if length > maxOption && !(inet.IsTable(int(a.Int(1)), int(a.Int(2))) && t.FSContext().Cred.HasCap(unix.CAP_NET_ADMIN) && length <= inet.MaxTable) {
 		return 0, unix.ENOBUFS
 	}
 	value := make([]byte, length)
@@ -365,11 +366,12 @@ func sysSetsockopt(t *kernel.Task, a kernel.Args) (uint64, error) {
 // getOption gets an option for which the caller has length bytes at addr.
 func getOption(t *kernel.Task, s socket.Socket, level, name int, addr uint64, length int) ([]byte, error) {
 	if a, ok := s.(socket.Asker); ok && length >= 4 {
-		var value [4]byte
-		if err := copyIn(t, addr, value[:]); err != nil {
+		var room [socket.MaxAsked]byte
+		value := room[:min(length, len(room))]
+		if err := copyIn(t, addr, value); err != nil {
 			return nil, err
 		}
-		if answer, asked, err := a.Ask(level, name, value[:]); asked {
+		if answer, asked, err := a.Ask(t.FSContext(), level, name, value, length); asked {
 			return answer, err
 		}
 	}

@@ -150,12 +150,23 @@ const timeout = time.Minute
 // which nothing changes. The script runs in sh.
 func (p *pair) start(t *testing.T, platform, script string, flags ...string) *container {
 	t.Helper()
+	return p.startWith(t, platform, script, bundle.Capabilities, flags...)
+}
+
+// startWith is start with capabilities. Without a namespace, the container has a new one.
+func (p *pair) startWith(t *testing.T, platform, script string, capabilities []string, flags ...string) *container {
+	t.Helper()
 	dir, err := os.MkdirTemp(p.dir, "bundle")
 	must(t, err)
-	spec := bundle.Spec([]string{"/bin/sh", "-c", script}, bundle.Mount("/tmp", "tmpfs", "tmpfs", "mode=1777"))
+	spec := bundle.Spec([]string{"/bin/sh", "-c", script}, bundle.Mount("/tmp", "tmpfs", "tmpfs", "mode=1777"), bundle.Mount("/run", "tmpfs", "tmpfs"))
 	spec["root"] = bundle.Object{"path": "/"}
 	namespaces := []bundle.Object{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}}
-	spec["linux"] = bundle.Object{"namespaces": append(namespaces, bundle.Object{"type": "network", "path": "/run/netns/" + p.box})}
+	network := bundle.Object{"type": "network"}
+	if p.box != "" {
+		network["path"] = "/run/netns/" + p.box
+	}
+	spec["linux"] = bundle.Object{"namespaces": append(namespaces, network)}
+	spec["process"].(bundle.Object)["capabilities"] = bundle.Object{"bounding": capabilities, "effective": capabilities, "permitted": capabilities}
 	data, err := json.Marshal(spec)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "config.json"), data, 0o644))

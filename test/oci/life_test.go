@@ -1,7 +1,7 @@
 package oci
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -69,7 +69,7 @@ func testConsoleSocket(t *testing.T, name string) {
 	defer listener.Close()
 	id := fmt.Sprintf("tty-%d", os.Getpid())
 	rt := func(args ...string) *exec.Cmd {
-		return exec.Command(path, append([]string{"--root", filepath.Join(p.dir, "state")}, args...)...)
+		return exec.Command(path, append([]string{"--root", p.state()}, args...)...)
 	}
 	do := func(args ...string) *os.File {
 		t.Helper()
@@ -221,116 +221,79 @@ func TestPod(t *testing.T) {
 
 // TestConcurrent has several commands at work on the same few ids. Afterwards nothing is left.
 func TestConcurrent(t *testing.T) {
-	p := newPlace(t)
+	p, f := newPlace(t), newFamily(t)
 	b := p.bundle(t, "sleep", "exec sleep 1000", nil)
-	path := runscPath(t)
-	root := filepath.Join(p.dir, "state")
+	prefix := fmt.Sprintf("concurrent-%d-", os.Getpid())
+	rt := func(args ...string) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		out, err := f.run(exec.CommandContext(ctx, runscPath(t), append([]string{"--root", p.state()}, args...)...))
+		if ctx.Err() != nil {
+			t.Errorf("%v does not end", args)
+		}
+		return out, err
+	}
 	var wg sync.WaitGroup
-	for worker := range 6 {
+	for range 6 {
 		wg.Go(func() {
 			for range 6 {
-				id := fmt.Sprintf("concurrent-%d-%d", os.Getpid(), rand.N(2))
+				id := fmt.Sprintf("%s%d", prefix, rand.N(2))
 				verb := [][]string{{"create", "--bundle", b, id}, {"start", id}, {"kill", id, "KILL"}, {"delete", id}, {"delete", "--force", id}, {"state", id}, {"run", "--detach", "--bundle", b, id}, {"exec", id, "true"}}[rand.N(8)]
-				cmd := exec.Command(path, append([]string{"--root", root}, verb...)...)
-				done := time.AfterFunc(30*time.Second, func() {
-					t.Errorf("worker %d: %v does not end", worker, verb)
-					cmd.Process.Kill()
-				})
-				cmd.Run() // most fail
-				done.Stop()
+				rt(verb...) // most fail
 			}
 		})
 	}
 	wg.Wait()
-	p.clean(t)
-}
-
-// clean deletes all containers by force and looks for what is left of them.
-func (p *place) clean(t *testing.T) {
-	t.Helper()
-	root := filepath.Join(p.dir, "state")
-	entries, err := os.ReadDir(root)
-	must(t, err)
-	for _, e := range entries {
-		if out, err := exec.Command(runscPath(t), "--root", root, "delete", "--force", e.Name()).CombinedOutput(); err != nil {
-			t.Errorf("deleting %s: %v: %s", e.Name(), err, out)
+	for i := range 2 {
+		id := fmt.Sprintf("%s%d", prefix, i)
+		if out, err := rt("delete", "--force", id); err != nil {
+			t.Errorf("deleting %s: %v: %s", id, err, out)
 		}
 	}
-	if entries, _ := os.ReadDir(root); len(entries) > 0 {
+	p.nothingLeft(t, f, prefix)
+}
+
+// nothingLeft sees to it that nothing is left on the host of containers whose ids begin with
+// prefix: no process of the family, no state, no mount, no cgroup.
+func (p *place) nothingLeft(t *testing.T, f *family, prefix string) {
+	t.Helper()
+	f.gone(t)
+	if entries, _ := os.ReadDir(p.state()); len(entries) > 0 {
 		t.Errorf("left in the state directory: %v", entries)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		left := p.processes(t)
-		if len(left) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("processes that are left: %v", left)
-			break
-		}
+	if left := mounts(t, p.dir); len(left) > 0 {
+		t.Errorf("mounts are left: %v", left)
+	}
+	if left := cgroups(t, prefix); len(left) > 0 {
+		t.Errorf("cgroups are left: %v", left)
 	}
 }
 
-// processes are those of the host that have a file in the place open, or were started with it.
-func (p *place) processes(t *testing.T) (found []string) {
+// mounts are the mount points of the host that have to do with a directory.
+func mounts(t *testing.T, dir string) (points []string) {
 	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*")
+	data, err := os.ReadFile("/proc/self/mountinfo")
 	must(t, err)
-	for _, proc := range all {
-		if strings.HasSuffix(proc, fmt.Sprintf("/%d", os.Getpid())) {
-			continue
-		}
-		for _, fd := range []string{"2"} {
-			if target, err := os.Readlink(filepath.Join(proc, "fd", fd)); err == nil && strings.HasPrefix(target, p.dir) {
-				cmdline, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
-				found = append(found, proc+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
-			}
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, dir) {
+			points = append(points, strings.Fields(line)[4])
 		}
 	}
-	return found
+	return points
 }
 
-// TestKilled kills runsc, the sentry or the gofer at any time. delete --force cleans up.
-func TestKilled(t *testing.T) {
-	p := newPlace(t)
-	b := p.bundle(t, "sleep", "exec sleep 1000", nil)
-	path := runscPath(t)
-	root := filepath.Join(p.dir, "state")
-	for i := range 24 {
-		id := fmt.Sprintf("killed-%d-%d", os.Getpid(), i)
-		cmd := exec.Command(path, "--root", root, "run", "--detach", "--bundle", b, id)
-		must(t, cmd.Start())
-		if i%2 == 0 {
-			time.Sleep(rand.N(120 * time.Millisecond))
-			cmd.Process.Kill()
-			cmd.Wait()
-			continue
+// cgroups are those of the host whose name begins so.
+func cgroups(t *testing.T, prefix string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d os.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil // another one's, that has gone since
 		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", id, err)
-			continue
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), prefix) {
+			found = append(found, path)
 		}
-		var state struct {
-			Sentry, Gofer struct{ PID int }
-		}
-		data, err := os.ReadFile(filepath.Join(root, id, "state.json"))
-		must(t, err)
-		must(t, json.Unmarshal(data, &state))
-		pid := state.Sentry.PID
-		if i%4 == 1 {
-			pid = state.Gofer.PID
-		}
-		must(t, unix.Kill(pid, unix.SIGKILL))
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			out, err := exec.Command(path, "--root", root, "state", id).Output()
-			if err == nil && strings.Contains(string(out), `"stopped"`) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Errorf("%s is not stopped: %s", id, out)
-				break
-			}
-		}
-	}
-	p.clean(t)
+		return err
+	})
+	must(t, err)
+	return found
 }

@@ -71,6 +71,12 @@ var sameCases = []struct {
 	{name: "failures of create", script: `rt create --bundle nothing $N 2>/dev/null; echo $?; mkdir empty; echo '{}' >empty/config.json; rt create --bundle empty $N 2>/dev/null; echo $?; rt create --bundle sleep --console-socket x $N 2>/dev/null; echo $?; ls state`},
 	{name: "program that is missing", change: func(_ *place, s bundle.Object) { s["process"].(bundle.Object)["args"] = []string{"nothing"} }, script: `rt --log log --log-format json create --bundle script $N; echo $?; sed 's/.*"level":"\([a-z]*\)".*"msg":"\(.*\)".*/\1 \2/; s/","time.*//' log; ls state`},
 	{name: "terminal without a socket", change: func(_ *place, s bundle.Object) { s["process"].(bundle.Object)["terminal"] = true }, script: `rt create --bundle script $N 2>/dev/null; echo $?; rt run -d --bundle script $N 2>/dev/null; echo $?`},
+	{name: "namespaces of another container", change: func(_ *place, s bundle.Object) {
+		s["hostname"] = nil
+		s["linux"].(bundle.Object)["namespaces"] = []bundle.Object{{"type": "mount"}, {"type": "ipc"}, {"type": "uts", "path": "/proc/INIT/ns/uts"},
+			{"type": "network", "path": "/proc/INIT/ns/net"}, {"type": "pid", "path": "/proc/INIT/ns/pid"}}
+	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps | grep -c 'sleep 1000'; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
+		pid=$(rt state $N | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'); sed -i "s/INIT/$pid/" script/config.json; run $N-2 script; becomes stopped $N-2; cat $N-2.out; rt delete $N-2; status $N`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},
 }

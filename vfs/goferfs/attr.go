@@ -74,6 +74,9 @@ func (n *node) refresh() error {
 	default:
 		n.SetTimes(max(nanoseconds(a.Atime), n.Atime()), nanoseconds(a.Mtime), nanoseconds(a.Ctime))
 		n.blocks.Store(a.Blocks)
+		if n.IsDir() {
+			n.SetNlink(a.Nlink)
+		}
 	}
 	return nil
 }

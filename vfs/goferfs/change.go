@@ -11,7 +11,7 @@ import (
 func (n *node) made(m gofer.Made, name string) *vfs.Inode {
 	n.update(&m.DirAttr)
 	c := n.fs.node(&m.Attr, n, name)
-	c.takeHandle(m.Node)
+	c.takeHandle(m.Node, m.Watch)
 	n.list.add(c, name)
 	return &c.Inode
 }
@@ -24,6 +24,7 @@ func (n *node) Create(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, e
 	}
 	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFREG)
 	var created gofer.Created
+	n.expect(name, false)
 	for tried := false; ; {
 		created, err = n.fs.client.Create(h, name, unix.O_RDWR|unix.O_EXCL, mode&0o7777, uint32(uid), uint32(gid))
 		if !n.fs.again(err, &tried) {
@@ -31,6 +32,7 @@ func (n *node) Create(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, e
 		}
 	}
 	if err != nil {
+		n.unexpect(name, false)
 		n.unsure()
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func (n *node) Create(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, e
 // writing.
 func (n *node) opened(o *gofer.Opened, name string) *node {
 	c := n.fs.node(&o.Attr, n, name)
-	c.takeHandle(o.Node)
+	c.takeHandle(o.Node, 0)
 	c.mu.Lock()
 	if c.fd.write < 0 {
 		c.fd.write = o.FD
@@ -67,6 +69,7 @@ func (n *node) Mkdir(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, er
 	}
 	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFDIR)
 	var m gofer.Made
+	n.expect(name, false)
 	for tried := false; ; {
 		m, err = n.fs.client.Mkdir(h, name, mode&0o7777, uint32(uid), uint32(gid))
 		if !n.fs.again(err, &tried) {
@@ -74,6 +77,7 @@ func (n *node) Mkdir(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, er
 		}
 	}
 	if err != nil {
+		n.unexpect(name, false)
 		n.unsure()
 		return nil, err
 	}
@@ -91,8 +95,10 @@ func (n *node) Mknod(ctx *vfs.Context, name string, mode uint32, dev vfs.Dev) (*
 		return nil, err
 	}
 	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode)
+	n.expect(name, false)
 	m, err := n.fs.client.Mknod(h, name, mode, dev.Major(), dev.Minor(), uint32(uid), uint32(gid))
 	if err != nil {
+		n.unexpect(name, false)
 		n.unsure()
 		return nil, err
 	}
@@ -106,8 +112,10 @@ func (n *node) Symlink(ctx *vfs.Context, name, target string) (*vfs.Inode, error
 		return nil, err
 	}
 	uid, gid, _ := vfs.InitOwner(ctx, &n.Inode, unix.S_IFLNK|0o777)
+	n.expect(name, false)
 	m, err := n.fs.client.Symlink(h, name, target, uint32(uid), uint32(gid))
 	if err != nil {
+		n.unexpect(name, false)
 		n.unsure()
 		return nil, err
 	}
@@ -124,11 +132,13 @@ func (n *node) Link(_ *vfs.Context, name string, target *vfs.Inode) error {
 	c.mu.Lock()
 	t, err := c.target()
 	var m gofer.Made
+	n.expect(name, false)
 	if err == nil {
 		m, err = n.fs.client.Link(t, h, name)
 	}
 	c.mu.Unlock()
 	if err != nil {
+		n.unexpect(name, false)
 		n.unsure()
 		return err
 	}
@@ -184,10 +194,12 @@ func (n *node) remove(name string, child *vfs.Inode, call func(gofer.Node, strin
 	c := child.Ops().(*node)
 	c.mu.Lock()
 	var a gofer.Attr
+	n.expect(name, true)
 	if err = c.keep(); err == nil {
 		a, err = call(h, name)
 	}
 	if err != nil {
+		n.unexpect(name, true)
 		c.mu.Unlock()
 		if err != unix.ENOTEMPTY {
 			n.unsure()
@@ -229,11 +241,23 @@ func (n *node) Rename(_ *vfs.Context, name string, child, newDir *vfs.Inode, new
 	if r != nil && !exchange {
 		err = r.keep()
 	}
+	n.expect(name, true)
+	to.expect(newName, false)
+	if exchange {
+		n.expect(name, false)
+		to.expect(newName, true)
+	}
 	var oldAttr, newAttr gofer.Attr
 	if err == nil {
 		oldAttr, newAttr, err = n.fs.client.Rename(oldHandle, name, newHandle, newName, flags)
 	}
 	if err != nil {
+		n.unexpect(name, true)
+		to.unexpect(newName, false)
+		if exchange {
+			n.unexpect(name, false)
+			to.unexpect(newName, true)
+		}
 		unlockBoth(c, r)
 		n.unsure()
 		to.unsure()

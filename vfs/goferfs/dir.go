@@ -7,7 +7,7 @@ import (
 	"casemate/vfs"
 )
 
-// A listing is the names of a directory that nobody else changes.
+// A listing is the names of a directory of a tree that is the sandbox's own.
 type listing struct {
 	// names has them all; nil if they are not known.
 	names map[string]listed
@@ -91,6 +91,8 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 	if !n.IsDir() {
 		return nil, unix.ENOTDIR
 	}
+	n.relist()
+	n.suspect(name) // not any more, for it is asked now
 	l := &n.list
 	if l.names == nil && !l.big && !n.fs.shared {
 		if l.asked++; l.asked > askedBefore {
@@ -131,7 +133,7 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 		return nil, err
 	}
 	c := n.fs.node(&out[0].Attr, n, name)
-	c.takeHandle(out[0].Node)
+	c.takeHandle(out[0].Node, out[0].Watch)
 	if stop == gofer.StopSymlink {
 		c.mu.Lock()
 		c.link = link
@@ -140,11 +142,12 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 	return &c.Inode, nil
 }
 
-// takeHandle gives n a handle, unless it has one.
-func (n *node) takeHandle(h gofer.Node) {
+// takeHandle gives n a handle, with which the watch id came, unless it has one.
+func (n *node) takeHandle(h gofer.Node, id gofer.WatchID) {
 	n.mu.Lock()
 	if n.handle == 0 {
 		n.handle, h = h, 0
+		n.observe(id)
 	}
 	n.mu.Unlock()
 	n.fs.client.Release(h)

@@ -2,10 +2,11 @@
 // attributes are asked of the gofer and cached; data goes straight between the
 // application's memory and descriptors of host files, which the gofer donates.
 //
-// A tree that nobody else changes (the root file system) is asked for each thing
+// A tree that is the sandbox's own (the root file system) is asked for each thing
 // once: when some names of a directory have been looked up, all are fetched. Of what is
 // cached, the sentry's word counts, but for the times of files that were written to, for
-// which the host is asked at the next stat. A tree that the host may change too is asked
+// which the host is asked at the next stat. If others make, remove or rename files there,
+// the gofer's watch of the directory tells, and those names are asked again. A tree that the host may change too is asked
 // again at each use of a name.
 //
 // A node has a handle of its own, which keeps its file whatever happens to its names; or
@@ -75,27 +76,20 @@ func New(v *vfs.VFS, client *gofer.Client, tree int, o Options) (*FS, error) {
 	if o.Super != "" {
 		fs.ShowOptions = func() string { return o.Super }
 	}
-	fs.Superblock.Init(v, fs.ops())
+	fs.Superblock.Init(v, fs)
 	fs.SetReadOnly(o.ReadOnly || root.ReadOnly)
 	n := fs.node(&root.Attr, nil, "")
-	n.handle = root.Node
+	n.takeHandle(root.Node, root.Watch)
 	fs.SetRoot(&n.Inode)
 	return fs, nil
 }
 
-// revalidated is an FS whose names the core asks about at each use.
-type revalidated struct{ *FS }
-
-func (fs *FS) ops() vfs.SuperblockOps {
-	if fs.shared {
-		return revalidated{fs}
-	}
-	return fs
-}
-
 // Revalidate implements vfs.Revalidator.
-func (fs revalidated) Revalidate(_ *vfs.Context, dir *vfs.Inode, name string, child *vfs.Inode) bool {
+func (fs *FS) Revalidate(_ *vfs.Context, dir *vfs.Inode, name string, child *vfs.Inode) bool {
 	d := dir.Ops().(*node)
+	if !fs.shared {
+		return !d.suspect(name) || d.still(name, child)
+	}
 	h, err := d.anyHandle()
 	if err != nil {
 		return false

@@ -22,8 +22,9 @@ import (
 type world struct {
 	testing.TB
 	*vfs.Context
-	dir string // on the host
-	fs  *goferfs.FS
+	dir    string // on the host
+	client *gofer.Client
+	fs     *goferfs.FS
 }
 
 var cwd vfs.Start
@@ -46,6 +47,7 @@ func newWorld(t testing.TB, shared bool) *world {
 	go func() { served <- s.Serve() }()
 	client, err := gofer.Dial(p[1])
 	w.must(err)
+	w.client = client
 	t.Cleanup(func() {
 		client.Close()
 		<-served

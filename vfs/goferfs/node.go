@@ -32,6 +32,8 @@ type node struct {
 	// together with listMu.
 	list   listing
 	listMu sync.Mutex
+
+	watch atomic.Pointer[dirWatch] // nil: a directory that is not watched, or none
 }
 
 // target is how the gofer is told of n. n.mu is held, until the gofer has answered.
@@ -90,6 +92,7 @@ func (n *node) ownHandle() (gofer.Node, error) {
 		return 0, unix.EIO
 	}
 	n.handle = out[0].Node
+	n.observe(out[0].Watch)
 	return n.handle, nil
 }
 
@@ -138,6 +141,7 @@ func (n *node) Evict() {
 		delete(n.fs.nodes, n.id)
 	}
 	n.fs.mu.Unlock()
+	n.unobserve()
 	n.mu.Lock()
 	n.closeFiles()
 	handle, dir := n.handle, n.dir

@@ -41,6 +41,7 @@ func (d *dirFile) fill() error {
 	n := d.n
 	n.listMu.Lock()
 	defer n.listMu.Unlock()
+	n.relist()
 	if n.list.names == nil {
 		ents, err := n.load()
 		if err != nil {

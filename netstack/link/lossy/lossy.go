@@ -155,6 +155,7 @@ func (l *Link) deliver(p *pkt.Packet) {
 		return
 	}
 	p.Rx, p.Type, p.Mark = l.rx, pkt.ToHost, 0
+	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
 	p.Hash = wire.PacketHash(p.Header())
 	l.b.Put(p)
 }

@@ -15,28 +15,55 @@ import (
 // bufSize is the socket's receive and send buffer in bytes.
 const bufSize = 8 << 20
 
-// Open makes a packet socket that receives all frames of the interface name in
-// the caller's network namespace. It needs CAP_NET_RAW. The descriptor can be
-// passed to a process that may not open one, for New.
-func Open(name string) (int, link.Info, error) {
+// Open makes channels packet sockets, between which the host divides the flows of the
+// interface name in the caller's network namespace: each gets all frames of its flows. It
+// needs CAP_NET_RAW. The descriptors can be passed to a process that may not open them, for New.
+func Open(name string, channels int) (fds []int, info link.Info, err error) {
 	i, err := net.InterfaceByName(name)
 	if err != nil {
-		return -1, link.Info{}, err
+		return nil, info, err
 	}
-	info := link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: i.MTU, GSOMax: 65535, Csum: true, Queues: 1}
+	info = link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: i.MTU, GSOMax: 65535, Csum: true, Queues: channels}
 	if len(i.HardwareAddr) != len(info.HWAddr) {
-		return -1, info, unix.EINVAL
+		return nil, info, unix.EINVAL
 	}
 	copy(info.HWAddr[:], i.HardwareAddr)
+	defer func() {
+		if err != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			fds = nil
+		}
+	}()
+	for range channels {
+		fd, err := open(i)
+		if err != nil {
+			return fds, info, err
+		}
+		fds = append(fds, fd)
+		if channels > 1 {
+			// The number of the group: the interface's own in this namespace.
+			group := i.Index&0xffff | (unix.PACKET_FANOUT_HASH|unix.PACKET_FANOUT_FLAG_DEFRAG)<<16
+			if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group); err != nil {
+				return fds, info, err
+			}
+		}
+	}
+	return fds, info, nil
+}
+
+// open makes a packet socket that receives all frames of an interface.
+func open(i *net.Interface) (int, error) {
 	// No frame is wanted before the socket is bound: protocol 0.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return -1, info, err
+		return -1, err
 	}
 	for _, o := range []struct{ opt, v int }{{unix.PACKET_VNET_HDR, 1}, {unix.PACKET_IGNORE_OUTGOING, 1}} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, o.opt, o.v); err != nil {
 			unix.Close(fd)
-			return -1, info, err
+			return -1, err
 		}
 	}
 	for _, o := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
@@ -46,19 +73,19 @@ func Open(name string) (int, link.Info, error) {
 		}
 	}
 	mreq := unix.PacketMreq{Ifindex: int32(i.Index), Type: unix.PACKET_MR_ALLMULTI}
-	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
-		unix.Close(fd)
-		return -1, info, err
+	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: i.Index})
 	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: i.Index}); err != nil {
+	if err != nil {
 		unix.Close(fd)
-		return -1, info, err
+		return -1, err
 	}
-	return fd, info, nil
+	return fd, nil
 }
 
-// New makes a link of a descriptor from Open, which it owns from now on.
-func New(fd int, info link.Info) (*virtio.Link, error) { return virtio.New(fd, info) }
+// New makes a link of descriptors from Open, which it owns from now on, even if it fails.
+func New(fds []int, info link.Info) (*virtio.Link, error) { return virtio.New(info, fds...) }
 
 func htons(v uint16) uint16 {
 	var b [2]byte

@@ -43,5 +43,5 @@ func Open(name string, mtu int) (*virtio.Link, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return virtio.New(fd, info)
+	return virtio.New(info, fd)
 }

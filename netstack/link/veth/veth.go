@@ -33,6 +33,12 @@ func New(a, b wire.MAC, mtu int) (*Link, *Link) {
 	return x, y
 }
 
+// Peer is the other end.
+func (l *Link) Peer() *Link { return l.peer }
+
+// Kind is what rtnetlink calls links of this kind.
+func (*Link) Kind() string { return "veth" }
+
 // Info implements link.Link. Packets up to 64 KiB that are to be segmented cross
 // as they are, with their checksum not computed.
 func (l *Link) Info() link.Info {
@@ -53,6 +59,7 @@ func (l *Link) Send(p *pkt.Packet) {
 		return
 	}
 	p.Rx, p.Mark, p.Type = r.rx, 0, pkt.ToHost
+	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
 	if p.Hash == 0 {
 		p.Hash = wire.PacketHash(p.Header()[wire.EthernetLen:])
 	}

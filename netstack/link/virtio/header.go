@@ -60,9 +60,9 @@ func put(b []byte, p *pkt.Packet, l int) {
 	binary.LittleEndian.PutUint16(b[4:], p.GSOSize)
 }
 
-// get sets in p what the header says; l is the length of the link header. It
+// Parse sets in p what the header says; l is the length of the link header. It
 // reports false for a header that cannot be right: the other side is not trusted.
-func get(b []byte, p *pkt.Packet, l int) bool {
+func Parse(b []byte, p *pkt.Packet, l int) bool {
 	switch {
 	case b[0]&needsCsum != 0:
 		start, off := int(binary.LittleEndian.Uint16(b[6:])), int(binary.LittleEndian.Uint16(b[8:]))

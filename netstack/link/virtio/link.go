@@ -18,9 +18,9 @@ const batch = 32
 // device before it drops a packet.
 const sendWait = 20
 
-// Link is a link over a descriptor.
+// Link is a link over a descriptor, or over several that are queues of one device.
 type Link struct {
-	fd   int
+	fds  []int
 	stop int // eventfd
 	info link.Info
 	eth  int // length of the link header
@@ -31,23 +31,31 @@ type Link struct {
 	dropped atomic.Uint64
 }
 
-// New makes a link of fd, which it owns from now on, even if it fails. fd is put
-// into non-blocking mode if it is not in it; it has been set up to carry virtio-net headers and its
-// other side to take what info says.
-func New(fd int, info link.Info) (*Link, error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err == nil && flags&unix.O_NONBLOCK == 0 {
-		err = unix.SetNonblock(fd, true)
+// New makes a link of descriptors, which it owns from now on, even if it fails. They are put
+// into non-blocking mode if they are not in it; they have been set up to carry virtio-net
+// headers and their other side to take what info says.
+func New(info link.Info, fds ...int) (*Link, error) {
+	var err error
+	for _, fd := range fds {
+		var flags int
+		if flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK == 0 {
+			err = unix.SetNonblock(fd, true)
+		}
+		if err != nil {
+			break
+		}
 	}
 	var stop int
 	if err == nil {
 		stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	}
 	if err != nil {
-		unix.Close(fd)
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 		return nil, err
 	}
-	l := &Link{fd: fd, stop: stop, info: info}
+	l := &Link{fds: fds, stop: stop, info: info}
 	if info.Type == unix.ARPHRD_ETHER {
 		l.eth = wire.EthernetLen
 	}
@@ -60,11 +68,13 @@ func (l *Link) Info() link.Info { return l.info }
 // Dropped counts packets for which the device had no room.
 func (l *Link) Dropped() uint64 { return l.dropped.Load() }
 
-// Attach implements link.Link. A goroutine receives until Close.
+// Attach implements link.Link. A goroutine for each descriptor receives until Close.
 func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
 	l.b = b
-	l.wg.Add(1)
-	go l.receive(rx)
+	for _, fd := range l.fds {
+		l.wg.Add(1)
+		go l.receive(fd, rx)
+	}
 	return nil
 }
 
@@ -80,6 +90,7 @@ type sender Link
 // Receive implements pkt.Receiver: it writes p to the device.
 func (s *sender) Receive(p *pkt.Packet) {
 	l := (*Link)(s)
+	fd := l.fds[p.Hash%uint32(len(l.fds))]
 	var hdr [HeaderLen]byte
 	var iov [pkt.MaxFrags + 2][]byte
 	put(hdr[:], p, l.eth)
@@ -90,12 +101,12 @@ func (s *sender) Receive(p *pkt.Packet) {
 		n++
 	}
 	for try := 0; ; try++ {
-		_, err := unix.Writev(l.fd, iov[:n])
+		_, err := unix.Writev(fd, iov[:n])
 		if err == unix.EINTR {
 			continue
 		}
 		if (err == unix.EAGAIN || err == unix.ENOBUFS) && try < 2 {
-			fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLOUT}}
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 			unix.Poll(fds, sendWait)
 			continue
 		}
@@ -107,9 +118,9 @@ func (s *sender) Receive(p *pkt.Packet) {
 	p.Free()
 }
 
-// receive reads packets until Close. A packet is read into a small Buf and, if
+// receive reads packets from a descriptor until Close. A packet is read into a small Buf and, if
 // it does not fit, a large one that is otherwise kept for the next packet.
-func (l *Link) receive(rx pkt.Receiver) {
+func (l *Link) receive(fd int, rx pkt.Receiver) {
 	defer l.wg.Done()
 	var hdr [HeaderLen]byte
 	small, large := pkt.Alloc(pkt.SmallSize), pkt.Alloc(pkt.LargeSize)
@@ -117,12 +128,12 @@ func (l *Link) receive(rx pkt.Receiver) {
 		small.Unref()
 		large.Unref()
 	}()
-	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
 	iov := make([][]byte, 3)
 	got := 0
 	for {
 		iov[0], iov[1], iov[2] = hdr[:], small.Bytes(), large.Bytes()
-		n, err := unix.Readv(l.fd, iov)
+		n, err := unix.Readv(fd, iov)
 		if err != nil || n < HeaderLen {
 			if got > 0 {
 				got = 0
@@ -157,7 +168,7 @@ func (l *Link) receive(rx pkt.Receiver) {
 			p.AddFrag(pkt.Frag{Buf: large, Len: uint32(min(n-k, large.Cap()))})
 			large = pkt.Alloc(pkt.LargeSize)
 		}
-		if !get(hdr[:], p, l.eth) || !l.classify(p) {
+		if !Parse(hdr[:], p, l.eth) || !l.classify(p) {
 			p.Free()
 			continue
 		}
@@ -198,7 +209,9 @@ func (l *Link) Close() {
 	l.once.Do(func() {
 		unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		l.wg.Wait()
-		unix.Close(l.fd)
+		for _, fd := range l.fds {
+			unix.Close(fd)
+		}
 		unix.Close(l.stop)
 	})
 }

@@ -45,14 +45,17 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 			return err
 		}
 	}
-	n := newNetwork(socket.NewFS(k.VFS()), stack)
+	n := newNetwork(k, socket.NewFS(k.VFS()), stack)
 	n.Host = host
 	k.RootNamespaces().Net.Stack.Store(n)
 	return nil
 }
 
-func newNetwork(fs *socket.FS, stack *netstack.Stack) *Network {
-	return &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack), Netlink: netlink.NewPorts(stack)}
+func newNetwork(k *kernel.Kernel, fs *socket.FS, stack *netstack.Stack) *Network {
+	n := &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack)}
+	n.Netlink = netlink.NewPorts(n.Inet, n.Unix)
+	stack.Filter.Log = func(text string) { k.Printk(kernel.LevelWarning, "%s", text) }
+	return n
 }
 
 // Of returns the network of ns, which it makes if ns is new.
@@ -60,7 +63,7 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	if n, ok := ns.Stack.Load().(*Network); ok {
 		return n
 	}
-	n := newNetwork(k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
+	n := newNetwork(k, k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
 	if !ns.Stack.CompareAndSwap(nil, n) {
 		n.IP.Close()
 		n = ns.Stack.Load().(*Network)

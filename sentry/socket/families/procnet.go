@@ -40,6 +40,9 @@ func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	} {
 		add(name, func(n *Network) string { return n.Inet.Datagrams(kind.family, kind.typ, kind.ping) })
 	}
+	add("ip_tables_names", func(n *Network) string { return n.IP.IPTables.Names() })
+	add("ip6_tables_names", func(n *Network) string { return n.IP.IP6Tables.Names() })
+	add("nf_conntrack", func(n *Network) string { return netdev.Conntrack(n.IP) })
 	add("unix", func(n *Network) string { return n.Unix.Text() })
 	add("netlink", func(n *Network) string { return n.Netlink.Text() })
 	add("sockstat", func(n *Network) string { return n.Inet.Sockstat(n.Inet.Len() + n.Unix.Len() + n.Netlink.Len()) })

@@ -49,6 +49,9 @@ func (s *Socket) GetOption(ctx *vfs.Context, level, name, length int) ([]byte, e
 
 // SetOption implements socket.Socket.
 func (s *Socket) SetOption(ctx *vfs.Context, level, name int, value []byte) error {
+	if IsTable(level, name) {
+		return s.setTables(ctx, level, name, value)
+	}
 	switch level {
 	case unix.SOL_SOCKET:
 		return s.setSocketOption(ctx, name, value)

@@ -72,6 +72,7 @@ func New(ctx *vfs.Context, all *Sockets, family, typ, protocol int) (*Socket, er
 		return nil, unix.EACCES
 	}
 	ep.Options().UID.Store(uint32(ctx.Cred.EUID))
+	ep.Options().GID.Store(uint32(ctx.Cred.EGID))
 	return wrap(all, ep), nil
 }
 

@@ -34,7 +34,9 @@ func Ioctl(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) error {
 	case unix.SIOCSIFFLAGS, unix.SIOCSIFADDR, unix.SIOCSIFNETMASK, unix.SIOCSIFMTU:
 		return setInterface(ctx, s, cmd, arg)
 	case unix.SIOCETHTOOL:
-		return unix.EOPNOTSUPP
+		return ethtool(ctx, s, arg)
+	case unix.SIOCSIFNAME:
+		return rename(ctx, s, arg)
 	}
 	return unix.ENOTTY
 }

@@ -6,44 +6,45 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 )
 
 // ifaddr is the struct ifaddrmsg of an address.
 func ifaddr(i *ip.Interface, a *ip.Address) []byte {
-	p := []byte{familyOf(a.Prefix.Addr()), uint8(a.Prefix.Bits()), uint8(a.Flags), a.Scope}
+	p := []byte{nlmsg.Family(a.Prefix.Addr()), uint8(a.Prefix.Bits()), uint8(a.Flags), a.Scope}
 	return ne.AppendUint32(p, uint32(i.Index()))
 }
 
 // putAddress appends the attributes of an address.
-func putAddress(m *reply, a *ip.Address) {
+func putAddress(m *nlmsg.Builder, a *ip.Address) {
 	local, peer := a.Prefix.Addr(), a.Prefix.Addr()
 	if a.Peer.IsValid() {
 		peer = a.Peer
 	}
 	if local.Is4() || a.Peer.IsValid() {
-		m.attrAddr(unix.IFA_ADDRESS, peer)
-		m.attrAddr(unix.IFA_LOCAL, local)
+		m.AttrAddr(unix.IFA_ADDRESS, peer)
+		m.AttrAddr(unix.IFA_LOCAL, local)
 	} else {
-		m.attrAddr(unix.IFA_ADDRESS, local)
+		m.AttrAddr(unix.IFA_ADDRESS, local)
 	}
 	if a.Broadcast.IsValid() {
-		m.attrAddr(unix.IFA_BROADCAST, a.Broadcast)
+		m.AttrAddr(unix.IFA_BROADCAST, a.Broadcast)
 	}
 	if local.Is4() && a.Label != "" {
-		m.attrString(unix.IFA_LABEL, a.Label)
+		m.AttrString(unix.IFA_LABEL, a.Label)
 	}
-	m.attr32(unix.IFA_FLAGS, a.Flags)
+	m.Attr32(unix.IFA_FLAGS, a.Flags)
 	var info []byte // struct ifa_cacheinfo
 	for _, v := range [...]uint32{a.Preferred, a.Valid, 0, 0} {
 		info = ne.AppendUint32(info, v)
 	}
-	m.attr(unix.IFA_CACHEINFO, info)
+	m.Attr(unix.IFA_CACHEINFO, info)
 }
 
 func (s *Socket) dumpAddresses(d *dumper) error {
-	family, index := d.r.body[0], int32(0)
-	if len(d.r.body) >= unix.SizeofIfAddrmsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
-		index = int32(ne.Uint32(d.r.body[4:]))
+	family, index := d.r.Body[0], int32(0)
+	if len(d.r.Body) >= unix.SizeofIfAddrmsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
+		index = int32(ne.Uint32(d.r.Body[4:]))
 	}
 	for _, want := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
 		if family != unix.AF_UNSPEC && family != want {
@@ -54,10 +55,10 @@ func (s *Socket) dumpAddresses(d *dumper) error {
 				continue
 			}
 			for _, a := range s.ports.stack.Addresses(i) {
-				if familyOf(a.Prefix.Addr()) == want {
+				if nlmsg.Family(a.Prefix.Addr()) == want {
 					d.next(unix.RTM_NEWADDR, ifaddr(i, &a)...)
-					putAddress(&d.reply, &a)
-					d.end()
+					putAddress(&d.Builder, &a)
+					d.End()
 				}
 			}
 		}
@@ -66,12 +67,12 @@ func (s *Socket) dumpAddresses(d *dumper) error {
 }
 
 // parseAddress reads a struct ifaddrmsg with its attributes. EINVAL, ENODEV.
-func (s *Socket) parseAddress(r *request) (i *ip.Interface, a ip.Address, err error) {
-	if len(r.body) < unix.SizeofIfAddrmsg {
+func (s *Socket) parseAddress(r *nlmsg.Request) (i *ip.Interface, a ip.Address, err error) {
+	if len(r.Body) < unix.SizeofIfAddrmsg {
 		return nil, a, unix.EINVAL
 	}
-	family, bits, scope, index := r.body[0], int(r.body[1]), r.body[3], int32(ne.Uint32(r.body[4:]))
-	attrs, err := attributes(r.body[unix.SizeofIfAddrmsg:])
+	family, bits, scope, index := r.Body[0], int(r.Body[1]), r.Body[3], int32(ne.Uint32(r.Body[4:]))
+	attrs, err := nlmsg.Attributes(r.Body[unix.SizeofIfAddrmsg:])
 	if err != nil {
 		return nil, a, err
 	}
@@ -84,16 +85,16 @@ func (s *Socket) parseAddress(r *request) (i *ip.Interface, a ip.Address, err er
 			return nil, a, unix.EINVAL
 		}
 	}
-	local, err := addrOf(family, p)
+	local, err := nlmsg.Addr(family, p)
 	if err != nil {
 		return nil, a, err
 	}
 	if bits > local.BitLen() {
 		return nil, a, unix.EINVAL
 	}
-	a = ip.Address{Prefix: netip.PrefixFrom(local, bits), Scope: scope, Flags: uint32(r.body[2])}
+	a = ip.Address{Prefix: netip.PrefixFrom(local, bits), Scope: scope, Flags: uint32(r.Body[2])}
 	if p, ok := attrs[unix.IFA_ADDRESS]; ok {
-		peer, err := addrOf(family, p)
+		peer, err := nlmsg.Addr(family, p)
 		if err != nil {
 			return nil, a, err
 		}
@@ -102,12 +103,12 @@ func (s *Socket) parseAddress(r *request) (i *ip.Interface, a ip.Address, err er
 		}
 	}
 	if p, ok := attrs[unix.IFA_BROADCAST]; ok {
-		if a.Broadcast, err = addrOf(family, p); err != nil {
+		if a.Broadcast, err = nlmsg.Addr(family, p); err != nil {
 			return nil, a, err
 		}
 	}
 	if p, ok := attrs[unix.IFA_FLAGS]; ok {
-		if a.Flags, err = uint32Of(p); err != nil {
+		if a.Flags, err = nlmsg.Uint32(p); err != nil {
 			return nil, a, err
 		}
 	}
@@ -124,23 +125,23 @@ func (s *Socket) parseAddress(r *request) (i *ip.Interface, a ip.Address, err er
 	}
 	if a.Label = i.Name(); family == unix.AF_INET {
 		if p, ok := attrs[unix.IFA_LABEL]; ok {
-			a.Label = cstring(p)
+			a.Label = nlmsg.String(p)
 		}
 	}
 	return i, a, nil
 }
 
 // changeAddress adds or removes an address.
-func (s *Socket) changeAddress(r *request) error {
+func (s *Socket) changeAddress(r *nlmsg.Request) error {
 	i, a, err := s.parseAddress(r)
 	if err != nil {
 		return err
 	}
 	stack := s.ports.stack
-	if r.typ == unix.RTM_DELADDR {
+	if r.Type == unix.RTM_DELADDR {
 		err = stack.RemoveAddress(i, a.Prefix)
 	} else {
-		if err = stack.AddAddress(i, a); err == unix.EEXIST && r.flags&unix.NLM_F_REPLACE != 0 {
+		if err = stack.AddAddress(i, a); err == unix.EEXIST && r.Flags&unix.NLM_F_REPLACE != 0 {
 			err = nil
 		}
 	}
@@ -151,10 +152,10 @@ func (s *Socket) changeAddress(r *request) error {
 	if a.Prefix.Addr().Is6() {
 		group = unix.RTNLGRP_IPV6_IFADDR
 	}
-	var m reply
-	m.begin(r.typ, 0, 0, 0, ifaddr(i, &a)...)
+	var m nlmsg.Builder
+	m.Begin(r.Type, 0, 0, 0, ifaddr(i, &a)...)
 	putAddress(&m, &a)
-	m.end()
-	s.ports.publish(group, m.b)
+	m.End()
+	s.ports.publish(group, m.B)
 	return nil
 }

@@ -7,7 +7,10 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
@@ -17,14 +20,14 @@ import (
 func FuzzSend(f *testing.F) {
 	for typ := uint16(unix.RTM_NEWLINK); typ <= unix.RTM_GETRULE; typ++ {
 		for _, flags := range []uint16{unix.NLM_F_DUMP, unix.NLM_F_ACK, unix.NLM_F_CREATE | unix.NLM_F_EXCL | unix.NLM_F_ACK} {
-			var r reply
-			r.begin(typ, unix.NLM_F_REQUEST|flags, 7, 0, make([]byte, 16)...)
-			r.attr(1, []byte{127, 0, 0, 2})
-			r.attr(2, []byte{10, 0, 0, 1})
-			r.attrString(3, "lo")
-			r.attr32(4, 1)
-			r.end()
-			f.Add(r.b)
+			var r nlmsg.Builder
+			r.Begin(typ, unix.NLM_F_REQUEST|flags, 7, 0, make([]byte, 16)...)
+			r.Attr(1, []byte{127, 0, 0, 2})
+			r.Attr(2, []byte{10, 0, 0, 1})
+			r.AttrString(3, "lo")
+			r.Attr32(4, 1)
+			r.End()
+			f.Add(r.B)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -34,7 +37,7 @@ func FuzzSend(f *testing.F) {
 			t.Fatal(err)
 		}
 		ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
-		s, err := New(NewPorts(stack), unix.SOCK_RAW, unix.NETLINK_ROUTE)
+		s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, unix.NETLINK_ROUTE)
 		if err != nil {
 			t.Fatal(err)
 		}

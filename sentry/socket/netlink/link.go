@@ -1,9 +1,12 @@
 package netlink
 
 import (
+	"bytes"
+
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 	"casemate/sentry/socket/netdev"
 )
 
@@ -27,23 +30,13 @@ type linkRequest struct {
 	attrs         map[uint16][]byte
 }
 
-func parseLink(r *request) (l linkRequest, err error) {
-	if len(r.body) < ifinfomsgLen {
+func parseLink(r *nlmsg.Request) (l linkRequest, err error) {
+	if len(r.Body) < ifinfomsgLen {
 		return l, unix.EINVAL
 	}
-	l.index, l.flags, l.change = int32(ne.Uint32(r.body[4:])), ne.Uint32(r.body[8:]), ne.Uint32(r.body[12:])
-	l.attrs, err = attributes(r.body[ifinfomsgLen:])
+	l.index, l.flags, l.change = int32(ne.Uint32(r.Body[4:])), ne.Uint32(r.Body[8:]), ne.Uint32(r.Body[12:])
+	l.attrs, err = nlmsg.Attributes(r.Body[ifinfomsgLen:])
 	return l, err
-}
-
-// cstring is an attribute that is a string, without its NUL.
-func cstring(p []byte) string {
-	for i, c := range p {
-		if c == 0 {
-			return string(p[:i])
-		}
-	}
-	return string(p)
 }
 
 // link finds the interface that a request means. ENODEV, EINVAL.
@@ -53,7 +46,7 @@ func (s *Socket) link(l *linkRequest) (*ip.Interface, error) {
 	case l.index > 0:
 		i = s.ports.stack.Interface(l.index)
 	case ok:
-		i = s.ports.stack.InterfaceByName(cstring(name))
+		i = s.ports.stack.InterfaceByName(nlmsg.String(name))
 	default:
 		return nil, unix.EINVAL
 	}
@@ -77,7 +70,7 @@ func ifinfo(i *ip.Interface) []byte {
 }
 
 // putLink appends the attributes of an interface.
-func putLink(m *reply, i *ip.Interface) {
+func putLink(m *nlmsg.Builder, i *ip.Interface) {
 	info := i.Info()
 	up := i.Flags()&unix.IFF_RUNNING != 0
 	state := uint8(operUp)
@@ -91,33 +84,39 @@ func putLink(m *reply, i *ip.Interface) {
 	if up {
 		carrier = 1
 	}
-	m.attrString(unix.IFLA_IFNAME, i.Name())
-	m.attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen)
-	m.attr8(unix.IFLA_OPERSTATE, state)
-	m.attr8(unix.IFLA_LINKMODE, 0)
-	m.attr32(unix.IFLA_MTU, uint32(i.MTU()))
+	m.AttrString(unix.IFLA_IFNAME, i.Name())
+	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen)
+	m.Attr8(unix.IFLA_OPERSTATE, state)
+	m.Attr8(unix.IFLA_LINKMODE, 0)
+	m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))
 	if i.IsLoopback() {
-		m.attr32(iflaMinMTU, 0)
-		m.attr32(iflaMaxMTU, 0)
+		m.Attr32(iflaMinMTU, 0)
+		m.Attr32(iflaMaxMTU, 0)
 	} else {
-		m.attr32(iflaMinMTU, 68)
-		m.attr32(iflaMaxMTU, 65535)
+		m.Attr32(iflaMinMTU, 68)
+		m.Attr32(iflaMaxMTU, 65535)
 	}
-	m.attr32(unix.IFLA_GROUP, 0)
-	m.attr32(unix.IFLA_PROMISCUITY, 0)
-	m.attr32(unix.IFLA_NUM_TX_QUEUES, uint32(max(info.Queues, 1)))
-	m.attr32(unix.IFLA_GSO_MAX_SEGS, maxGSOCount)
-	m.attr32(unix.IFLA_GSO_MAX_SIZE, maxGSOSize)
-	m.attr32(unix.IFLA_NUM_RX_QUEUES, uint32(max(info.Queues, 1)))
-	m.attr8(unix.IFLA_CARRIER, carrier)
-	m.attrString(unix.IFLA_QDISC, "noqueue")
+	m.Attr32(unix.IFLA_GROUP, 0)
+	m.Attr32(unix.IFLA_PROMISCUITY, 0)
+	m.Attr32(unix.IFLA_NUM_TX_QUEUES, uint32(max(info.Queues, 1)))
+	m.Attr32(unix.IFLA_GSO_MAX_SEGS, maxGSOCount)
+	m.Attr32(unix.IFLA_GSO_MAX_SIZE, maxGSOSize)
+	m.Attr32(unix.IFLA_NUM_RX_QUEUES, uint32(max(info.Queues, 1)))
+	m.Attr8(unix.IFLA_CARRIER, carrier)
+	m.AttrString(unix.IFLA_QDISC, "noqueue")
 	if info.Type == unix.ARPHRD_ETHER || info.Type == unix.ARPHRD_LOOPBACK {
 		broadcast := [6]byte{}
 		if info.Type == unix.ARPHRD_ETHER {
 			broadcast = [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 		}
-		m.attr(unix.IFLA_ADDRESS, info.HWAddr[:])
-		m.attr(unix.IFLA_BROADCAST, broadcast[:])
+		m.Attr(unix.IFLA_ADDRESS, info.HWAddr[:])
+		m.Attr(unix.IFLA_BROADCAST, broadcast[:])
+	}
+	if peer := peerOf(i); peer != nil {
+		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
+	}
+	if k, ok := i.Link().(kind); ok {
+		m.Nest(unix.IFLA_LINKINFO, func() { m.AttrString(infoKind, k.Kind()) })
 	}
 	t := &i.Stats
 	counters := [...]uint64{t.RxPackets.Load(), t.TxPackets.Load(), t.RxBytes.Load(), t.TxBytes.Load(), t.RxErrors.Load(),
@@ -133,21 +132,21 @@ func putLink(m *reply, i *ip.Interface) {
 			narrow = ne.AppendUint32(narrow, uint32(v))
 		}
 	}
-	m.attr(unix.IFLA_STATS64, wide)
-	m.attr(unix.IFLA_STATS, narrow)
+	m.Attr(unix.IFLA_STATS64, wide)
+	m.Attr(unix.IFLA_STATS, narrow)
 }
 
 func (s *Socket) dumpLinks(d *dumper) error {
 	for _, i := range s.ports.stack.Interfaces() {
 		d.next(unix.RTM_NEWLINK, ifinfo(i)...)
-		putLink(&d.reply, i)
-		d.end()
+		putLink(&d.Builder, i)
+		d.End()
 	}
 	return nil
 }
 
 // getLink answers with one interface.
-func (s *Socket) getLink(r *request) error {
+func (s *Socket) getLink(r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
@@ -156,33 +155,40 @@ func (s *Socket) getLink(r *request) error {
 	if err != nil {
 		return err
 	}
-	var m reply
-	m.begin(unix.RTM_NEWLINK, 0, r.seq, s.localPort(), ifinfo(i)...)
+	var m nlmsg.Builder
+	m.Begin(unix.RTM_NEWLINK, 0, r.Seq, s.localPort(), ifinfo(i)...)
 	putLink(&m, i)
-	m.end()
-	s.deliver(datagram{data: m.b})
+	m.End()
+	s.deliver(datagram{data: m.B})
 	return nil
 }
 
-// setLink changes an interface: flags, MTU, name. EOPNOTSUPP for a new one.
-func (s *Socket) setLink(r *request) error {
+// setLink changes an interface: flags, MTU, name; or makes one.
+func (s *Socket) setLink(r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
 	}
 	i, err := s.link(&l)
-	if err == unix.ENODEV && r.typ == unix.RTM_NEWLINK && r.flags&unix.NLM_F_CREATE != 0 {
-		return unix.EOPNOTSUPP
-	}
-	if err != nil {
+	create := r.Type == unix.RTM_NEWLINK && r.Flags&unix.NLM_F_CREATE != 0
+	switch {
+	case create && err != nil && l.index <= 0:
+		return s.newLink(&l)
+	case r.Type == unix.RTM_NEWLINK && err == unix.EINVAL:
+		return unix.ENODEV // neither index nor name: a program asks whether there is such a message
+	case err != nil:
 		return err
-	}
-	if r.flags&unix.NLM_F_EXCL != 0 {
+	case r.Flags&unix.NLM_F_EXCL != 0:
 		return unix.EEXIST
 	}
+	return s.changeLink(i, &l)
+}
+
+// changeLink makes an interface what a request says.
+func (s *Socket) changeLink(i *ip.Interface, l *linkRequest) error {
 	stack := s.ports.stack
 	if p, ok := l.attrs[unix.IFLA_MTU]; ok {
-		mtu, err := uint32Of(p)
+		mtu, err := nlmsg.Uint32(p)
 		if err == nil {
 			err = stack.SetMTU(i, int(min(mtu, 1<<30)))
 		}
@@ -190,13 +196,20 @@ func (s *Socket) setLink(r *request) error {
 			return err
 		}
 	}
-	if p, ok := l.attrs[unix.IFLA_IFNAME]; ok && l.index > 0 && cstring(p) != i.Name() {
-		if err := stack.Rename(i, cstring(p)); err != nil {
+	if p, ok := l.attrs[unix.IFLA_IFNAME]; ok && l.index > 0 && nlmsg.String(p) != i.Name() {
+		if err := stack.Rename(i, nlmsg.String(p)); err != nil {
 			return err
 		}
 	}
-	if _, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
-		return unix.EOPNOTSUPP
+	for _, attr := range [...]uint16{unix.IFLA_MASTER, unix.IFLA_NET_NS_PID, unix.IFLA_NET_NS_FD} {
+		if p, ok := l.attrs[attr]; ok {
+			return nlmsg.At(unix.EOPNOTSUPP, p)
+		}
+	}
+	if p, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
+		if mac := i.Info().HWAddr; !bytes.Equal(p, mac[:]) {
+			return nlmsg.At(unix.EOPNOTSUPP, p)
+		}
 	}
 	if l.change != 0 || l.flags != 0 {
 		change := l.change
@@ -214,7 +227,7 @@ func (s *Socket) setLink(r *request) error {
 }
 
 // deleteLink removes an interface. EOPNOTSUPP for the loopback.
-func (s *Socket) deleteLink(r *request) error {
+func (s *Socket) deleteLink(r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
@@ -226,18 +239,24 @@ func (s *Socket) deleteLink(r *request) error {
 	if i.IsLoopback() {
 		return unix.EOPNOTSUPP
 	}
-	if err := s.ports.stack.RemoveInterface(i.Index()); err != nil {
-		return err
+	both := []*ip.Interface{i}
+	if peer := peerOf(i); peer != nil {
+		both = append(both, peer)
 	}
-	s.announceLink(unix.RTM_DELLINK, i)
+	for _, i := range both {
+		if err := s.ports.stack.RemoveInterface(i.Index()); err != nil {
+			return err
+		}
+		s.announceLink(unix.RTM_DELLINK, i)
+	}
 	return nil
 }
 
 // announceLink tells the members of RTNLGRP_LINK.
 func (s *Socket) announceLink(typ uint16, i *ip.Interface) {
-	var m reply
-	m.begin(typ, 0, 0, 0, ifinfo(i)...)
+	var m nlmsg.Builder
+	m.Begin(typ, 0, 0, 0, ifinfo(i)...)
 	putLink(&m, i)
-	m.end()
-	s.ports.publish(groupLink, m.b)
+	m.End()
+	s.ports.publish(groupLink, m.B)
 }

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 )
 
 // Layout of struct ndmsg and attributes that x/sys does not name.
@@ -15,9 +16,9 @@ const (
 )
 
 func (s *Socket) dumpNeighbours(d *dumper) error {
-	family := d.r.body[0]
+	family := d.r.Body[0]
 	for _, n := range s.ports.stack.Neighbours() {
-		f := familyOf(n.Addr)
+		f := nlmsg.Family(n.Addr)
 		if family != unix.AF_UNSPEC && family != f {
 			continue
 		}
@@ -29,32 +30,32 @@ func (s *Socket) dumpNeighbours(d *dumper) error {
 			flags = ntfRouter
 		}
 		d.next(unix.RTM_NEWNEIGH, append(header, flags, unix.RTN_UNICAST)...)
-		d.attrAddr(ndaDst, n.Addr)
+		d.AttrAddr(ndaDst, n.Addr)
 		if n.MAC != [6]byte{} {
-			d.attr(ndaLLAddr, n.MAC[:])
+			d.Attr(ndaLLAddr, n.MAC[:])
 		}
-		d.end()
+		d.End()
 	}
 	return nil
 }
 
 // changeNeighbour adds or removes an entry of the neighbour table.
-func (s *Socket) changeNeighbour(r *request) error {
-	if len(r.body) < ndmsgLen {
+func (s *Socket) changeNeighbour(r *nlmsg.Request) error {
+	if len(r.Body) < ndmsgLen {
 		return unix.EINVAL
 	}
-	attrs, err := attributes(r.body[ndmsgLen:])
+	attrs, err := nlmsg.Attributes(r.Body[ndmsgLen:])
 	if err != nil {
 		return err
 	}
-	n := ip.Neighbour{Index: int32(ne.Uint32(r.body[4:])), State: ne.Uint16(r.body[8:]), Router: r.body[10]&ntfRouter != 0}
-	if n.Addr, err = addrOf(r.body[0], attrs[ndaDst]); err != nil {
+	n := ip.Neighbour{Index: int32(ne.Uint32(r.Body[4:])), State: ne.Uint16(r.Body[8:]), Router: r.Body[10]&ntfRouter != 0}
+	if n.Addr, err = nlmsg.Addr(r.Body[0], attrs[ndaDst]); err != nil {
 		return err
 	}
 	if s.ports.stack.Interface(n.Index) == nil {
 		return unix.ENODEV
 	}
-	if r.typ == unix.RTM_DELNEIGH {
+	if r.Type == unix.RTM_DELNEIGH {
 		return s.ports.stack.RemoveNeighbour(n.Index, n.Addr)
 	}
 	if p, ok := attrs[ndaLLAddr]; ok {

@@ -10,7 +10,10 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
+	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
@@ -31,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	if err := stack.UpLoopback(); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}, stack, NewPorts(stack)}
+	return &world{t, &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}, stack, NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack))}
 }
 
 func (w *world) socket() *Socket {
@@ -44,15 +47,15 @@ func (w *world) socket() *Socket {
 }
 
 // request sends one message with a body and attributes.
-func (w *world) request(s *Socket, typ, flags uint16, header []byte, attrs func(*reply)) {
+func (w *world) request(s *Socket, typ, flags uint16, header []byte, attrs func(*nlmsg.Builder)) {
 	w.t.Helper()
-	var r reply
-	r.begin(typ, unix.NLM_F_REQUEST|flags, 7, 0, header...)
+	var r nlmsg.Builder
+	r.Begin(typ, unix.NLM_F_REQUEST|flags, 7, 0, header...)
 	if attrs != nil {
 		attrs(&r)
 	}
-	r.end()
-	w.send(s, r.b)
+	r.End()
+	w.send(s, r.B)
 }
 
 func (w *world) send(s *Socket, p []byte) {
@@ -157,7 +160,7 @@ func TestAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	header := []byte{unix.AF_INET, 24, 0, 0, 1, 0, 0, 0}
-	added := func(r *reply) { r.attrAddr(unix.IFA_LOCAL, netip.MustParseAddr("10.0.0.1")) }
+	added := func(r *nlmsg.Builder) { r.AttrAddr(unix.IFA_LOCAL, netip.MustParseAddr("10.0.0.1")) }
 	for i, want := range []unix.Errno{0, unix.EEXIST} {
 		w.request(s, unix.RTM_NEWADDR, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, header, added)
 		if e := w.errno(s); e != want {
@@ -205,9 +208,9 @@ func TestLinkDownAndRoutes(t *testing.T) {
 		t.Errorf("%d routes, and %d when the interface is down", before, len(l))
 	}
 	route := []byte{unix.AF_INET, 8, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RT_SCOPE_LINK, unix.RTN_UNICAST, 0, 0, 0, 0}
-	attrs := func(r *reply) {
-		r.attrAddr(unix.RTA_DST, netip.MustParseAddr("10.0.0.0"))
-		r.attr32(unix.RTA_OIF, 1)
+	attrs := func(r *nlmsg.Builder) {
+		r.AttrAddr(unix.RTA_DST, netip.MustParseAddr("10.0.0.0"))
+		r.Attr32(unix.RTA_OIF, 1)
 	}
 	w.request(s, unix.RTM_NEWROUTE, unix.NLM_F_ACK|unix.NLM_F_CREATE, route, attrs)
 	if e := w.errno(s); e != unix.ENETDOWN {
@@ -277,7 +280,7 @@ func TestMalformed(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		s := w.socket()
-		var m reply
+		var m nlmsg.Builder
 		n := r.IntN(64)
 		body := make([]byte, n)
 		for i := range body {
@@ -285,12 +288,12 @@ func TestMalformed(t *testing.T) {
 				body[i] &= 0x0f
 			}
 		}
-		m.begin(uint16(unix.RTM_BASE+r.IntN(24)), unix.NLM_F_REQUEST|uint16(r.Uint32()), 7, 0, body...)
-		m.end()
+		m.Begin(uint16(unix.RTM_BASE+r.IntN(24)), unix.NLM_F_REQUEST|uint16(r.Uint32()), 7, 0, body...)
+		m.End()
 		if r.IntN(4) == 0 {
-			ne.PutUint32(m.b, r.Uint32N(100))
+			ne.PutUint32(m.B, r.Uint32N(100))
 		}
-		w.send(s, m.b)
+		w.send(s, m.B)
 		w.receive(s)
 		s.Release(nil)
 	}

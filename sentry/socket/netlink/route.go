@@ -1,10 +1,16 @@
 package netlink
 
 import (
+	"encoding/binary"
+	"errors"
+
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack/nlmsg"
 	"casemate/vfs"
 )
+
+var ne = binary.NativeEndian
 
 // Kinds of a request: the low two bits of an rtnetlink type.
 const (
@@ -15,37 +21,58 @@ const (
 )
 
 // serve carries out a request and answers it.
-func (s *Socket) serve(ctx *vfs.Context, r *request) {
-	if r.flags&unix.NLM_F_REQUEST == 0 {
+func (s *Socket) serve(ctx *vfs.Context, r *nlmsg.Request) {
+	if r.Flags&unix.NLM_F_REQUEST == 0 {
 		return
 	}
 	var err error
 	answered := false
-	if r.typ >= unix.RTM_BASE { // below are the types of netlink itself
-		answered, err = s.route(ctx, r)
+	if r.Type >= unix.NLMSG_MIN_TYPE { // below are the types of netlink itself
+		switch s.common.Protocol {
+		case unix.NETLINK_ROUTE:
+			answered, err = s.route(ctx, r)
+		case unix.NETLINK_NETFILTER:
+			answered, err = s.netfilter(ctx, r)
+		default:
+			answered, err = s.diag(ctx, r)
+		}
 	}
-	if err != nil || r.flags&unix.NLM_F_ACK != 0 && !answered {
+	if err != nil || r.Flags&unix.NLM_F_ACK != 0 && !answered {
 		s.acknowledge(r, err)
 	}
 }
 
 // acknowledge answers with NLMSG_ERROR: an errno, or 0, and the request.
-func (s *Socket) acknowledge(r *request, err error) {
+func (s *Socket) acknowledge(r *nlmsg.Request, err error) {
 	code := int32(0)
-	quoted := r.whole[:unix.SizeofNlMsghdr]
+	quoted := r.Whole[:unix.SizeofNlMsghdr]
 	flags := uint16(unix.NLM_F_CAPPED)
-	if e, ok := err.(unix.Errno); ok {
-		code = -int32(e)
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		code = -int32(errno)
 		if !s.option(unix.NETLINK_CAP_ACK) {
-			quoted, flags = r.whole, 0
+			quoted, flags = r.Whole, 0
 		}
 	}
-	var a reply
-	a.begin(unix.NLMSG_ERROR, flags, r.seq, s.localPort())
-	a.b = ne.AppendUint32(a.b, uint32(code))
-	a.b = append(a.b, quoted...)
-	a.end()
-	s.deliver(datagram{data: a.b})
+	var a nlmsg.Builder
+	var about *nlmsg.AttrError
+	offset, extended := 0, false
+	if errors.As(err, &about) && s.option(unix.NETLINK_EXT_ACK) {
+		if offset, extended = about.Offset(r); extended {
+			flags |= unix.NLM_F_ACK_TLVS
+		}
+	}
+	a.Begin(unix.NLMSG_ERROR, flags, r.Seq, s.localPort())
+	a.B = ne.AppendUint32(a.B, uint32(code))
+	a.B = append(a.B, quoted...)
+	if extended {
+		for len(a.B)&3 != 0 {
+			a.B = append(a.B, 0)
+		}
+		a.Attr32(unix.NLMSGERR_ATTR_OFFS, uint32(offset))
+	}
+	a.End()
+	s.deliver(datagram{data: a.B})
 }
 
 func (s *Socket) localPort() uint32 {
@@ -57,18 +84,18 @@ func (s *Socket) localPort() uint32 {
 // route carries out a request of NETLINK_ROUTE. answered says that a dump has answered
 // it. EOPNOTSUPP for what does not exist, EPERM without CAP_NET_ADMIN for what changes
 // anything.
-func (s *Socket) route(ctx *vfs.Context, r *request) (answered bool, err error) {
-	kind := (r.typ - unix.RTM_BASE) & 3
+func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err error) {
+	kind := (r.Type - unix.RTM_BASE) & 3
 	if kind != kindGet && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
 		return false, unix.EPERM
 	}
-	if len(r.body) < 1 {
+	if len(r.Body) < 1 {
 		return false, nil
 	}
-	if kind == kindGet && r.flags&unix.NLM_F_DUMP != 0 {
+	if kind == kindGet && r.Flags&unix.NLM_F_DUMP != 0 {
 		return true, s.dump(r)
 	}
-	switch r.typ {
+	switch r.Type {
 	case unix.RTM_GETLINK:
 		return false, s.getLink(r)
 	case unix.RTM_NEWLINK, unix.RTM_SETLINK:
@@ -83,6 +110,8 @@ func (s *Socket) route(ctx *vfs.Context, r *request) (answered bool, err error) 
 		return false, s.changeRoute(r)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		return false, s.changeNeighbour(r)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return false, s.changeRule(r)
 	}
 	return false, unix.EOPNOTSUPP
 }
@@ -93,56 +122,70 @@ const dumpSize = 3500
 // A dumper collects the messages of a dump.
 type dumper struct {
 	s    *Socket
-	r    *request
+	r    *nlmsg.Request
 	port uint32
-	reply
+	nlmsg.Builder
 }
 
 // next begins a message of the dump.
 func (d *dumper) next(typ uint16, header ...byte) {
-	if len(d.b) > dumpSize {
+	if len(d.B) > dumpSize {
 		d.flush()
 	}
-	d.begin(typ, unix.NLM_F_MULTI, d.r.seq, d.port, header...)
+	d.Begin(typ, unix.NLM_F_MULTI, d.r.Seq, d.port, header...)
+}
+
+// add adds a whole message to the dump.
+func (d *dumper) add(message []byte) {
+	if len(d.B) > 0 && len(d.B)+len(message) > dumpSize {
+		d.flush()
+	}
+	d.B = append(d.B, message...)
 }
 
 func (d *dumper) flush() {
-	if len(d.b) > 0 {
-		d.s.deliver(datagram{data: d.b, dump: true})
-		d.reply = reply{}
+	if len(d.B) > 0 {
+		d.s.deliver(datagram{data: d.B, dump: true})
+		d.Builder = nlmsg.Builder{}
 	}
 }
 
 // dump answers with all there is of a kind. EBUSY if the last dump has not been read.
-func (s *Socket) dump(r *request) error {
+func (s *Socket) dump(r *nlmsg.Request) error {
 	s.mu.Lock()
 	busy := s.dumping > 0
 	s.mu.Unlock()
 	if busy {
 		return unix.EBUSY
 	}
+	return s.dumpWith(r, func(d *dumper) (err error) {
+		switch r.Type {
+		case unix.RTM_GETLINK:
+			err = s.dumpLinks(d)
+		case unix.RTM_GETADDR:
+			err = s.dumpAddresses(d)
+		case unix.RTM_GETROUTE:
+			err = s.dumpRoutes(d)
+		case unix.RTM_GETNEIGH:
+			err = s.dumpNeighbours(d)
+		case unix.RTM_GETRULE:
+			err = s.dumpRules(d)
+		default:
+			err = unix.EOPNOTSUPP
+		}
+		return err
+	})
+}
+
+// dumpWith answers with what fill puts into the dumper. Errors are fill's.
+func (s *Socket) dumpWith(r *nlmsg.Request, fill func(d *dumper) error) error {
 	d := &dumper{s: s, r: r, port: s.localPort()}
-	var err error
-	switch r.typ {
-	case unix.RTM_GETLINK:
-		err = s.dumpLinks(d)
-	case unix.RTM_GETADDR:
-		err = s.dumpAddresses(d)
-	case unix.RTM_GETROUTE:
-		err = s.dumpRoutes(d)
-	case unix.RTM_GETNEIGH:
-		err = s.dumpNeighbours(d)
-	case unix.RTM_GETRULE:
-		err = s.dumpRules(d)
-	default:
-		err = unix.EOPNOTSUPP
-	}
-	if err != nil {
+	if err := fill(d); err != nil {
 		return err
 	}
 	d.flush()
-	d.begin(unix.NLMSG_DONE, unix.NLM_F_MULTI, r.seq, d.port, 0, 0, 0, 0)
-	d.end()
+	d.Begin(unix.NLMSG_DONE, unix.NLM_F_MULTI, r.Seq, d.port, 0, 0, 0, 0)
+	d.End()
 	d.flush()
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/nlmsg"
 )
 
 // rtmsg is the struct rtmsg of a route.
@@ -14,7 +15,7 @@ func rtmsg(e *ip.RouteEntry) []byte {
 	if e.Table < 256 {
 		table = uint8(e.Table)
 	}
-	m := []byte{familyOf(e.Dst.Addr()), uint8(e.Dst.Bits()), 0, e.TOS, table, e.Protocol, e.Scope, e.Type, 0, 0, 0, 0}
+	m := []byte{nlmsg.Family(e.Dst.Addr()), uint8(e.Dst.Bits()), 0, e.TOS, table, e.Protocol, e.Scope, e.Type, 0, 0, 0, 0}
 	if e.OnLink {
 		ne.PutUint32(m[8:], unix.RTNH_F_ONLINK)
 	}
@@ -22,27 +23,27 @@ func rtmsg(e *ip.RouteEntry) []byte {
 }
 
 // putRoute appends the attributes of a route.
-func putRoute(m *reply, e *ip.RouteEntry) {
-	m.attr32(unix.RTA_TABLE, e.Table)
+func putRoute(m *nlmsg.Builder, e *ip.RouteEntry) {
+	m.Attr32(unix.RTA_TABLE, e.Table)
 	if e.Dst.Bits() > 0 {
-		m.attrAddr(unix.RTA_DST, e.Dst.Addr())
+		m.AttrAddr(unix.RTA_DST, e.Dst.Addr())
 	}
 	if e.Metric != 0 {
-		m.attr32(unix.RTA_PRIORITY, e.Metric)
+		m.Attr32(unix.RTA_PRIORITY, e.Metric)
 	}
 	if e.MTU != 0 {
-		var inner reply
-		inner.attr32(unix.RTAX_MTU, uint32(e.MTU))
-		m.attr(unix.RTA_METRICS, inner.b)
+		var inner nlmsg.Builder
+		inner.Attr32(unix.RTAX_MTU, uint32(e.MTU))
+		m.Attr(unix.RTA_METRICS, inner.B)
 	}
 	if e.PrefSrc.IsValid() {
-		m.attrAddr(unix.RTA_PREFSRC, e.PrefSrc)
+		m.AttrAddr(unix.RTA_PREFSRC, e.PrefSrc)
 	}
 	if e.Gateway.IsValid() {
-		m.attrAddr(unix.RTA_GATEWAY, e.Gateway)
+		m.AttrAddr(unix.RTA_GATEWAY, e.Gateway)
 	}
 	if e.OIF != 0 {
-		m.attr32(unix.RTA_OIF, uint32(e.OIF))
+		m.Attr32(unix.RTA_OIF, uint32(e.OIF))
 	}
 }
 
@@ -88,38 +89,38 @@ func lastAddr(p netip.Prefix) netip.Addr {
 }
 
 func (s *Socket) dumpRoutes(d *dumper) error {
-	family, table := d.r.body[0], uint32(0)
-	if len(d.r.body) >= unix.SizeofRtMsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
-		table = uint32(d.r.body[4])
-		attrs, err := attributes(d.r.body[unix.SizeofRtMsg:])
+	family, table := d.r.Body[0], uint32(0)
+	if len(d.r.Body) >= unix.SizeofRtMsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
+		table = uint32(d.r.Body[4])
+		attrs, err := nlmsg.Attributes(d.r.Body[unix.SizeofRtMsg:])
 		if err != nil {
 			return err
 		}
 		if p, ok := attrs[unix.RTA_TABLE]; ok {
-			if table, err = uint32Of(p); err != nil {
+			if table, err = nlmsg.Uint32(p); err != nil {
 				return err
 			}
 		}
 	}
 	for _, e := range append(s.localRoutes(), s.ports.stack.Routes()...) {
-		if family != unix.AF_UNSPEC && family != familyOf(e.Dst.Addr()) || table != 0 && table != e.Table {
+		if family != unix.AF_UNSPEC && family != nlmsg.Family(e.Dst.Addr()) || table != 0 && table != e.Table {
 			continue
 		}
 		d.next(unix.RTM_NEWROUTE, rtmsg(&e)...)
-		putRoute(&d.reply, &e)
-		d.end()
+		putRoute(&d.Builder, &e)
+		d.End()
 	}
 	return nil
 }
 
 // parseRoute reads a struct rtmsg with its attributes. EINVAL, EAFNOSUPPORT.
-func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
-	if len(r.body) < unix.SizeofRtMsg {
+func parseRoute(r *nlmsg.Request) (e ip.RouteEntry, src netip.Addr, err error) {
+	if len(r.Body) < unix.SizeofRtMsg {
 		return e, src, unix.EINVAL
 	}
-	family, bits := r.body[0], int(r.body[1])
-	e = ip.RouteEntry{TOS: r.body[3], Table: uint32(r.body[4]), Protocol: r.body[5], Scope: r.body[6], Type: r.body[7],
-		OnLink: ne.Uint32(r.body[8:])&unix.RTNH_F_ONLINK != 0}
+	family, bits := r.Body[0], int(r.Body[1])
+	e = ip.RouteEntry{TOS: r.Body[3], Table: uint32(r.Body[4]), Protocol: r.Body[5], Scope: r.Body[6], Type: r.Body[7],
+		OnLink: ne.Uint32(r.Body[8:])&unix.RTNH_F_ONLINK != 0}
 	var dst netip.Addr
 	switch family {
 	case unix.AF_INET:
@@ -129,13 +130,13 @@ func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
 	default:
 		return e, src, unix.EAFNOSUPPORT
 	}
-	attrs, err := attributes(r.body[unix.SizeofRtMsg:])
+	attrs, err := nlmsg.Attributes(r.Body[unix.SizeofRtMsg:])
 	if err != nil {
 		return e, src, err
 	}
 	for typ, to := range map[uint16]*netip.Addr{unix.RTA_DST: &dst, unix.RTA_GATEWAY: &e.Gateway, unix.RTA_PREFSRC: &e.PrefSrc, unix.RTA_SRC: &src} {
 		if p, ok := attrs[typ]; ok {
-			if *to, err = addrOf(family, p); err != nil {
+			if *to, err = nlmsg.Addr(family, p); err != nil {
 				return e, src, err
 			}
 		}
@@ -147,19 +148,19 @@ func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
 	var oif uint32
 	for typ, to := range map[uint16]*uint32{unix.RTA_OIF: &oif, unix.RTA_PRIORITY: &e.Metric, unix.RTA_TABLE: &e.Table} {
 		if p, ok := attrs[typ]; ok {
-			if *to, err = uint32Of(p); err != nil {
+			if *to, err = nlmsg.Uint32(p); err != nil {
 				return e, src, err
 			}
 		}
 	}
 	e.OIF = int32(oif)
 	if p, ok := attrs[unix.RTA_METRICS]; ok {
-		metrics, err := attributes(p)
+		metrics, err := nlmsg.Attributes(p)
 		if err != nil {
 			return e, src, err
 		}
 		if p, ok := metrics[unix.RTAX_MTU]; ok {
-			mtu, err := uint32Of(p)
+			mtu, err := nlmsg.Uint32(p)
 			if err != nil {
 				return e, src, err
 			}
@@ -170,28 +171,28 @@ func parseRoute(r *request) (e ip.RouteEntry, src netip.Addr, err error) {
 }
 
 // changeRoute adds or removes a route.
-func (s *Socket) changeRoute(r *request) error {
+func (s *Socket) changeRoute(r *nlmsg.Request) error {
 	e, _, err := parseRoute(r)
 	if err != nil {
 		return err
 	}
 	stack := s.ports.stack
-	if e.Table != 0 && e.Table != unix.RT_TABLE_MAIN && e.Table != unix.RT_TABLE_UNSPEC {
-		return unix.EOPNOTSUPP // no rule would lead there
+	if e.Table == unix.RT_TABLE_UNSPEC {
+		e.Table = unix.RT_TABLE_MAIN
 	}
-	if r.typ == unix.RTM_DELROUTE {
+	if r.Type == unix.RTM_DELROUTE {
 		err = stack.RemoveRoute(e)
 	} else {
 		if e.Type == unix.RTN_LOCAL || e.Type == unix.RTN_BROADCAST || e.Type == unix.RTN_MULTICAST {
 			return unix.EOPNOTSUPP
 		}
-		if r.flags&unix.NLM_F_REPLACE != 0 {
+		if r.Flags&unix.NLM_F_REPLACE != 0 {
 			old := e
 			old.Gateway, old.OIF = netip.Addr{}, 0
-			if err := stack.RemoveRoute(old); err != nil && r.flags&unix.NLM_F_CREATE == 0 {
+			if err := stack.RemoveRoute(old); err != nil && r.Flags&unix.NLM_F_CREATE == 0 {
 				return unix.ENOENT
 			}
-		} else if r.flags&unix.NLM_F_CREATE == 0 {
+		} else if r.Flags&unix.NLM_F_CREATE == 0 {
 			return unix.ENOENT
 		}
 		err = stack.AddRoute(e)
@@ -203,17 +204,16 @@ func (s *Socket) changeRoute(r *request) error {
 	if e.Dst.Addr().Is6() {
 		group = unix.RTNLGRP_IPV6_ROUTE
 	}
-	e.Table = max(e.Table, unix.RT_TABLE_MAIN)
-	var m reply
-	m.begin(r.typ, 0, 0, 0, rtmsg(&e)...)
+	var m nlmsg.Builder
+	m.Begin(r.Type, 0, 0, 0, rtmsg(&e)...)
 	putRoute(&m, &e)
-	m.end()
-	s.ports.publish(group, m.b)
+	m.End()
+	s.ports.publish(group, m.B)
 	return nil
 }
 
 // getRoute answers with the way to a destination.
-func (s *Socket) getRoute(r *request) error {
+func (s *Socket) getRoute(r *nlmsg.Request) error {
 	want, src, err := parseRoute(r)
 	if err != nil {
 		return err
@@ -232,45 +232,10 @@ func (s *Socket) getRoute(r *request) error {
 	}
 	header := rtmsg(&e)
 	ne.PutUint32(header[8:], unix.RTM_F_CLONED)
-	var m reply
-	m.begin(unix.RTM_NEWROUTE, 0, r.seq, s.localPort(), header...)
+	var m nlmsg.Builder
+	m.Begin(unix.RTM_NEWROUTE, 0, r.Seq, s.localPort(), header...)
 	putRoute(&m, &e)
-	m.end()
-	s.deliver(datagram{data: m.b})
-	return nil
-}
-
-// The rules that a namespace has from the start (ip-rule(8)). Others cannot be added.
-var rules = []struct {
-	family   uint8
-	table    uint32
-	priority uint32
-}{
-	{unix.AF_INET, unix.RT_TABLE_LOCAL, 0},
-	{unix.AF_INET, unix.RT_TABLE_MAIN, 32766},
-	{unix.AF_INET, unix.RT_TABLE_DEFAULT, 32767},
-	{unix.AF_INET6, unix.RT_TABLE_LOCAL, 0},
-	{unix.AF_INET6, unix.RT_TABLE_MAIN, 32766},
-}
-
-// Attributes and actions of rules that x/sys does not name.
-const (
-	fraPriority = 6  // FRA_PRIORITY
-	fraTable    = 15 // FRA_TABLE
-	frToTable   = 1  // FR_ACT_TO_TBL
-)
-
-func (s *Socket) dumpRules(d *dumper) error {
-	for _, r := range rules {
-		if f := d.r.body[0]; f != unix.AF_UNSPEC && f != r.family {
-			continue
-		}
-		d.next(unix.RTM_NEWRULE, r.family, 0, 0, 0, uint8(r.table), 0, 0, frToTable, 0, 0, 0, 0)
-		d.attr32(fraTable, r.table)
-		if r.priority != 0 {
-			d.attr32(fraPriority, r.priority)
-		}
-		d.end()
-	}
+	m.End()
+	s.deliver(datagram{data: m.B})
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package netlink is the AF_NETLINK family, netlink(7), with the protocol
-// NETLINK_ROUTE, rtnetlink(7): interfaces, addresses, routes, neighbours and rules of
-// the network namespace.
+// Package netlink is the AF_NETLINK family, netlink(7), with the protocols NETLINK_ROUTE,
+// rtnetlink(7): interfaces, addresses, routes, neighbours and rules of the network namespace;
+// NETLINK_NETFILTER: nftables and connections; and NETLINK_SOCK_DIAG, sock_diag(7): sockets.
 //
 // Locks: Ports.mu before a Socket's mu. Wait queues are notified with neither held.
 package netlink
@@ -12,9 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
+	"casemate/netstack/nlmsg"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
+	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/netdev"
+	"casemate/sentry/socket/unixsocket"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 	"casemate/vfs/wait"
@@ -23,16 +26,24 @@ import (
 // Ports are the netlink sockets of a network namespace.
 type Ports struct {
 	stack *netstack.Stack
+	inet  *inet.Sockets
+	names *unixsocket.Names
 
 	mu   sync.Mutex
-	port map[uint32]*Socket
+	port map[portKey]*Socket
 	next uint32 // the next port that the kernel chooses, if a process's number is taken
 	open map[*Socket]struct{}
 }
 
-// NewPorts returns an empty set for a namespace with that stack.
-func NewPorts(stack *netstack.Stack) *Ports {
-	return &Ports{stack: stack, port: map[uint32]*Socket{}, open: map[*Socket]struct{}{}, next: ^uint32(4096) + 1}
+// A portKey names a socket: each protocol has ports of its own.
+type portKey struct {
+	protocol int
+	port     uint32
+}
+
+// NewPorts returns an empty set for a namespace with those sockets of other families.
+func NewPorts(inet *inet.Sockets, names *unixsocket.Names) *Ports {
+	return &Ports{stack: inet.Stack, inet: inet, names: names, port: map[portKey]*Socket{}, open: map[*Socket]struct{}{}, next: ^uint32(4096) + 1}
 }
 
 // A Socket is a netlink socket.
@@ -70,7 +81,9 @@ func New(ports *Ports, typ, protocol int) (*Socket, error) {
 	if typ != unix.SOCK_RAW && typ != unix.SOCK_DGRAM {
 		return nil, unix.ESOCKTNOSUPPORT
 	}
-	if protocol != unix.NETLINK_ROUTE {
+	switch protocol {
+	case unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG, unix.NETLINK_NETFILTER:
+	default:
 		return nil, unix.EPROTONOSUPPORT
 	}
 	s := &Socket{ports: ports, rcvbuf: defaultBuffer, sndbuf: defaultBuffer, options: map[int]bool{}}
@@ -141,17 +154,19 @@ func (s *Socket) bind(ctx *vfs.Context, port uint32) error {
 		if t, _ := ctx.Task.(*kernel.Task); t != nil {
 			port = uint32(t.ThreadGroup().ID(t.PIDNamespace()))
 		}
-		for port == 0 || s.ports.port[port] != nil {
+		for port == 0 || s.ports.port[s.key(port)] != nil {
 			port = s.ports.next
 			s.ports.next--
 		}
-	} else if s.ports.port[port] != nil {
+	} else if s.ports.port[s.key(port)] != nil {
 		return unix.EADDRINUSE
 	}
-	s.ports.port[port] = s
+	s.ports.port[s.key(port)] = s
 	s.bound, s.port = true, port
 	return nil
 }
+
+func (s *Socket) key(port uint32) portKey { return portKey{s.common.Protocol, port} }
 
 // join makes the socket a member of a group. s.mu is held.
 func (s *Socket) join(group uint32) {
@@ -244,8 +259,12 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 	if dst != 0 {
 		return 0, unix.ECONNREFUSED
 	}
+	if s.common.Protocol == unix.NETLINK_NETFILTER && isBatch(p) {
+		s.batch(ctx, p)
+		return len(p), nil
+	}
 	for rest := p; ; {
-		r, more, ok := nextRequest(rest)
+		r, more, ok := nlmsg.Next(rest)
 		if !ok {
 			return len(p), nil
 		}
@@ -277,13 +296,16 @@ func (s *Socket) deliver(d datagram) {
 	s.queue.Notify(wait.In | wait.RdNorm | wait.Err)
 }
 
-// publish sends a message to the members of a group.
-func (p *Ports) publish(group uint32, data []byte) {
+// publish sends a message to the members of a group of NETLINK_ROUTE.
+func (p *Ports) publish(group uint32, data []byte) { p.publishTo(unix.NETLINK_ROUTE, group, data) }
+
+// publishTo is publish for a protocol.
+func (p *Ports) publishTo(protocol int, group uint32, data []byte) {
 	p.mu.Lock()
 	var members []*Socket
 	for s := range p.open {
 		s.mu.Lock()
-		if _, member := slices.BinarySearch(s.groups, group); member {
+		if _, member := slices.BinarySearch(s.groups, group); member && s.common.Protocol == protocol {
 			members = append(members, s)
 		}
 		s.mu.Unlock()
@@ -390,6 +412,6 @@ func (s *Socket) Release(*vfs.File) {
 	defer s.ports.mu.Unlock()
 	delete(s.ports.open, s)
 	if s.bound {
-		delete(s.ports.port, s.port)
+		delete(s.ports.port, s.key(s.port))
 	}
 }

@@ -36,7 +36,7 @@ func (s *Socket) GetOption(_ *vfs.Context, level, name, length int) ([]byte, err
 
 // Ask implements socket.Asker: PACKET_HDRLEN tells the length of the header of a version.
 // EINVAL for one that there is not, with which libpcap tries an older one.
-func (s *Socket) Ask(level, name int, value []byte) (answer []byte, asked bool, err error) {
+func (s *Socket) Ask(_ *vfs.Context, level, name int, value []byte, _ int) (answer []byte, asked bool, err error) {
 	if level != unix.SOL_PACKET || name != unix.PACKET_HDRLEN {
 		return nil, false, nil
 	}

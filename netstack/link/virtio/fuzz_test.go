@@ -22,7 +22,7 @@ func FuzzHeader(f *testing.F) {
 		if ethernet {
 			l = 14
 		}
-		if !get(b, p, l) {
+		if !Parse(b, p, l) {
 			return
 		}
 		if p.Csum == pkt.CsumPartial && l+int(p.CsumStart)+int(p.CsumOffset)+2 > p.Len() {

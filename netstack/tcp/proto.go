@@ -17,6 +17,7 @@ package tcp
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type Params struct {
 	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
 	NotsentLowat, MinSndMSS                                      *sysctl.Int
 	ECN, ECNFallback, FastOpen, EarlyRetrans                     *sysctl.Int
+	SynLinear, TwReuseDelay, RTOMin, RTOMax                      *sysctl.Int
 
 	mu         sync.Mutex
 	congestion string
@@ -50,6 +52,14 @@ func (p *Params) Congestion() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.congestion
+}
+
+// registerCongestion makes the parameters that name algorithms.
+func (p *Params) registerCongestion(t *sysctl.Table) {
+	all := func() string { return strings.Join(Algorithms(), " ") }
+	t.Text("net.ipv4.tcp_congestion_control", p.Congestion, p.SetCongestion)
+	t.Text("net.ipv4.tcp_available_congestion_control", all, nil)
+	t.Text("net.ipv4.tcp_allowed_congestion_control", all, nil)
 }
 
 // SetCongestion sets the default algorithm: ENOENT if it is unknown.
@@ -99,7 +109,12 @@ func (p *Params) init(t *sysctl.Table) {
 	p.ECNFallback = n("ecn_fallback", 0, 1, 1)
 	p.EarlyRetrans = n("early_retrans", 0, 4, 3)
 	p.FastOpen = n("fastopen", 0, 0x7fffffff, tfoClient)
+	p.SynLinear = n("syn_linear_timeouts", 0, 127, 4)
+	p.TwReuseDelay = n("tw_reuse_delay", 1, 60000, 1000)
+	p.RTOMin = n("rto_min_us", 1, big, int64(minRTO/time.Microsecond))
+	p.RTOMax = n("rto_max_ms", 1000, int64(maxRTO/time.Millisecond), int64(maxRTO/time.Millisecond))
 	p.congestion = "cubic"
+	p.registerCongestion(t)
 }
 
 // Protocol is TCP on one stack.

@@ -19,9 +19,6 @@ type group struct {
 // takes reports whether the membership lets datagrams of a source through.
 func (g *group) takes(src netip.Addr) bool { return slices.Contains(g.sources, src) == g.include }
 
-// maxGroups is the most memberships of one endpoint (igmp_max_memberships).
-const maxGroups = 20
-
 // inGroup reports whether the endpoint takes a multicast from src to a that came in by
 // interface in: as a member, or as one of all with IP_MULTICAST_ALL.
 func (e *Endpoint) inGroup(k *key, src, a netip.Addr, in int32) bool {
@@ -58,7 +55,7 @@ func (e *Endpoint) join(g group) error {
 	if slices.ContainsFunc(e.groups, func(o group) bool { return o.addr == g.addr && o.ifindex == g.ifindex }) {
 		return unix.EADDRINUSE
 	}
-	if len(e.groups) >= maxGroups {
+	if len(e.groups) >= e.proto.ip.Params.MaxMemberships.Get() {
 		return unix.ENOBUFS
 	}
 	if err := e.proto.ip.JoinGroup(g.ifindex, g.addr); err != nil {
@@ -68,9 +65,6 @@ func (e *Endpoint) join(g group) error {
 	e.publish()
 	return nil
 }
-
-// maxSources is the most sources of one membership (igmp_max_msf).
-const maxSources = 10
 
 // JoinSource is IP_ADD_SOURCE_MEMBERSHIP and MCAST_JOIN_SOURCE_GROUP: a membership for
 // datagrams of src, or one more source of it. EADDRNOTAVAIL if it has the source, EINVAL if
@@ -84,7 +78,7 @@ func (e *Endpoint) JoinSource(a netip.Addr, index int32, local, src netip.Addr) 
 		if slices.Contains(g.sources, src) {
 			return unix.EADDRNOTAVAIL
 		}
-		if len(g.sources) >= maxSources {
+		if len(g.sources) >= e.proto.ip.Params.MaxSources.Get() {
 			return unix.ENOBUFS
 		}
 		g.sources = append(slices.Clone(g.sources), src)
@@ -137,7 +131,7 @@ func (e *Endpoint) BlockSource(a netip.Addr, index int32, local, src netip.Addr,
 			return unix.EADDRNOTAVAIL
 		case !block:
 			g.sources = slices.Delete(slices.Clone(g.sources), k, k+1)
-		case len(g.sources) >= maxSources:
+		case len(g.sources) >= e.proto.ip.Params.MaxSources.Get():
 			return unix.ENOBUFS
 		default:
 			g.sources = append(slices.Clone(g.sources), src)

@@ -44,8 +44,8 @@ func init() {
 
 // reject is struct ipt_reject_info or ip6t_reject_info.
 type reject struct {
-	reset, silent bool
-	code          [2]uint8 // of IPv4, of IPv6
+	reset bool
+	code  [2]uint8 // of IPv4, of IPv6
 }
 
 // Codes of REJECT for each family, by enum ipt_reject_with and ip6t_reject_with.

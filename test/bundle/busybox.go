@@ -21,7 +21,7 @@ func Busybox(dir string) error {
 	}
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
-		return fmt.Errorf("Debian's package busybox-static is missing: %w", err)
+		return fmt.Errorf("the Debian package busybox-static is missing: %w", err)
 	}
 	program, err := os.ReadFile(busybox)
 	if err != nil {

@@ -171,6 +171,16 @@ type AddressSpace interface {
 	Release()
 }
 
+// Titled is implemented by an AddressSpace behind which there is a process of the host whose
+// entry in the host's list of processes can be changed.
+type Titled interface {
+	// SetTitle has that process's thread called name, and line be its command line, as
+	// proc_pid_comm(5) and proc_pid_cmdline(5) show them; both are cut as needed. It
+	// interrupts what runs in the address space, and is serialised with Apply. It returns
+	// the process's number as the sentry knows it, 0 if it is dead.
+	SetTitle(name, line string) (pid int)
+}
+
 // Text is how a platform that rewrites system call instructions reaches the
 // application's memory; the memory manager implements it. Calls come from
 // within an upcall of a Context of that address space, no locks held.

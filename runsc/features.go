@@ -34,7 +34,7 @@ func (*featuresCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any)
 		Linux: &features.Linux{
 			Namespaces: []string{
 				string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace),
-				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.UTSNamespace),
+				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.UserNamespace), string(specs.UTSNamespace),
 			},
 			Capabilities: bundle.CapabilityNames(),
 			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &no},

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"casemate/netstack/wire"
 )
 
 // pmtuCache has path MTUs that ICMP told (RFC 1191, RFC 8201). It is bounded;
@@ -43,10 +45,11 @@ func (c *pmtuCache) get(dst netip.Addr, now time.Duration) int {
 
 // UpdatePMTU notes that packets to dst may have at most mtu bytes.
 func (s *Stack) UpdatePMTU(dst netip.Addr, mtu int) {
-	if dst.Is4() {
+	switch {
+	case dst.Is4():
 		mtu = max(mtu, pmtuMin4)
-	} else {
-		mtu = max(mtu, 1280)
+	case mtu < wire.IPv6MinMTU: // RFC 8201 section 4
+		return
 	}
 	c := &s.pmtu
 	now := s.Wheel.Now()

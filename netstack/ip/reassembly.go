@@ -157,8 +157,12 @@ func (s *Stack) reassemble(i *Interface, p *pkt.Packet, f *fragment, c *IPCounte
 	c.ReasmReqds.Inc()
 	t := &s.reasm
 	n := p.Len() - f.head
+	if f.more && n%8 != 0 { // of IPv4: what is too much is cut off, as in Linux
+		n &^= 7
+		p.Truncate(f.head + n)
+	}
 	end := f.off + n
-	if n <= 0 || end > MaxIPv4-wire.IPv4MinLen || f.more && n%8 != 0 {
+	if n <= 0 || end > MaxIPv4-wire.IPv4MinLen {
 		c.ReasmFails.Inc()
 		p.Free()
 		return nil
@@ -186,23 +190,26 @@ func (s *Stack) reassemble(i *Interface, p *pkt.Packet, f *fragment, c *IPCounte
 		}
 		q.timer.Reset(s.Wheel.Now() + d)
 	}
-	// Where it goes. Overlap discards the whole packet (RFC 5722), an exact
-	// duplicate is ignored; both for IPv4 as well, as in Linux.
+	// Where it goes. Overlap discards the whole packet (RFC 5722), what is there already is
+	// ignored; both for IPv4 as well, as in Linux.
 	at := &q.list
-	for *at != nil && int((*at).Hash) < f.off {
-		if int((*at).Hash)+(*at).Len() > f.off {
-			c.ReasmFails.Inc()
-			t.drop(q)
-			p.Free()
-			return nil
+	covered := 0 // end of what is there without a gap up to *at
+	for *at != nil && int((*at).Hash) <= f.off {
+		if int((*at).Hash) > covered {
+			covered = int((*at).Hash)
 		}
+		covered += (*at).Len()
 		at = &(*at).Next
 	}
-	if o := *at; o != nil && int(o.Hash) < end {
-		if int(o.Hash) == f.off && o.Len() == n {
-			p.Free()
-			return nil
-		}
+	before := covered
+	for o := *at; o != nil && int(o.Hash) == covered; o = o.Next {
+		covered += o.Len()
+	}
+	if end <= covered {
+		p.Free()
+		return nil
+	}
+	if o := *at; before > f.off || o != nil && int(o.Hash) < end {
 		c.ReasmFails.Inc()
 		t.drop(q)
 		p.Free()

@@ -15,7 +15,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	s, r := &e.snd, &e.rec
 	ack := g.ack
 	if before(ack, s.una) {
-		if before(ack, s.una-max(s.maxWnd, 1)) { // RFC 5961 section 5.2
+		if before(ack, s.una-max(uint32(min(uint64(s.maxWnd), e.info.bytesAcked)), 1)) { // RFC 5961 section 5.2
 			e.challengeACK()
 			return false
 		}
@@ -102,11 +102,13 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 			break
 		}
 		if after(f.end, ack) {
-			r.split(0, ack, s.mss)
-			f = r.sent.at(0)
-			if after(f.end, ack) {
-				break
+			// Only whole segments count: an ACK of every byte must not open the window.
+			n := r.trim(f, ack, s.mss)
+			a.acked += n
+			if f.flags&sentSacked == 0 {
+				a.delivered += n
 			}
+			break
 		}
 		if f.flags&sentSacked == 0 {
 			e.rackUpdate(f, now, a)

@@ -131,11 +131,9 @@ func (cubicAlgo) avoid(c *congestion, acked int, now, rtt time.Duration) {
 	d := t - q.k
 	target := q.origin + cubicC*d*d*d
 	target = min(max(target, w), 1.5*w)
-	// The Reno-friendly region (section 4.3).
-	alpha := 3 * (1 - cubicBeta) / (1 + cubicBeta)
-	if q.wEst >= q.wMax {
-		alpha = 1
-	}
+	// The Reno-friendly region (section 4.3). Like Linux we do not grow faster beyond the
+	// window before the loss: beside a flow of Linux's that would not be fair.
+	const alpha = 3 * (1 - cubicBeta) / (1 + cubicBeta)
 	q.wEst += alpha * float64(acked) / w
 	target = max(target, q.wEst)
 	n := 100 * c.cwnd

@@ -184,7 +184,7 @@ func TestFastOpenServer(t *testing.T) {
 	e = accept()
 	p.seg(rst, 4, 0, 0, "")
 	p.is("after a reset", p.recv(e, 0), "GET")
-	p.is("and then", p.recv(e, 0), unix.ECONNREFUSED.Error())
+	p.is("and then", p.recv(e, 0), unix.ECONNRESET.Error())
 	abandon(e)
 
 	// A wrong cookie gives a right one; the data has to come again.

@@ -81,14 +81,9 @@ func (e *Endpoint) inputSynSent(g *segment) {
 	e.pend |= unix.POLLOUT | sock.POLLWRNORM
 	e.retransmit(now)
 	e.rearm(now)
-	if g.len > 0 || g.flags&wire.FIN != 0 {
-		g.seq++ // the SYN is done
-		e.acceptData(g, now)
-	}
-	if e.state == Established || e.state == CloseWait {
-		e.sendACK()
-		e.output(false)
-	}
+	// Data and a FIN that come with the SYN-ACK have to come again, as in Linux.
+	e.sendACK()
+	e.output(false)
 }
 
 // tsSent reports whether our SYN has had timestamps.
@@ -102,7 +97,7 @@ func (e *Endpoint) negotiate(g *segment) {
 	if o.MSS != 0 {
 		s.peerMSS = max(int(o.MSS), p.MinSndMSS.Get())
 	} else {
-		s.peerMSS = defaultMSS
+		s.peerMSS = e.defaultMSS()
 	}
 	e.tsOK = o.HasTS && p.Timestamps.Bool()
 	e.sackOK = o.SACKPermitted && p.SACK.Bool()
@@ -123,6 +118,7 @@ func (e *Endpoint) established(now time.Duration) {
 	e.setState(Established)
 	e.tfoDone()
 	e.syncMSS()
+	e.rcv.mss = max(min(e.advMSS(), e.snd.mss, e.recvWindow()/2, defaultMSS), 88)
 	if e.rec.ca != caOpen {
 		// A lost SYN says little of the path, unless it was lost again (RFC 5681 section 3.1).
 		again := e.info.totalRetrans > 1
@@ -173,8 +169,7 @@ func (e *Endpoint) input(g *segment) {
 		if e.state == SynRecv && g.flags&wire.SYN != 0 && g.seq == r.irs {
 			// The peer has not got our SYN-ACK; or, in a simultaneous open, this is it.
 			if g.flags&wire.ACK != 0 && g.ack == s.nxt {
-				g.seq++
-				g.flags &^= wire.SYN
+				e.skipSYN(g)
 			} else {
 				e.sendSYN()
 				return
@@ -191,8 +186,7 @@ func (e *Endpoint) input(g *segment) {
 			e.sendSYN()
 			return
 		}
-		g.seq++
-		g.flags &^= wire.SYN
+		e.skipSYN(g)
 	}
 	// Second: RST (RFC 5961 section 3).
 	if g.flags&wire.RST != 0 {
@@ -254,7 +248,7 @@ func (e *Endpoint) input(g *segment) {
 	if g.len > 0 || g.flags&wire.FIN != 0 {
 		switch e.state {
 		case Established, FinWait1, FinWait2:
-			if e.shut&shutRecv != 0 && e.dead && g.len > 0 && after(g.seq+g.len, r.nxt) {
+			if e.shut&shutRecv != 0 && e.dead && after(g.seq+g.len, r.nxt) {
 				// Nobody will ever read it (RFC 9293 section 3.6.1).
 				c.TCPAbortOnData.Inc()
 				e.proto.reset(g)
@@ -275,6 +269,14 @@ func (e *Endpoint) input(g *segment) {
 	}
 	e.output(false)
 	e.ackCheck(now)
+}
+
+// skipSYN takes the SYN off the SYN-ACK of a simultaneous open, which has been seen before.
+func (e *Endpoint) skipSYN(g *segment) {
+	e.dsack(g.seq, g.seq+1)
+	e.rcv.ackNow = true
+	g.seq++
+	g.flags &^= wire.SYN
 }
 
 // finAcked is the acknowledgement of our FIN.
@@ -303,8 +305,6 @@ func (e *Endpoint) finAcked(g *segment, now time.Duration) {
 func (e *Endpoint) gotReset() {
 	err := unix.Errno(unix.ECONNRESET)
 	switch e.state {
-	case SynRecv:
-		err = unix.ECONNREFUSED
 	case CloseWait:
 		err = unix.EPIPE
 	}
@@ -329,6 +329,13 @@ func (e *Endpoint) outOfWindow(g *segment, now time.Duration) {
 	}
 	r.challenged = now
 	e.sendACK()
+}
+
+func maxSeq(a, b uint32) uint32 {
+	if after(a, b) {
+		return a
+	}
+	return b
 }
 
 func minSeq(a, b uint32) uint32 {
@@ -357,10 +364,7 @@ func (e *Endpoint) challengeACK() {
 // byte (RFC 6093 section 3).
 func (e *Endpoint) urgent(g *segment) {
 	r := &e.rcv
-	if g.urg == 0 {
-		return
-	}
-	at := g.seq + uint32(g.urg) - 1
+	at := g.seq + uint32(max(g.urg, 1)) - 1
 	if after(r.read, at) {
 		return // already read
 	}
@@ -410,11 +414,7 @@ func (e *Endpoint) icmpError(x *ip.Error, seq uint32) {
 	recvErr := e.opts.RecvErr.Load() && e.v4 || e.opts.RecvErr6.Load() && !e.v4
 	switch {
 	case e.state == SynSent || e.state == SynRecv:
-		if x.Hard || recvErr {
-			e.fail(x.Errno)
-			return
-		}
-		e.soft = x.Errno
+		e.fail(x.Errno)
 	case recvErr:
 		e.err = x.Errno
 		e.pend |= unix.POLLERR
@@ -430,6 +430,11 @@ func (e *Endpoint) shrink(was int) {
 	now := e.now()
 	for i := 0; i < r.sent.len(); i++ {
 		f := r.sent.at(i)
+		if f.n > 1 && int(f.end-f.seq) > was {
+			// As in Linux each of the old segments is cut, so that nothing is joined.
+			r.split(i, f.seq+uint32(was), was)
+			f = r.sent.at(i)
+		}
 		if f.flags&sentSacked != 0 || int(f.end-f.seq) <= e.snd.mss && f.n == 1 {
 			continue
 		}

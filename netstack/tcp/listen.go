@@ -287,8 +287,12 @@ func (r *request) prepare(g *segment) {
 	if e.windowClamp != 0 {
 		n = min(n, e.windowClamp)
 	}
-	if n > r.mss {
-		n -= n % r.mss
+	unit := r.mss
+	if r.opt.HasTS {
+		unit -= 12
+	}
+	if n > unit {
+		n -= n % unit
 	}
 	r.rcvWnd = uint32(n)
 	r.ecn = r.ecn || g.flags&(wire.SYN|wire.ECE|wire.CWR) == wire.SYN|wire.ECE|wire.CWR && g.p.TOS&ecnMask == 0 && pm.ECN.Get() != 0
@@ -393,7 +397,7 @@ func (r *request) receive(g *segment) bool {
 		r.mu.Unlock()
 		return true
 	}
-	if paws || before(g.end(), r.irs+1) || after(g.seq, r.irs+1+r.rcvWnd) {
+	if nxt := r.irs + 1; paws || g.seq != nxt && !(after(g.end(), nxt) && before(g.seq, nxt+r.rcvWnd)) && !(g.seq == nxt+r.rcvWnd && g.end() == g.seq) {
 		if paws {
 			c.PAWSEstab.Inc()
 		}
@@ -404,7 +408,7 @@ func (r *request) receive(g *segment) bool {
 		return true
 	}
 	if g.flags&(wire.RST|wire.SYN) != 0 {
-		if g.flags&wire.RST != 0 && g.seq != r.irs+1 || g.flags&wire.RST == 0 {
+		if g.flags&wire.RST != 0 && g.seq != r.irs+1 {
 			r.ack(g) // RFC 5961
 			r.mu.Unlock()
 			return true
@@ -414,6 +418,7 @@ func (r *request) receive(g *segment) bool {
 		r.leave()
 		p.remove(&r.id, conn{req: r})
 		c.AttemptFails.Inc()
+		p.reset(g)
 		return true
 	}
 	if g.flags&wire.ACK == 0 {

@@ -1,5 +1,7 @@
 package tcp
 
+import "sort"
+
 // outOfOrder keeps a segment that lies beyond a gap.
 func (e *Endpoint) outOfOrder(g *segment, seq, end uint32, fin bool) {
 	r := &e.rcv
@@ -8,10 +10,7 @@ func (e *Endpoint) outOfOrder(g *segment, seq, end uint32, fin bool) {
 	r.ackDue = true
 	e.quickMode(2)
 	// Cut what is there already from both ends; a segment that spans others is cut into pieces.
-	lo := 0
-	for lo < len(r.ooo) && before(r.ooo[lo].end, seq) {
-		lo++
-	}
+	lo := sort.Search(len(r.ooo), func(i int) bool { return !before(r.ooo[i].end, seq) })
 	if lo < len(r.ooo) {
 		o := &r.ooo[lo]
 		if !after(o.seq, seq) { // overlaps or touches the front
@@ -54,6 +53,9 @@ func (e *Endpoint) growOOO(i int, g *segment, end uint32, fin bool) {
 	for i+1 < len(r.ooo) && !after(r.ooo[i+1].seq, o.end) {
 		n := &r.ooo[i+1]
 		was := o.q.cost + n.q.cost
+		if after(o.end, n.seq) {
+			e.dsackMore(n.seq, minSeq(o.end, n.end))
+		}
 		if over := o.end - n.seq; int32(over) >= int32(n.end-n.seq) {
 			if o.end == n.end {
 				o.fin = o.fin || n.fin

@@ -40,8 +40,18 @@ func (s *sender) init(iss uint32) {
 	s.peerMSS = defaultMSS
 }
 
-// defaultMSS is assumed of a peer that sends no MSS option (RFC 9293 section 3.7.1).
-const defaultMSS = 536
+// What is assumed of a peer that sends no MSS option (RFC 9293 section 3.7.1).
+const (
+	defaultMSS  = 536
+	defaultMSS6 = 1220
+)
+
+func (e *Endpoint) defaultMSS() int {
+	if e.v4 {
+		return defaultMSS
+	}
+	return defaultMSS6
+}
 
 // unsent is how many bytes have not been sent once.
 func (s *sender) unsent() int {
@@ -210,11 +220,14 @@ func (e *Endpoint) sendSYN() {
 	fl := uint8(wire.SYN)
 	if e.state == SynRecv || e.tfo.passive {
 		fl |= wire.ACK
+	}
+	if e.tfo.passive {
 		o.HasTS, o.SACKPermitted = e.tsOK, e.sackOK
 		if e.wscaleOK {
 			o.WindowScale = int8(e.rcv.wscale)
 		}
 	} else {
+		// In a simultaneous open as well this is what was offered before.
 		o.HasTS, o.SACKPermitted = p.Params.Timestamps.Bool(), p.Params.SACK.Bool()
 		if p.Params.WindowScaling.Bool() {
 			e.rcv.wscale = e.rcv.chooseScale(e)
@@ -293,7 +306,10 @@ func (e *Endpoint) output(push bool) {
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := max(min(avail, room, quota*s.mss, e.maxBurst()), 0)
+		n := e.fitting(max(min(avail, quota*s.mss, e.maxBurst()), 0), room)
+		if n == 0 && !(avail == 0 && s.fin) {
+			break
+		}
 		if tail := n % s.mss; tail != 0 && e.holdBack(push) {
 			if n -= tail; n == 0 {
 				break
@@ -308,7 +324,7 @@ func (e *Endpoint) output(push bool) {
 		got := e.build(seq, n, fl, nil)
 		fin = fin && got == n
 		s.nxt += uint32(got)
-		if got < s.mss {
+		if got%s.mss != 0 {
 			s.small = s.nxt
 		}
 		pk := uint32((got + s.mss - 1) / s.mss)
@@ -325,18 +341,51 @@ func (e *Endpoint) output(push bool) {
 			e.rearm(now)
 		}
 		e.armProbe(now)
-	} else if e.rec.sent.len() == 0 && (s.unsent() > 0 || s.fin && s.nxt == s.end) && !e.timers.on(timerRetransmit) &&
-		int32(s.una+s.wnd-s.nxt) <= 0 {
+	} else if e.rec.sent.len() == 0 && (s.unsent() > 0 || s.fin && s.nxt == s.end) && !e.timers.on(timerRetransmit) {
+		// The window is closed, or too small, or the application holds the data back: not for ever.
 		e.rec.probes = 0
 		e.timers.set(timerRetransmit, e.now()+e.rtt.timeout())
 	}
+}
+
+// fitting is how much of n bytes may be sent into a window with room bytes. What is not a
+// full segment, nor all that there is, waits for the window to open, or for the timer,
+// unless the peer has never offered twice as much (RFC 9293 section 3.8.6.2.1).
+func (e *Endpoint) fitting(n, room int) int {
+	s := &e.snd
+	switch {
+	case n <= room:
+		return n
+	case room >= s.mss:
+		return room
+	case room >= int(s.maxWnd/2):
+		return room
+	}
+	return 0
+}
+
+// wakeup sends one segment of what is held back, as far as the window allows.
+func (e *Endpoint) wakeup(now time.Duration) {
+	s := &e.snd
+	n := min(s.unsent(), s.mss, int(int32(s.una+s.wnd-s.nxt)))
+	if n <= 0 {
+		e.output(true) // a FIN
+		return
+	}
+	seq := s.nxt
+	got := e.build(seq, n, wire.ACK, nil)
+	s.nxt += uint32(got)
+	s.small = s.nxt
+	e.rec.push(sent{seq: seq, end: s.nxt, n: 1, xmit: now, delivered: e.info.delivered})
+	s.lastSend = now
+	e.rearm(now)
 }
 
 // holdBack is Nagle's algorithm (RFC 9293 section 3.7.4) with Minshall's
 // change, and TCP_CORK.
 func (e *Endpoint) holdBack(push bool) bool {
 	s := &e.snd
-	if s.fin || s.urgent && after(s.up, s.nxt) {
+	if s.fin || s.urgent {
 		return false
 	}
 	if e.cork {

@@ -39,7 +39,7 @@ type Params struct {
 	AbortOnOverflow, Rfc1337, ModerateRcvbuf, SlowStartAfterIdle *sysctl.Int
 	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
 	NotsentLowat, MinSndMSS                                      *sysctl.Int
-	ECN, ECNFallback, FastOpen                                   *sysctl.Int
+	ECN, ECNFallback, FastOpen, EarlyRetrans                     *sysctl.Int
 
 	mu         sync.Mutex
 	congestion string
@@ -97,6 +97,7 @@ func (p *Params) init(t *sysctl.Table) {
 	p.MinSndMSS = n("min_snd_mss", 48, 65535, 48)
 	p.ECN = n("ecn", 0, 2, 2)
 	p.ECNFallback = n("ecn_fallback", 0, 1, 1)
+	p.EarlyRetrans = n("early_retrans", 0, 4, 3)
 	p.FastOpen = n("fastopen", 0, 0x7fffffff, tfoClient)
 	p.congestion = "cubic"
 }

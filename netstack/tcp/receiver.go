@@ -112,7 +112,7 @@ func (e *Endpoint) readable() bool {
 func (r *receiver) init(irs uint32) {
 	r.irs, r.nxt, r.read, r.wup = irs, irs+1, irs+1, irs+1
 	r.adv = r.nxt
-	r.quick = 16
+	r.quick = 0
 	r.mss = defaultMSS
 	r.tuneSeq = r.read
 	r.urg, r.ackDue, r.pingpong = urgNone, false, false
@@ -254,6 +254,9 @@ const (
 	delackMax = 200 * time.Millisecond
 )
 
+// maxQuick is how many segments are acknowledged at once before ACKs are delayed.
+const maxQuick = 16
+
 // gotData adapts the delayed ACK's timing to the arrival of data.
 func (e *Endpoint) gotData(n uint32, now time.Duration) {
 	r := &e.rcv
@@ -263,7 +266,8 @@ func (e *Endpoint) gotData(n uint32, now time.Duration) {
 	}
 	switch gap := now - r.lastData; {
 	case r.ato == 0:
-		r.quick = max(r.quick, 2)
+		// The first data: the peer starts slow, so it needs every ACK (tcp_incr_quickack).
+		r.quick = max(r.quick, min(max(e.recvWindow()/(2*r.mss), 2), maxQuick))
 		r.ato = delackMin
 	case gap <= delackMin/2:
 		r.ato = r.ato/2 + delackMin/2
@@ -567,11 +571,21 @@ func (e *Endpoint) dsack(start, end uint32) {
 	}
 }
 
+// dsackMore is dsack for one more range of a segment that has brought several again.
+func (e *Endpoint) dsackMore(start, end uint32) {
+	if r := &e.rcv; r.hasDS && !before(end, r.dsack.Start) && !before(r.dsack.End, start) {
+		start, end = minSeq(start, r.dsack.Start), maxSeq(end, r.dsack.End)
+	} else if r.hasDS {
+		return
+	}
+	e.dsack(start, end)
+}
+
 // gotFIN is the arrival of the peer's FIN in order.
 func (e *Endpoint) gotFIN() {
 	r := &e.rcv
 	r.nxt++
-	r.ackNow = true
+	r.ackDue = true
 	e.shut |= shutRecv
 	e.done = true
 	e.pend |= unix.POLLIN | sock.POLLRDNORM | unix.POLLRDHUP
@@ -582,6 +596,7 @@ func (e *Endpoint) gotFIN() {
 		e.setState(CloseWait)
 		r.pingpong = true
 	case FinWait1:
+		r.ackNow = true
 		e.setState(Closing)
 		e.pend |= unix.POLLHUP
 	case FinWait2:

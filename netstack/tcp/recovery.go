@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"sort"
 	"time"
 
 	"casemate/netstack/wire"
@@ -126,6 +127,18 @@ func (r *recovery) split(i int, seq uint32, mss int) {
 	r.sent.insert(i+1, g)
 }
 
+// trim cuts what lies before seq, which is inside it, off record f, and returns how many
+// segments that takes away.
+func (r *recovery) trim(f *sent, seq uint32, mss int) uint32 {
+	n := (f.end - seq + uint32(mss) - 1) / uint32(mss)
+	d := f.n - min(n, f.n)
+	g := *f
+	g.n = d
+	r.forget(&g)
+	f.seq, f.n = seq, f.n-d
+	return d
+}
+
 // forget takes a record's counts out.
 func (r *recovery) forget(f *sent) {
 	r.packetsOut -= f.n
@@ -180,6 +193,11 @@ func (e *Endpoint) rackUpdate(f *sent, now time.Duration, a *ackResult) {
 	}
 }
 
+// first is the index of the first record that ends after seq.
+func (r *recovery) first(seq uint32) int {
+	return sort.Search(r.sent.len(), func(i int) bool { return after(r.sent.at(i).end, seq) })
+}
+
 // sackInput applies a segment's SACK blocks to the scoreboard.
 func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 	r := &e.rec
@@ -201,23 +219,28 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 		if before(b.Start, s.una) || after(b.End, s.nxt) || !before(b.Start, s.nxt) {
 			continue
 		}
-		for i := 0; i < r.sent.len(); i++ {
+		for i := r.first(b.Start); i < r.sent.len(); i++ {
 			f := r.sent.at(i)
-			if !after(f.end, b.Start) {
-				continue
-			}
 			if !before(f.seq, b.End) {
 				break
 			}
 			if f.flags&sentSacked != 0 {
 				continue
 			}
+			// Records are cut between segments only: a part of one has not been received.
+			mss := uint32(s.mss)
 			if before(f.seq, b.Start) {
-				r.split(i, b.Start, s.mss)
+				if n := (b.Start - f.seq + mss - 1) / mss * mss; n < f.end-f.seq {
+					r.split(i, f.seq+n, s.mss)
+				}
 				continue
 			}
 			if after(f.end, b.End) {
-				r.split(i, b.End, s.mss)
+				n := (b.End - f.seq) / mss * mss
+				if n == 0 {
+					break
+				}
+				r.split(i, f.seq+n, s.mss)
 				f = r.sent.at(i)
 			}
 			e.rackUpdate(f, now, a)
@@ -295,6 +318,9 @@ func (e *Endpoint) detectLoss(now time.Duration) bool {
 			continue
 		}
 		if !(f.xmit < r.rackXmit || f.xmit == r.rackXmit && before(f.end, r.rackEnd)) {
+			if f.flags&sentEver == 0 && f.xmit > r.rackXmit {
+				break // so was all that follows
+			}
 			continue
 		}
 		if left := f.xmit + r.rackRTT + wnd - now; left <= 0 {
@@ -399,7 +425,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 // armProbe schedules a tail loss probe (RFC 8985 section 7.2).
 func (e *Endpoint) armProbe(now time.Duration) {
 	r := &e.rec
-	if r.ca != caOpen || r.sackedOut != 0 || !e.sackOK || r.sent.len() == 0 || e.rtt.srtt == 0 || r.tlpEnd != 0 || e.state == SynSent || e.state == SynRecv {
+	if e.proto.Params.EarlyRetrans.Get() < 3 || r.ca != caOpen || r.sackedOut != 0 || !e.sackOK || r.sent.len() == 0 || e.rtt.srtt == 0 || r.tlpEnd != 0 || e.state == SynSent || e.state == SynRecv {
 		e.timers.off(timerProbe)
 		return
 	}
@@ -435,7 +461,17 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 			return
 		}
 		if f.n > 1 {
-			r.split(i, f.end-uint32(min(s.mss, int(f.end-f.seq)-1)), s.mss)
+			tail := f.end - f.seq // of the last segment
+			if f.fin {
+				tail--
+			}
+			if tail %= uint32(s.mss); tail == 0 {
+				tail = uint32(s.mss)
+			}
+			if f.fin {
+				tail++
+			}
+			r.split(i, f.end-tail, s.mss)
 			i = r.sent.len() - 1
 		}
 		e.resend(i, now)

@@ -239,6 +239,8 @@ func TestPassiveOpenAndClose(t *testing.T) {
 	p.send(e, "world")
 	p.expect("PA 1:5 6")
 	p.seg(ack|fin, 6, 6, 65535, "")
+	p.expect() // our own FIN may follow at once
+	p.w.Advance(100 * time.Millisecond)
 	p.expect("A 6:0 7")
 	p.is("state", e.State(), CloseWait)
 	p.is("end", p.recv(e, 0), "")
@@ -414,6 +416,8 @@ func TestZeroWindow(t *testing.T) {
 	p.seg(ack, 1, 1, 0, "")
 	p.seg(ack, 1, 1, 3, "")
 	p.send(e, "hello")
+	p.expect() // it does not fit
+	p.w.Advance(250 * time.Millisecond)
 	p.expect("A 1:3 1")
 	p.seg(ack, 1, 4, 0, "")
 	p.expect()

@@ -198,14 +198,14 @@ func (e *Endpoint) zeroWindowProbe(now time.Duration, limit int) {
 		e.rec.since = now
 	}
 	if int32(s.una+s.wnd-s.nxt) > 0 {
-		e.output(true)
+		e.wakeup(now)
 	} else {
 		// An old byte makes the peer answer with its window.
 		e.sendProbe()
 	}
-	e.rec.probes++
-	e.rtt.backoff = min(e.rtt.backoff+1, 15)
 	if e.rec.sent.len() == 0 {
+		e.rec.probes++
+		e.rtt.backoff = min(e.rtt.backoff+1, 15)
 		e.timers.set(timerRetransmit, now+e.rtt.timeout())
 	}
 }

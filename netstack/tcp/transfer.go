@@ -209,9 +209,13 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 				f.Buf.Ref()
 			}
 		}
+		want := n - sent
+		if e.opts.SndBuf()-s.q.cost < pkt.LargeSize {
+			want = min(want, pkt.MediumSize) // a small buffer is not exceeded by much
+		}
 		e.unlock()
 		if f.Buf == nil {
-			f.Buf = pkt.Alloc(n - sent)
+			f.Buf = pkt.Alloc(want)
 		}
 		b := f.Buf.Bytes()[f.Off:]
 		b = b[:min(len(b), n-sent)]

@@ -110,8 +110,8 @@ func (e *Endpoint) prepare(n int, m *sock.Msg) (d destination, r ip.Route, gso u
 		return
 	}
 	d.addr = r.Dst
-	if e.conn && !m.Addr.Addr.IsValid() && e.laddr.IsValid() && !from.IsValid() {
-		r.Src = e.laddr
+	if own := e.source(); e.conn && !m.Addr.Addr.IsValid() && own.IsValid() && !from.IsValid() {
+		r.Src = own
 	}
 	if r.Type == unix.RTN_BROADCAST && !e.opts.Broadcast.Load() {
 		return d, r, 0, unix.EACCES

@@ -253,6 +253,9 @@ func (e *Endpoint) Connect(a sock.Addr) error {
 	if err != nil {
 		return err
 	}
+	if own := e.source(); own.IsValid() && own.Is4() != dst.Is4() {
+		return unix.ENETUNREACH
+	}
 	d := destination{addr: dst, port: a.Port, scope: a.Scope}
 	r, err := e.lookup(&d, netip.Addr{})
 	if err != nil {
@@ -468,6 +471,21 @@ func (e *Endpoint) enqueue(b *pkt.Packet, sport uint16) {
 	e.tell(unix.POLLIN | sock.POLLRDNORM)
 }
 
+// notSource reports whether an address that the endpoint may be bound to cannot be the
+// source of what it sends.
+func (e *Endpoint) notSource(a netip.Addr) bool {
+	return a.IsValid() && (a.IsMulticast() || a.Is4() && e.proto.ip.IsBroadcast(a))
+}
+
+// source is the address that the endpoint sends from; invalid if it is to be chosen. e.mu
+// is held.
+func (e *Endpoint) source() netip.Addr {
+	if e.notSource(e.laddr) {
+		return netip.Addr{}
+	}
+	return e.laddr
+}
+
 // destination is where a datagram goes.
 type destination struct {
 	addr  netip.Addr // unmapped
@@ -479,7 +497,7 @@ type destination struct {
 func (e *Endpoint) lookup(d *destination, from netip.Addr) (ip.Route, error) {
 	oif := e.opts.BoundDev.Load()
 	src := e.bind.Addr
-	if src.IsValid() && (src.IsMulticast() || src.Is4() && e.proto.ip.IsBroadcast(src)) {
+	if e.notSource(src) {
 		src = netip.Addr{}
 	}
 	if from.IsValid() {

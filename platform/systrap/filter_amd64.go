@@ -132,6 +132,11 @@ func protection(body rule) rule {
 	return is(argHigh(2), 0, mask(argLow(2), unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, body))
 }
 
+// title runs body if argument 1 is the address of the stub's title.
+func title(body rule) rule {
+	return is(argHigh(1), stubTitle>>32, is(argLow(1), stubTitle&0xffffffff, body))
+}
+
 // ownCalls decides about the system calls of the stub's code. From each of its
 // instructions just what it is for is possible, with arguments as the sentry orders
 // them; anything else ends the process.
@@ -148,6 +153,8 @@ func ownCalls(orphans bool) (all rule) {
 			[]uint32{fixed, fixed | unix.MAP_POPULATE, unix.MAP_PRIVATE | unix.MAP_FIXED, unix.MAP_PRIVATE | unix.MAP_FIXED | unix.MAP_POPULATE}, notify))),
 		is(dataNr, unix.SYS_MPROTECT, protection(notify)),
 		is(dataNr, unix.SYS_SIGALTSTACK, arg(1, []uint32{0}, notify)),
+		is(dataNr, unix.SYS_PREAD64, title(arg(2, []uint32{titleSize}, notify))),
+		is(dataNr, unix.SYS_PRCTL, arg(0, []uint32{unix.PR_SET_NAME}, title(notify))),
 		when(dataNr, []uint32{unix.SYS_MUNMAP, unix.SYS_GETPID}, notify))
 	from(ipFastSleep&0xffffffff, is(dataNr, unix.SYS_FUTEX, is(argHigh(0), stubAreas>>32, arg(1, []uint32{futexWait}, arg(3, []uint32{0}, allow)))))
 	from(ipClone&0xffffffff, is(dataNr, unix.SYS_CLONE, arg(0, []uint32{processFlags, threadFlags}, notify)))

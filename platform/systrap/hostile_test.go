@@ -145,10 +145,10 @@ func TestHostileStubCalls(t *testing.T) {
 func TestHostileUnmap(t *testing.T) {
 	p := open(t)
 	zygoteMaps := stubMaps(t, p.template.t.proc.pid)
-	if n := strings.Count(zygoteMaps, "\n"); n != 2 {
+	if n := strings.Count(zygoteMaps, "\n"); n != 3 {
 		t.Fatalf("maps:\n%s", zygoteMaps)
 	}
-	for _, addr := range []uint64{stubText, stubTable, stubAreas, stubAreas + chunkSize} {
+	for _, addr := range []uint64{stubText, stubTitle, stubTable, stubAreas, stubAreas + chunkSize} {
 		for _, c := range []call{
 			{unix.SYS_MUNMAP, [6]uint64{addr, 0x1000}},
 			{unix.SYS_MPROTECT, [6]uint64{addr, 0x1000, 7}},
@@ -187,7 +187,7 @@ func TestHostileUnmap(t *testing.T) {
 func TestHostileWrite(t *testing.T) {
 	p := open(t)
 	for _, addr := range []uint64{stubText, stubText + 0xff8, stubTable, stubTable + uint64(tableSize) - 8,
-		stubText + stubTextSize, stubAreas + chunkSize, stubEnd - 8, stubStart - 8} {
+		stubTitle + titleSize, stubAreas + chunkSize, stubEnd - 8, stubStart - 8} {
 		tk := hostileTask(t, p, new(code).mov(bx, addr).store(bx, 0, ax), "").wait()
 		if len(tk.faults) != 1 || tk.faults[0].Addr != addr || !tk.faults[0].Write {
 			t.Errorf("%#x: faults %+v", addr, tk.faults)

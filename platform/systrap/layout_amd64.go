@@ -5,6 +5,7 @@ package systrap
 const (
 	stubStart = 0x7fffc0000000
 	stubText  = stubStart            // the stub's code, one page
+	stubTitle = stubText + 0x1000    // what the host's list of processes shows, one page
 	stubTable = stubStart + 0x100000 // stack_t of every slot, read-only
 	stubAreas = stubStart + 0x1000000
 	stubEnd   = 0x7ffffffff000 // TASK_SIZE_MAX with four levels of page tables

@@ -130,10 +130,14 @@ func (s *space) drain(t *thread) unix.Errno {
 // borrow returns a thread of the process in phaseStub, its mu held; nil if the
 // process has died. s.exec is held.
 func (s *space) borrow(own *context) *thread {
-	t := s.pick(own)
-	if t == nil {
-		return nil
+	if t := s.pick(own); t != nil {
+		return s.seize(t)
 	}
+	return nil
+}
+
+// seize is borrow of a certain thread.
+func (s *space) seize(t *thread) *thread {
 	t.mu.Lock()
 	for {
 		if s.proc.dead.Load() {

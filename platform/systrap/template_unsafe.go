@@ -122,6 +122,7 @@ func (p *Platform) open() (err error) {
 	l.capHeader.Version = unix.LINUX_CAPABILITY_VERSION_3
 	l.add(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 	l.add(unix.SYS_MMAP, stubText, stubTextSize, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_FIXED, uint64(p.text), 0)
+	l.add(unix.SYS_MMAP, stubTitle, titleSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED, noFD, 0)
 	l.add(unix.SYS_MMAP, stubTable, uint64(tableSize), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED, uint64(p.areas.tableFD), 0)
 	l.add(unix.SYS_MMAP, stubAreas, chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED, uint64(p.areas.fd), chunk)
 	for sig := uint64(1); sig <= 64; sig++ {
@@ -152,7 +153,7 @@ func (p *Platform) open() (err error) {
 	}
 	calls := []call{
 		{unix.SYS_MUNMAP, [6]uint64{0, stubStart}},
-		{unix.SYS_MUNMAP, [6]uint64{stubText + stubTextSize, stubTable - stubText - stubTextSize}},
+		{unix.SYS_MUNMAP, [6]uint64{stubTitle + titleSize, stubTable - stubTitle - titleSize}},
 		{unix.SYS_MUNMAP, [6]uint64{stubTable + uint64(tableSize), stubAreas - stubTable - uint64(tableSize)}},
 		{unix.SYS_MUNMAP, [6]uint64{stubAreas + chunkSize, stubEnd - stubAreas - chunkSize}},
 		{unix.SYS_SECCOMP, [6]uint64{unix.SECCOMP_SET_MODE_FILTER,
@@ -165,7 +166,11 @@ func (p *Platform) open() (err error) {
 	l.entry, l.area = stubText+offLoad, stubAreas
 	l.cmd = cmdCalls | uint64(len(calls))<<cmdCountShift
 
-	pid, err := p.start(l)
+	var pid int
+	err = withTitlePage(func() (err error) {
+		pid, err = p.start(l)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cloning: %w", err)
 	}
@@ -190,16 +195,22 @@ func (p *Platform) open() (err error) {
 	p.role.Store(&w.listening)
 	p.launch(w)
 	t.mu.Lock()
-	r := t.await(t.done)
+	e = t.await(t.done).errno
+	if e == 0 {
+		e = t.setTitle("stub", "runsc stub")
+	}
 	t.mu.Unlock()
-	if r.errno != 0 {
+	if e != 0 {
 		proc.kill()
-		return fmt.Errorf("the template: %w", r.errno)
+		return fmt.Errorf("the template: %w", e)
 	}
 	p.template.t = t
 	go p.watchAll()
 	return nil
 }
+
+// noFD stands for no descriptor in the arguments of mmap(2).
+const noFD = ^uint64(0)
 
 // unset is the result of a call that has not been made. No call returns it.
 const unset = 1 << 62

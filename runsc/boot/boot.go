@@ -43,8 +43,8 @@ type sandbox struct {
 	vdso       *vdso.Object
 	poller     *hostfd.Poller // of hostFDs and hostNet
 	hostFDs    *hostfd.FS
-	hostNet    *hostinet.Host // nil unless --network=host
-	userNS     *cred.UserNamespace
+	hostNet    *hostinet.Host      // nil unless --network=host
+	userNS     *cred.UserNamespace // of the first container
 	vfs        *vfs.VFS
 	kernel     *kernel.Kernel
 	registered atomic.Bool // a devpts is the driver of terminals

@@ -16,6 +16,7 @@ import (
 	"casemate/sentry/socket/families"
 	"casemate/sentry/tty"
 	"casemate/vfs"
+	"casemate/vfs/cred"
 )
 
 // A container is one of the sandbox's: a root file system of its own, with a gofer of
@@ -24,6 +25,7 @@ type container struct {
 	*sandbox
 	control.Container
 	gofer      *gofer.Client
+	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
 	ownPIDs    bool            // no other container shares the pid namespace
 	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
@@ -75,12 +77,17 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 func (s *container) enterNamespaces() error {
 	k := s.kernel
 	s.namespaces = k.RootNamespaces()
+	s.userNS = s.sandbox.userNS
 	if s.ID == s.Boot.ID {
 		s.ownPIDs = true
 		return nil
 	}
 	if s.Spec.Linux == nil {
 		return nil
+	}
+	var err error
+	if s.userNS, err = userNamespace(s.Spec, s.userNS); err != nil {
+		return err
 	}
 	for _, ns := range s.Spec.Linux.Namespaces {
 		if id := s.Joins[string(ns.Type)]; id != "" {

@@ -23,7 +23,10 @@ import (
 
 // makeKernel makes the kernel and what belongs to it, without any mount.
 func (s *sandbox) makeKernel() error {
-	s.userNS = cred.NewRootUserNamespace()
+	var err error
+	if s.userNS, err = userNamespace(s.Spec, cred.NewRootUserNamespace()); err != nil {
+		return err
+	}
 	s.vfs = vfs.New(s.userNS)
 	s.kernel = kernel.New(kernel.Options{
 		Platform:    s.platform,

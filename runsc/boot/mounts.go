@@ -16,7 +16,6 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
-	"casemate/vfs/cred"
 	"casemate/vfs/goferfs"
 	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
@@ -33,7 +32,11 @@ func (s *container) assemble() error {
 	}
 	rootFlags := s.inherited(0)
 	s.mounts = s.vfs.NewNamespace(s.userNS, root, rootFlags)
-	s.ctx = vfs.NewContext(cred.NewRoot(s.userNS), s.mounts)
+	owner, err := superuser(s.userNS)
+	if err != nil {
+		return err
+	}
+	s.ctx = vfs.NewContext(owner, s.mounts)
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		if err := s.mount(i, m); err != nil {

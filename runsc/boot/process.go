@@ -170,11 +170,10 @@ func (p *process) signal(sig int) error {
 
 // credentials are those that the spec gives the process.
 func (s *container) credentials(p *specs.Process) (*cred.Credentials, error) {
-	groups := make([]cred.GID, len(p.User.AdditionalGids))
-	for i, g := range p.User.AdditionalGids {
-		groups[i] = cred.GID(g)
+	c, err := user(s.userNS, p.User.UID, p.User.GID, p.User.AdditionalGids)
+	if err != nil {
+		return nil, err
 	}
-	c := cred.New(cred.UID(p.User.UID), cred.GID(p.User.GID), groups, s.userNS)
 	c.Bounding = 0
 	if p.Capabilities == nil {
 		return c, nil

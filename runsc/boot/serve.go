@@ -152,7 +152,11 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		reply := &control.Reply{}
 		for _, tg := range found.processes() {
-			reply.Processes = append(reply.Processes, found.info(tg))
+			p := found.info(tg)
+			if r.Shown {
+				p.Host = tg.ShowOnHost()
+			}
+			reply.Processes = append(reply.Processes, p)
 		}
 		return reply, nil
 	case r.Delete != "":

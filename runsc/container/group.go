@@ -35,12 +35,19 @@ func (c *Container) makeGroup(spec *specs.Spec) (*cgroup.Group, error) {
 		}
 	}
 	denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
-	if (e.Conf.Rootless || config.InUserNamespace()) && denied || (denied || errors.Is(err, cgroup.ErrUnavailable)) && !limited(l.Resources) {
-		e.Warn("the sandbox is in no cgroup of its own, and its resources are not limited: " + err.Error())
-		c.State.Cgroup = nil
-		return nil, c.save()
+	ordinary := denied && (e.Conf.Rootless || config.InUserNamespace())
+	asked := limited(l.Resources)
+	const without = "the sandbox is in no cgroup of its own, and its resources are not limited"
+	switch {
+	case ordinary && !asked:
+		e.Log.Debug(without, "error", err) // an ordinary user has mostly none
+	case ordinary, !asked && (denied || errors.Is(err, cgroup.ErrUnavailable)):
+		e.Warn(without + ": " + err.Error())
+	default:
+		return nil, fmt.Errorf("%w (--ignore-cgroups goes on without)", err)
 	}
-	return nil, fmt.Errorf("%w (--ignore-cgroups goes on without)", err)
+	c.State.Cgroup = nil
+	return nil, c.save()
 }
 
 // limited reports whether r asks for any limit.

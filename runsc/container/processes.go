@@ -1,20 +1,27 @@
 package container
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"casemate/runsc/cgroup"
 	"casemate/runsc/control"
 )
 
-// HostPIDs are the host's processes of the container: those in its cgroup, or at least
-// the one that stands for it.
+// HostPIDs are the host's processes that run the container's, with whose names and command
+// lines the host's list of processes shows them (docker top looks there). Where the sandbox
+// cannot say which these are, they are all of its cgroup, or at least the one that stands for
+// the container.
 func (c *Container) HostPIDs() ([]int, error) {
-	switch c.Status() {
-	case StatusStopped, StatusCreating:
+	status := c.Status()
+	if status == StatusStopped || status == StatusCreating {
 		return nil, ErrNotRunning
 	}
-	g, err := c.group()
+	g, err := c.sandboxGroup()
 	if err != nil {
 		return nil, err
 	}
@@ -24,10 +31,61 @@ func (c *Container) HostPIDs() ([]int, error) {
 			return nil, err
 		}
 	}
+	if status == StatusRunning {
+		if shown, err := c.shown(pids); err != nil || len(shown) > 0 {
+			return shown, err
+		}
+	}
 	if !slices.Contains(pids, c.State.Init.PID) {
 		pids = append([]int{c.State.Init.PID}, pids...)
 	}
 	return pids, nil
+}
+
+// sandboxGroup is the cgroup in which the container's processes run, nil if there is none.
+func (c *Container) sandboxGroup() (*cgroup.Group, error) {
+	if c.State.Sandbox == c.State.ID {
+		return c.group()
+	}
+	first, err := c.env.Load(c.State.Sandbox)
+	if err != nil {
+		return nil, err
+	}
+	return first.group()
+}
+
+// shown has the host show the container's processes, and returns which of pids they are.
+func (c *Container) shown(pids []int) (shown []int, err error) {
+	reply, err := c.call(&control.Request{Processes: c.State.ID, Shown: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range pids {
+		inner, err := innerPID(pid)
+		if err != nil {
+			continue // it has ended
+		}
+		if slices.ContainsFunc(reply.Processes, func(p control.Process) bool { return p.Host == inner }) {
+			shown = append(shown, pid)
+		}
+	}
+	return shown, nil
+}
+
+// innerPID is the number of a process in the pid namespace that it is in itself (NSpid in
+// proc_pid_status(5)).
+func innerPID(pid int) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			fields := strings.Fields(rest)
+			return strconv.Atoi(fields[len(fields)-1])
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/status has no NSpid", pid)
 }
 
 // Processes are those inside the container.

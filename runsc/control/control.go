@@ -128,8 +128,10 @@ type Request struct {
 	Signal *Signal `json:",omitempty"`
 	// Resize sets the size of the attached process's terminal.
 	Resize *WindowSize `json:",omitempty"`
-	// Processes lists a container's processes.
+	// Processes lists a container's processes; Shown has the host's list of processes show
+	// them as well.
 	Processes string `json:",omitempty"`
+	Shown     bool   `json:",omitempty"`
 	// Delete forgets a container, whose processes are killed.
 	Delete string `json:",omitempty"`
 	// Debug is for who looks into a sandbox.
@@ -177,6 +179,9 @@ type Process struct {
 	CPU            int64 // ns
 	Threads        int
 	Command        string
+	// Host is the process of the host that runs it, by its number in the sandbox's pid
+	// namespace; 0 if there is none, or Shown was not asked for.
+	Host int
 }
 
 // Exit tells how the container's init process ended.

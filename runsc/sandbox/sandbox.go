@@ -131,7 +131,7 @@ func socketPair(kind int, name string) (*os.File, *os.File, error) {
 	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
 }
 
-const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 // command prepares runsc itself with another subcommand, in namespaces of its
 // own. uid is the host's user that is root in its user namespace, or -1 if it

@@ -120,6 +120,18 @@ func (m *MemoryManager) AddressSpace() platform.AddressSpace {
 	return as
 }
 
+// SetTitle has the host show another name and command line for the address space's process, if
+// the platform can (platform.Titled). It returns that process's number, 0 if there is none. The
+// caller is a user.
+func (m *MemoryManager) SetTitle(name, line string) (pid int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if as, ok := m.as.(platform.Titled); ok && m.started {
+		return as.SetTitle(name, line)
+	}
+	return 0
+}
+
 // Layout is the layout that New was given.
 func (m *MemoryManager) Layout() Layout { return m.layout }
 

@@ -75,7 +75,7 @@ var sameCases = []struct {
 		s["hostname"] = nil
 		s["linux"].(bundle.Object)["namespaces"] = []bundle.Object{{"type": "mount"}, {"type": "ipc"}, {"type": "uts", "path": "/proc/INIT/ns/uts"},
 			{"type": "network", "path": "/proc/INIT/ns/net"}, {"type": "pid", "path": "/proc/INIT/ns/pid"}}
-	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps | grep -c 'sleep 1000'; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp
+	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps | grep -c 'sleep 1000'; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
 		pid=$(rt state $N | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'); sed -i "s/INIT/$pid/" script/config.json; run $N-2 script; becomes stopped $N-2; cat $N-2.out; rt delete $N-2; status $N`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},

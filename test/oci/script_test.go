@@ -47,25 +47,7 @@ func newPlace(t *testing.T) *place {
 	must(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &place{dir}
-	root := filepath.Join(dir, "rootfs")
-	for _, d := range []string{"bin", "dev", "etc", "proc", "root", "sys", "tmp"} {
-		must(t, os.MkdirAll(filepath.Join(root, d), 0o755))
-	}
-	must(t, os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky))
-	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"), 0o644))
-	must(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte("root:x:0:\nuser:x:1000:\n"), 0o644))
-	busybox, err := exec.LookPath("busybox")
-	must(t, err)
-	data, err := os.ReadFile(busybox)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(root, "bin/busybox"), data, 0o755))
-	list, err := exec.Command(busybox, "--list").Output()
-	must(t, err)
-	for a := range strings.FieldsSeq(string(list)) {
-		if a != "busybox" {
-			must(t, os.Symlink("busybox", filepath.Join(root, "bin", a)))
-		}
-	}
+	must(t, bundle.Busybox(filepath.Join(dir, "rootfs")))
 	return p
 }
 

@@ -26,7 +26,7 @@ type Config struct {
 	Duplicate float64
 	Corrupt   float64 // of packets of which one bit is turned
 	Rate      int     // bytes per second; 0: no limit
-	Queue     int     // packets that wait for a bottleneck of Rate; 0: 1000
+	Queue     int     // packets of MTU bytes that may wait for a bottleneck of Rate; 0: 1000
 	Seed      uint64
 	// Drop, if not nil, decides about each packet, which starts with its IP header.
 	Drop func(p *pkt.Packet) bool
@@ -38,14 +38,13 @@ type Link struct {
 	w    *wheel.Wheel
 	peer *Link
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	free   time.Duration // when the bottleneck is free
-	inside int
-	way    []underway // by time of arrival
-	timer  wheel.Timer
-	rx     pkt.Receiver
-	b      *backlog.Set
+	mu    sync.Mutex
+	rng   *rand.Rand
+	free  time.Duration // when the bottleneck is free
+	way   []underway    // by time of arrival
+	timer wheel.Timer
+	rx    pkt.Receiver
+	b     *backlog.Set
 }
 
 // underway is a packet that has not arrived.
@@ -109,19 +108,17 @@ func (l *Link) pass(p *pkt.Packet) {
 		at += l.c.Delay/2 + time.Millisecond
 	}
 	if l.c.Rate > 0 {
-		if l.inside >= l.c.Queue {
+		if l.free-now > l.transmission(l.c.Queue*l.c.MTU) {
 			p.Free()
 			return
 		}
-		start := max(now, l.free)
-		l.free = start + time.Duration(p.Len())*time.Second/time.Duration(l.c.Rate)
+		l.free = max(now, l.free) + l.transmission(p.Len())
 		at += l.free - now
 	}
 	if at == now {
 		l.peer.deliver(p)
 		return
 	}
-	l.inside++
 	k := len(l.way)
 	for k > 0 && l.way[k-1].at > at {
 		k--
@@ -132,6 +129,11 @@ func (l *Link) pass(p *pkt.Packet) {
 	}
 }
 
+// transmission is how long the bottleneck takes for n bytes.
+func (l *Link) transmission(n int) time.Duration {
+	return time.Duration(n) * time.Second / time.Duration(l.c.Rate)
+}
+
 // arrive delivers what is due.
 func (l *Link) arrive() {
 	l.mu.Lock()
@@ -139,7 +141,6 @@ func (l *Link) arrive() {
 	for len(l.way) > 0 && l.way[0].at <= now {
 		l.peer.deliver(l.way[0].p)
 		l.way = slices.Delete(l.way, 0, 1)
-		l.inside--
 	}
 	if len(l.way) > 0 {
 		l.timer.Reset(l.way[0].at)

@@ -88,7 +88,7 @@ var terminalCases = []struct {
 	steps []step
 }{
 	{"size", []step{
-		{"stty size; tty", "Enter", `^24 80\n/dev/pts/\d+\n>$`},
+		{"until stty size | grep 24; do sleep 0.1; done; tty", "Enter", `^24 80\n/dev/pts/\d+\n>$`},
 		{"resize", "-x 100 -y 30", `>$`},
 		{"clear; until stty size | grep 100; do sleep 0.1; done", "Enter", `^30 100\n>$`},
 		{`trap 'echo "now $(stty size)"' WINCH; clear`, "Enter", `^>$`},

@@ -115,7 +115,8 @@ func width(op uint16) int {
 type Packet struct {
 	Data    []byte // what is there of the packet
 	Len     int    // its length
-	Network int    // where the network header begins
+	Network int    // where in Data the network header begins
+	Start   int    // where in Data the program's own offsets count from
 	// What ancillary loads give.
 	Protocol, HAType uint16
 	PktType          uint8
@@ -146,6 +147,8 @@ func (p *Packet) load(off uint32, n int) (v uint32, ok bool) {
 		at = int64(off-offNetwork) + int64(p.Network)
 	case off >= offLink:
 		at = int64(off - offLink)
+	default:
+		at += int64(p.Start)
 	}
 	if at+int64(n) > int64(len(p.Data)) {
 		return 0, false

@@ -355,7 +355,11 @@ func (b *bucket) take(now, per time.Duration, burst int) bool {
 }
 
 func (l *icmpLimiter) allow(s *Stack, a netip.Addr) bool {
-	per := time.Duration(s.Params.ICMPRateLimit.Get()) * time.Millisecond
+	limit := s.Params.ICMPRateLimit
+	if a.Is6() {
+		limit = s.Params.ICMPRateLimit6
+	}
+	per := time.Duration(limit.Get()) * time.Millisecond
 	if per == 0 || a.IsLoopback() || s.IsLocal(a) {
 		return true
 	}
@@ -376,5 +380,6 @@ func (l *icmpLimiter) allow(s *Stack, a netip.Addr) bool {
 	if e.addr != a {
 		e.addr, e.bucket = a, bucket{}
 	}
-	return e.take(now, per, 6) && l.global.take(now, time.Millisecond, 50)
+	all := s.Params.ICMPMsgs.Get()
+	return e.take(now, per, 6) && all > 0 && l.global.take(now, time.Second/time.Duration(all), max(s.Params.ICMPBurst.Get(), 1))
 }

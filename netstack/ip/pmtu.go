@@ -24,8 +24,8 @@ type pmtuEntry struct {
 
 const (
 	pmtuMax     = 4096
-	pmtuExpires = 10 * time.Minute // net.ipv4.route.mtu_expires
-	pmtuMin4    = 552              // net.ipv4.route.min_pmtu
+	pmtuExpires = 600 // seconds (net.ipv4.route.mtu_expires)
+	pmtuMin4    = 552 // net.ipv4.route.min_pmtu
 )
 
 func (c *pmtuCache) init() { c.m = make(map[netip.Addr]pmtuEntry) }
@@ -45,9 +45,11 @@ func (c *pmtuCache) get(dst netip.Addr, now time.Duration) int {
 
 // UpdatePMTU notes that packets to dst may have at most mtu bytes.
 func (s *Stack) UpdatePMTU(dst netip.Addr, mtu int) {
+	life := s.Params.MTUExpires6
 	switch {
 	case dst.Is4():
-		mtu = max(mtu, pmtuMin4)
+		life = s.Params.MTUExpires
+		mtu = max(mtu, s.Params.MinPMTU.Get())
 	case mtu < wire.IPv6MinMTU: // RFC 8201 section 4
 		return
 	}
@@ -64,7 +66,7 @@ func (s *Stack) UpdatePMTU(dst netip.Addr, mtu int) {
 			break
 		}
 	}
-	c.m[dst] = pmtuEntry{mtu, now + pmtuExpires}
+	c.m[dst] = pmtuEntry{mtu, now + time.Duration(life.Get())*time.Second}
 	c.n.Store(int32(len(c.m)))
 	c.mu.Unlock()
 	s.gen.Add(1)

@@ -16,8 +16,8 @@ import (
 // ip6frag_time).
 const (
 	reasmMemory = 4 << 20
-	reasmTime4  = 30 * time.Second
-	reasmTime6  = 60 * time.Second
+	reasmTime4  = 30 // seconds
+	reasmTime6  = 60
 )
 
 type fragKey struct {
@@ -184,11 +184,11 @@ func (s *Stack) reassemble(i *Interface, p *pkt.Packet, f *fragment, c *IPCounte
 		t.head = q
 		t.queues.Add(1)
 		q.timer.Init(s.Wheel, func() { s.reasmExpired(i, q, c) })
-		d := reasmTime4
+		d := s.Params.FragTime
 		if f.key.src.Is6() {
-			d = reasmTime6
+			d = s.Params.FragTime6
 		}
-		q.timer.Reset(s.Wheel.Now() + d)
+		q.timer.Reset(s.Wheel.Now() + time.Duration(d.Get())*time.Second)
 	}
 	// Where it goes. Overlap discards the whole packet (RFC 5722), what is there already is
 	// ignored; both for IPv4 as well, as in Linux.
@@ -252,7 +252,11 @@ func (s *Stack) reassemble(i *Interface, p *pkt.Packet, f *fragment, c *IPCounte
 		c.ReasmOKs.Inc()
 		return w
 	}
-	for t.memory > reasmMemory && t.tail != nil {
+	limit := s.Params.FragMemory
+	if f.key.src.Is6() {
+		limit = s.Params.FragMemory6
+	}
+	for t.memory > limit.Get() && t.tail != nil {
 		c.ReasmFails.Inc()
 		t.drop(t.tail)
 	}

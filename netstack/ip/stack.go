@@ -90,6 +90,11 @@ type Params struct {
 	UnprivPort                              *sysctl.Int
 	NonlocalBind                            *sysctl.Int
 	BindV6Only                              *sysctl.Int
+	ICMPRateLimit6, ICMPMsgs, ICMPBurst     *sysctl.Int
+	MinPMTU, MTUExpires, MTUExpires6        *sysctl.Int
+	FragTime, FragTime6                     *sysctl.Int
+	FragMemory, FragMemory6                 *sysctl.Int
+	MaxMemberships, MaxSources              *sysctl.Int
 	PingGroupRange                          *sysctl.Int
 }
 
@@ -116,6 +121,18 @@ func New(o Options) *Stack {
 		EchoIgnoreAll:        t.Bool("net.ipv4.icmp_echo_ignore_all", false),
 		EchoIgnoreBroadcasts: t.Bool("net.ipv4.icmp_echo_ignore_broadcasts", true),
 		ICMPRateLimit:        t.New("net.ipv4.icmp_ratelimit", 0, 1<<31-1, 1000),
+		ICMPRateLimit6:       t.New("net.ipv6.icmp.ratelimit", 0, 1<<31-1, 100),
+		ICMPMsgs:             t.New("net.ipv4.icmp_msgs_per_sec", 0, 1<<31-1, 1000),
+		ICMPBurst:            t.New("net.ipv4.icmp_msgs_burst", 0, 1<<31-1, 50),
+		MinPMTU:              t.New("net.ipv4.route.min_pmtu", 68, 1<<31-1, pmtuMin4),
+		MTUExpires:           t.New("net.ipv4.route.mtu_expires", 0, 1<<31-1, pmtuExpires),
+		MTUExpires6:          t.New("net.ipv6.route.mtu_expires", 0, 1<<31-1, pmtuExpires),
+		FragTime:             t.New("net.ipv4.ipfrag_time", 1, 1<<31-1, reasmTime4),
+		FragTime6:            t.New("net.ipv6.ip6frag_time", 1, 1<<31-1, reasmTime6),
+		FragMemory:           t.New("net.ipv4.ipfrag_high_thresh", 0, 1<<40, reasmMemory),
+		FragMemory6:          t.New("net.ipv6.ip6frag_high_thresh", 0, 1<<40, reasmMemory),
+		MaxMemberships:       t.New("net.ipv4.igmp_max_memberships", 0, 1<<31-1, 20),
+		MaxSources:           t.New("net.ipv4.igmp_max_msf", 0, 1<<31-1, 10),
 		UnprivPort:           t.New("net.ipv4.ip_unprivileged_port_start", 0, 65535, 1024),
 		NonlocalBind:         t.Bool("net.ipv4.ip_nonlocal_bind", false),
 		BindV6Only:           t.Bool("net.ipv6.bindv6only", false),

@@ -150,7 +150,13 @@ func (e *Endpoint) offer(b *pkt.Packet, id uint16) bool {
 		e.mu.Unlock()
 		return false
 	}
+	keep := e.opts.Filter(b, skip)
+	if keep == 0 {
+		e.mu.Unlock()
+		return false
+	}
 	q := b.Clone()
+	q.Truncate(skip + keep)
 	q.TrimFront(skip)
 	if e.opts.Timestamp.Load() && q.Time == 0 {
 		q.Time = e.proto.ip.Wheel.Wall().UnixNano()

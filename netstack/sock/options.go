@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"casemate/netstack/bpf"
 	"casemate/netstack/sysctl"
 	"golang.org/x/sys/unix"
 )
@@ -87,6 +88,13 @@ type Options struct {
 	GID            atomic.Uint32
 	Inode          atomic.Uint64 // of the socket's file, for listings
 
+	MulticastAll6 atomic.Bool  // IPV6_MULTICAST_ALL
+	MinTTL        atomic.Int32 // IP_MINTTL
+	MinHopCount   atomic.Int32 // IPV6_MINHOPCOUNT
+
+	filter       atomic.Pointer[bpf.Program]
+	filterLocked atomic.Bool
+
 	limits *Limits
 	rcvBuf atomic.Int64
 	sndBuf atomic.Int64
@@ -127,6 +135,7 @@ func (o *Options) Init(l *Limits, rcvBuf, sndBuf int) {
 	o.MulticastLoop.Store(true)
 	o.MulticastLoop6.Store(true)
 	o.MulticastAll.Store(true)
+	o.MulticastAll6.Store(true)
 }
 
 // Inherit copies from a listener to the socket that it accepts.
@@ -146,6 +155,10 @@ func (o *Options) Inherit(l *Options) {
 	} {
 		p[0].Store(p[1].Load())
 	}
+	o.MinTTL.Store(l.MinTTL.Load())
+	o.MinHopCount.Store(l.MinHopCount.Load())
+	o.filter.Store(l.filter.Load())
+	o.filterLocked.Store(l.filterLocked.Load())
 	o.Mark.Store(l.Mark.Load())
 	o.TOS.Store(l.TOS.Load())
 	o.TClass.Store(l.TClass.Load())

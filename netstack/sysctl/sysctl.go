@@ -82,6 +82,55 @@ func (i *Int) Parse(s string) error {
 type Table struct {
 	mu sync.Mutex
 	m  map[string]*Int
+	t  map[string]text
+}
+
+// text is a parameter that is not made of numbers.
+type text struct {
+	get func() string
+	set func(string) error
+}
+
+// Text adds a parameter with what reads and changes it; set nil: it cannot be changed.
+func (t *Table) Text(name string, get func() string, set func(string) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.t == nil {
+		t.t = make(map[string]text)
+	}
+	t.t[name] = text{get, set}
+}
+
+// Read is a parameter of any kind as /proc/sys shows it, without the newline; ok is false if
+// there is none of the name.
+func (t *Table) Read(name string) (value string, ok bool) {
+	t.mu.Lock()
+	i, x := t.m[name], t.t[name]
+	t.mu.Unlock()
+	switch {
+	case i != nil:
+		return i.String(), true
+	case x.get != nil:
+		return x.get(), true
+	}
+	return "", false
+}
+
+// Write sets a parameter of any kind from text as /proc/sys takes it: ENOENT, EACCES, EINVAL
+// and what the parameter itself gives.
+func (t *Table) Write(name, value string) error {
+	t.mu.Lock()
+	i, x := t.m[name], t.t[name]
+	t.mu.Unlock()
+	switch {
+	case i != nil:
+		return i.Parse(value)
+	case x.get == nil:
+		return unix.ENOENT
+	case x.set == nil:
+		return unix.EACCES
+	}
+	return x.set(strings.TrimSpace(value))
 }
 
 // New adds a parameter with a range and its first values.
@@ -107,7 +156,7 @@ func (t *Table) Bool(name string, v bool) *Int {
 	return t.New(name, 0, 1, 0)
 }
 
-// Lookup finds a parameter by its dotted name, or nil.
+// Lookup finds a parameter of numbers by its dotted name, or nil.
 func (t *Table) Lookup(name string) *Int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,8 +167,11 @@ func (t *Table) Lookup(name string) *Int {
 func (t *Table) Names() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := make([]string, 0, len(t.m))
+	n := make([]string, 0, len(t.m)+len(t.t))
 	for k := range t.m {
+		n = append(n, k)
+	}
+	for k := range t.t {
 		n = append(n, k)
 	}
 	slices.Sort(n)

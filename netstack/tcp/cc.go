@@ -22,8 +22,6 @@ type algorithm interface {
 	ssthresh(c *congestion, now time.Duration) int
 	// avoid grows the window by acked segments in congestion avoidance.
 	avoid(c *congestion, acked int, now, rtt time.Duration)
-	// restart forgets history after a timeout or an idle time.
-	restart(c *congestion)
 }
 
 // Algorithms are the names of the algorithms (tcp_available_congestion_control).
@@ -80,8 +78,6 @@ func (renoAlgo) ssthresh(c *congestion, _ time.Duration) int { return max(c.cwnd
 func (renoAlgo) avoid(c *congestion, acked int, _, _ time.Duration) {
 	c.additive(max(c.cwnd, 1), acked)
 }
-
-func (renoAlgo) restart(*congestion) {}
 
 // cubic is CUBIC's state (RFC 9438).
 type cubic struct {
@@ -142,5 +138,3 @@ func (cubicAlgo) avoid(c *congestion, acked int, now, rtt time.Duration) {
 	}
 	c.additive(n, acked)
 }
-
-func (cubicAlgo) restart(c *congestion) { c.cubic = cubic{} }

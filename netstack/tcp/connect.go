@@ -181,7 +181,7 @@ func (p *Protocol) claim(id *tuple, e *Endpoint, old **timeWait) bool {
 // initConnection sets what every new connection starts with. mu is held.
 func (e *Endpoint) initConnection() {
 	e.tsOff = e.proto.tsOffset(&e.id)
-	e.rtt.init()
+	e.rtt.init(&e.proto.Params)
 	e.rec.init()
 	e.timers.clear()
 	e.cc = newCC(e.ccName)

@@ -29,7 +29,7 @@ type fastOpen struct {
 	connect  bool // TCP_FASTOPEN_CONNECT
 	noCookie bool // TCP_FASTOPEN_NO_COOKIE
 
-	started  bool // by Send with MSG_FASTOPEN, whose caller comes again with the rest
+	started  bool // by Send with MSG_FASTOPEN, whose caller comes again with the same flag and the rest
 	deferred bool // connect(2) is over, the SYN goes with the first data
 	asked    bool // our SYN has the option
 	data     bool // our SYN has data
@@ -205,6 +205,10 @@ func (e *Endpoint) sendFirst(src io.Reader, n int, m *sock.Msg) (int, error) {
 		return 0, err
 	case f.Len == 0:
 		return 0, unix.EINPROGRESS
+	case int(f.Len) == n:
+		e.lock()
+		e.tfo.started = false
+		e.unlock()
 	}
 	return int(f.Len), nil
 }

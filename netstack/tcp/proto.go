@@ -1,7 +1,8 @@
 // Package tcp is TCP (RFC 9293) with window scaling, timestamps and PAWS (RFC
 // 7323), selective acknowledgements (RFC 2018, 2883, 6675), RACK-TLP (RFC
-// 8985), CUBIC (RFC 9438) and NewReno, challenge ACKs (RFC 5961), SYN cookies
-// and the socket behaviour of Linux's tcp(7).
+// 8985), CUBIC (RFC 9438) and NewReno, ECN (RFC 3168), Fast Open (RFC 7413),
+// challenge ACKs (RFC 5961), SYN cookies and the socket behaviour of Linux's
+// tcp(7).
 //
 // # Locks
 //
@@ -17,6 +18,7 @@ package tcp
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +42,7 @@ type Params struct {
 	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
 	NotsentLowat, MinSndMSS                                      *sysctl.Int
 	ECN, ECNFallback, FastOpen, EarlyRetrans                     *sysctl.Int
+	SynLinear, TwReuseDelay, RTOMin, RTOMax                      *sysctl.Int
 
 	mu         sync.Mutex
 	congestion string
@@ -50,6 +53,14 @@ func (p *Params) Congestion() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.congestion
+}
+
+// registerCongestion makes the parameters that name algorithms.
+func (p *Params) registerCongestion(t *sysctl.Table) {
+	all := func() string { return strings.Join(Algorithms(), " ") }
+	t.Text("net.ipv4.tcp_congestion_control", p.Congestion, p.SetCongestion)
+	t.Text("net.ipv4.tcp_available_congestion_control", all, nil)
+	t.Text("net.ipv4.tcp_allowed_congestion_control", all, nil)
 }
 
 // SetCongestion sets the default algorithm: ENOENT if it is unknown.
@@ -99,7 +110,12 @@ func (p *Params) init(t *sysctl.Table) {
 	p.ECNFallback = n("ecn_fallback", 0, 1, 1)
 	p.EarlyRetrans = n("early_retrans", 0, 4, 3)
 	p.FastOpen = n("fastopen", 0, 0x7fffffff, tfoClient)
+	p.SynLinear = n("syn_linear_timeouts", 0, 127, 4)
+	p.TwReuseDelay = n("tw_reuse_delay", 1, 60000, 1000)
+	p.RTOMin = n("rto_min_us", 1, big, int64(minRTO/time.Microsecond))
+	p.RTOMax = n("rto_max_ms", 1000, int64(maxRTO/time.Millisecond), int64(maxRTO/time.Millisecond))
 	p.congestion = "cubic"
+	p.registerCongestion(t)
 }
 
 // Protocol is TCP on one stack.
@@ -211,6 +227,7 @@ type segment struct {
 	flags uint8
 	urg   uint16
 	opt   wire.TCPOptions
+	hl    int // bytes of p in front of the data
 }
 
 // end is the sequence number behind the segment, SYN and FIN counted.
@@ -253,9 +270,28 @@ func (p *Protocol) Input(b *pkt.Packet) {
 		t: tuple{laddr: b.Dst.As16(), raddr: b.Src.As16(), lport: t.DstPort(), rport: t.SrcPort()}}
 	g.opt.Parse(t[wire.TCPMinLen:])
 	g.len = uint32(b.Len() - nl - hl)
-	b.TrimFront(nl + hl)
+	g.hl = nl + hl
 	p.dispatch(&g)
 	b.Free()
+}
+
+// wanted reports whether a socket with these options takes the segment: its filter
+// (SO_ATTACH_FILTER) and the least time to live of its packets (IP_MINTTL, RFC 5082)
+// decide. The segment then begins with its data.
+func (g *segment) wanted(o *sock.Options) bool {
+	if g.hl == 0 {
+		return true // it has been asked before
+	}
+	least := o.MinTTL.Load()
+	if g.p.Dst.Is6() {
+		least = o.MinHopCount.Load()
+	}
+	if int32(g.p.TTL) < least || o.Filter(g.p, int(g.p.NetLen)) == 0 {
+		return false
+	}
+	g.p.TrimFront(g.hl)
+	g.hl = 0
+	return true
 }
 
 // dispatch finds whom a segment is for. It takes the segment's Frags or leaves
@@ -265,10 +301,12 @@ func (p *Protocol) dispatch(g *segment) {
 		c := p.lookup(&g.t)
 		switch {
 		case c.ep != nil:
-			c.ep.receive(g)
+			if g.wanted(&c.ep.opts) {
+				c.ep.receive(g)
+			}
 			return
 		case c.req != nil:
-			if c.req.receive(g) {
+			if !g.wanted(&c.req.listener.opts) || c.req.receive(g) {
 				return
 			}
 			continue
@@ -279,7 +317,9 @@ func (p *Protocol) dispatch(g *segment) {
 			continue
 		}
 		if l := p.listener(g); l != nil {
-			l.listenInput(g)
+			if g.wanted(&l.opts) {
+				l.listenInput(g)
+			}
 			return
 		}
 		p.reset(g)

@@ -4,8 +4,8 @@ import "time"
 
 // Bounds of the retransmission timeout, as Linux has them (RFC 6298 asks for 1 s).
 const (
-	minRTO     = 200 * time.Millisecond
-	maxRTO     = 120 * time.Second
+	minRTO     = 200 * time.Millisecond // tcp_rto_min_us
+	maxRTO     = 120 * time.Second      // tcp_rto_max_ms
 	initialRTO = time.Second
 )
 
@@ -16,11 +16,14 @@ type rttState struct {
 	minAt        time.Duration
 	rto          time.Duration // without backoff
 	backoff      uint8         // how often the timeout has been doubled
+	least, most  time.Duration // bounds of the timeout
 }
 
 const minRTTWindow = 300 * time.Second
 
-func (r *rttState) init() { *r = rttState{rto: initialRTO} }
+func (r *rttState) init(p *Params) {
+	*r = rttState{rto: initialRTO, least: time.Duration(p.RTOMin.Get()) * time.Microsecond, most: time.Duration(p.RTOMax.Get()) * time.Millisecond}
+}
 
 // sample takes a measurement.
 func (r *rttState) sample(m, now time.Duration) {
@@ -38,14 +41,14 @@ func (r *rttState) sample(m, now time.Duration) {
 	if r.min == 0 || m <= r.min || now-r.minAt > minRTTWindow {
 		r.min, r.minAt = m, now
 	}
-	r.rto = min(r.srtt+max(4*r.rttvar, minRTO), maxRTO)
+	r.rto = min(r.srtt+max(4*r.rttvar, r.least), r.most)
 	r.backoff = 0
 }
 
 // timeout is the retransmission timeout with backoff.
 func (r *rttState) timeout() time.Duration {
 	if r.backoff > 10 {
-		return maxRTO
+		return r.most
 	}
-	return min(r.rto<<r.backoff, maxRTO)
+	return min(r.rto<<r.backoff, r.most)
 }

@@ -146,7 +146,9 @@ func (e *Endpoint) retransmitTimeout(now time.Duration) {
 		e.rec.since = now
 	}
 	e.rec.retries++
-	e.rtt.backoff++
+	if e.state != SynSent || e.rec.retries > p.SynLinear.Get() {
+		e.rtt.backoff++
+	}
 	e.proto.ip.Counters.TCP.TCPTimeouts.Inc()
 	e.timeoutLoss(now)
 	e.timers.set(timerRetransmit, now+e.rtt.timeout())

@@ -88,7 +88,7 @@ func (w *timeWait) reusable() bool {
 			return false
 		}
 	}
-	delay := time.Second
+	delay := time.Duration(w.proto.Params.TwReuseDelay.Get()) * time.Millisecond
 	if w.local {
 		delay = localReuse
 	}

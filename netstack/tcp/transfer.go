@@ -262,6 +262,9 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 		if m.Flags&unix.MSG_OOB != 0 && sent == n {
 			s.up, s.urgent = s.end, true
 		}
+		if sent == n {
+			e.tfo.started = false
+		}
 		e.noteSent()
 		if m.Flags&unix.MSG_MORE != 0 && sent == n {
 			was := e.cork

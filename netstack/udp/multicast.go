@@ -11,22 +11,28 @@ import (
 type group struct {
 	ifindex int32
 	addr    netip.Addr
+	// include: datagrams of the sources alone are received; otherwise of all but them.
+	include bool
+	sources []netip.Addr
 }
 
-// maxGroups is the most memberships of one endpoint (igmp_max_memberships).
-const maxGroups = 20
+// takes reports whether the membership lets datagrams of a source through.
+func (g *group) takes(src netip.Addr) bool { return slices.Contains(g.sources, src) == g.include }
 
-// inGroup reports whether the endpoint takes a multicast to a that came in by
+// inGroup reports whether the endpoint takes a multicast from src to a that came in by
 // interface in: as a member, or as one of all with IP_MULTICAST_ALL.
-func (e *Endpoint) inGroup(k *key, a netip.Addr, in int32) bool {
+func (e *Endpoint) inGroup(k *key, src, a netip.Addr, in int32) bool {
 	member := false
 	for _, g := range k.groups {
 		if g.addr == a {
 			if g.ifindex == in {
-				return true
+				return g.takes(src)
 			}
 			member = true
 		}
+	}
+	if a.Is6() {
+		return !member && e.opts.MulticastAll6.Load()
 	}
 	return !member && e.opts.MulticastAll.Load()
 }
@@ -39,18 +45,125 @@ func (e *Endpoint) JoinGroup(a netip.Addr, index int32, local netip.Addr) error 
 	if err != nil {
 		return err
 	}
+	return e.join(group{ifindex: index, addr: a})
+}
+
+// join adds a membership.
+func (e *Endpoint) join(g group) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if slices.ContainsFunc(e.groups, func(g group) bool { return g.addr == a && g.ifindex == index }) {
+	if slices.ContainsFunc(e.groups, func(o group) bool { return o.addr == g.addr && o.ifindex == g.ifindex }) {
 		return unix.EADDRINUSE
 	}
-	if len(e.groups) >= maxGroups {
+	if len(e.groups) >= e.proto.ip.Params.MaxMemberships.Get() {
 		return unix.ENOBUFS
 	}
-	if err := e.proto.ip.JoinGroup(index, a); err != nil {
+	if err := e.proto.ip.JoinGroup(g.ifindex, g.addr); err != nil {
 		return err
 	}
-	e.groups = append(slices.Clone(e.groups), group{ifindex: index, addr: a})
+	e.groups = append(slices.Clone(e.groups), g)
+	e.publish()
+	return nil
+}
+
+// JoinSource is IP_ADD_SOURCE_MEMBERSHIP and MCAST_JOIN_SOURCE_GROUP: a membership for
+// datagrams of src, or one more source of it. EADDRNOTAVAIL if it has the source, EINVAL if
+// it is one for all sources, ENOBUFS; and those of JoinGroup.
+func (e *Endpoint) JoinSource(a netip.Addr, index int32, local, src netip.Addr) error {
+	index, err := e.groupIface(a, index, local)
+	if err != nil {
+		return err
+	}
+	err = e.changeSources(a, index, true, func(g *group) error {
+		if slices.Contains(g.sources, src) {
+			return unix.EADDRNOTAVAIL
+		}
+		if len(g.sources) >= e.proto.ip.Params.MaxSources.Get() {
+			return unix.ENOBUFS
+		}
+		g.sources = append(slices.Clone(g.sources), src)
+		return nil
+	})
+	if err != errNoMember {
+		return err
+	}
+	return e.join(group{ifindex: index, addr: a, include: true, sources: []netip.Addr{src}})
+}
+
+// LeaveSource is IP_DROP_SOURCE_MEMBERSHIP and MCAST_LEAVE_SOURCE_GROUP; the last source
+// ends the membership. EADDRNOTAVAIL, EINVAL.
+func (e *Endpoint) LeaveSource(a netip.Addr, index int32, local, src netip.Addr) error {
+	index, err := e.groupIface(a, index, local)
+	if err != nil {
+		return err
+	}
+	last := false
+	err = e.changeSources(a, index, true, func(g *group) error {
+		k := slices.Index(g.sources, src)
+		if k < 0 {
+			return unix.EADDRNOTAVAIL
+		}
+		g.sources = slices.Delete(slices.Clone(g.sources), k, k+1)
+		last = len(g.sources) == 0
+		return nil
+	})
+	switch {
+	case err == errNoMember:
+		return unix.EINVAL
+	case err == nil && last:
+		return e.LeaveGroup(a, index, local)
+	}
+	return err
+}
+
+// BlockSource is IP_BLOCK_SOURCE and MCAST_BLOCK_SOURCE, or IP_UNBLOCK_SOURCE and
+// MCAST_UNBLOCK_SOURCE: whether a membership for all sources leaves one out. EADDRNOTAVAIL,
+// EINVAL, ENOBUFS.
+func (e *Endpoint) BlockSource(a netip.Addr, index int32, local, src netip.Addr, block bool) error {
+	index, err := e.groupIface(a, index, local)
+	if err != nil {
+		return err
+	}
+	err = e.changeSources(a, index, false, func(g *group) error {
+		k := slices.Index(g.sources, src)
+		switch {
+		case block == (k >= 0):
+			return unix.EADDRNOTAVAIL
+		case !block:
+			g.sources = slices.Delete(slices.Clone(g.sources), k, k+1)
+		case len(g.sources) >= e.proto.ip.Params.MaxSources.Get():
+			return unix.ENOBUFS
+		default:
+			g.sources = append(slices.Clone(g.sources), src)
+		}
+		return nil
+	})
+	if err == errNoMember {
+		return unix.EINVAL
+	}
+	return err
+}
+
+// errNoMember: there is no membership whose sources could change.
+const errNoMember = unix.ENXIO
+
+// changeSources changes the sources of a membership: EINVAL if it is of the other kind.
+func (e *Endpoint) changeSources(a netip.Addr, index int32, include bool, change func(*group) error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	k := slices.IndexFunc(e.groups, func(g group) bool { return g.addr == a && g.ifindex == index })
+	if k < 0 {
+		return errNoMember
+	}
+	g := e.groups[k]
+	if g.include != include {
+		return unix.EINVAL
+	}
+	if err := change(&g); err != nil {
+		return err
+	}
+	e.groups = slices.Clone(e.groups)
+	e.groups[k] = g
 	e.publish()
 	return nil
 }

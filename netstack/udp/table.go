@@ -157,7 +157,7 @@ func (p *Protocol) deliverAll(b *pkt.Packet, sport, dport uint16) {
 	var to []*Endpoint
 	for _, e := range p.table[dport] {
 		k := e.key.Load()
-		if k.score(b.Src, b.Dst, sport, b.InIf) < 0 || b.Type == pkt.Multicast && !e.inGroup(k, b.Dst, b.InIf) {
+		if k.score(b.Src, b.Dst, sport, b.InIf) < 0 || b.Type == pkt.Multicast && !e.inGroup(k, b.Src, b.Dst, b.InIf) {
 			continue
 		}
 		to = append(to, e)

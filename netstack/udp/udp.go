@@ -453,6 +453,13 @@ func (p *Protocol) Sockets() []sock.Info {
 // enqueue takes a datagram for the endpoint; b starts with its network header.
 func (e *Endpoint) enqueue(b *pkt.Packet, sport uint16) {
 	c := e.proto.counters(b.Src.Is4())
+	keep := e.opts.Filter(b, int(b.NetLen))
+	if keep == 0 {
+		c.InErrors.Inc()
+		b.Free()
+		return
+	}
+	b.Truncate(int(b.NetLen) + max(keep, wire.UDPLen))
 	b.TrimFront(int(b.NetLen) + wire.UDPLen)
 	b.Hash = uint32(sport) // of no use any more as a hash
 	e.mu.Lock()

@@ -48,12 +48,6 @@ const (
 // MinSigStackSize is the least size of an alternate signal stack (MINSIGSTKSZ).
 const MinSigStackSize = 2048
 
-// SignalFrameSize is what AT_MINSIGSTKSZ tells: how much a signal frame needs on
-// the stack at most.
-func SignalFrameSize() uint64 {
-	return uint64(frameSize + redZone + arch.FPStateSize() + arch.FPFrameTrailer + 64 + 16)
-}
-
 // pushSignalFrame writes the frame of a signal handler, and sets the registers to
 // run it. mask is what the handler's return restores. EFAULT if the stack cannot
 // hold it.

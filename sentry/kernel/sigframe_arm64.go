@@ -5,9 +5,6 @@ import "golang.org/x/sys/unix"
 // MinSigStackSize is the least size of an alternate signal stack (MINSIGSTKSZ).
 const MinSigStackSize = 5120
 
-// SignalFrameSize is what AT_MINSIGSTKSZ tells.
-func SignalFrameSize() uint64 { return MinSigStackSize }
-
 // pushSignalFrame fails: arm64 is not supported yet.
 func (t *Task) pushSignalFrame(info *SigInfo, act *SigAction, mask SignalSet) error {
 	return unix.ENOSYS

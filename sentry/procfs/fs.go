@@ -47,11 +47,7 @@ type FileSystem struct {
 	bootID   string
 }
 
-// New returns an instance for pids.
-func New(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string, o Options) *FileSystem {
-	return newFileSystem(v, k, pids, source, o, hiding{})
-}
-
+// newFileSystem returns an instance for pids.
 func newFileSystem(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string, o Options, hide hiding) *FileSystem {
 	fs := &FileSystem{k: k, pids: pids, opts: o, bootID: newUUID()}
 	fs.netNames = slices.Sorted(maps.Keys(o.Net))

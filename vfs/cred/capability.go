@@ -18,15 +18,6 @@ type CapSet uint64
 // AllCaps is the set of all capabilities.
 const AllCaps CapSet = 1<<(LastCap+1) - 1
 
-// Caps returns the set of the capabilities listed.
-func Caps(list ...Capability) CapSet {
-	var s CapSet
-	for _, c := range list {
-		s |= 1 << c
-	}
-	return s
-}
-
 // Has reports whether c is in s.
 func (s CapSet) Has(c Capability) bool { return s>>c&1 != 0 }
 

@@ -1,8 +1,6 @@
 package families
 
 import (
-	"golang.org/x/sys/unix"
-
 	"casemate/sentry/kernel"
 	"casemate/sentry/procfs"
 )
@@ -12,17 +10,11 @@ func Sysctl(k *kernel.Kernel) *procfs.Sysctl {
 	return &procfs.Sysctl{
 		Names: Of(k, k.RootNamespaces().Net).IP.Sysctl.Names(),
 		Get: func(ns *kernel.NetNamespace, name string) string {
-			if p := Of(k, ns).IP.Sysctl.Lookup(name); p != nil {
-				return p.String()
-			}
-			return ""
+			v, _ := Of(k, ns).IP.Sysctl.Read(name)
+			return v
 		},
 		Set: func(ns *kernel.NetNamespace, name, value string) error {
-			p := Of(k, ns).IP.Sysctl.Lookup(name)
-			if p == nil {
-				return unix.ENOENT
-			}
-			return p.Parse(value)
+			return Of(k, ns).IP.Sysctl.Write(name, value)
 		},
 	}
 }

@@ -129,10 +129,23 @@ func (s *Socket) getSocketOption(name, length int) ([]byte, error) {
 		return socket.Int32(int(o.Priority.Load())), nil
 	case unix.SO_MARK:
 		return socket.Int32(int(o.Mark.Load())), nil
-	case unix.SO_TIMESTAMP:
-		return socket.Bool(s.timestamps.Load() == timestampUsec), nil
-	case unix.SO_TIMESTAMPNS:
-		return socket.Bool(s.timestamps.Load() == timestampNsec), nil
+	case unix.SO_TIMESTAMP, soTimestampNew, unix.SO_TIMESTAMPNS, soTimestampNSNew:
+		is := int(s.timestamps.Load())
+		return socket.Bool(is == name || is == soTimestampNSNew && name == soTimestampNew), nil
+	case unix.SO_TIMESTAMPING, soTimestampingNew:
+		return append(socket.Int32(int(s.timestamping.Load())), socket.Int32(0)...), nil
+	case unix.SO_LOCK_FILTER:
+		return socket.Bool(o.FilterLock()), nil
+	case unix.SO_PEERNAME:
+		a, err := s.ep.RemoteAddr()
+		if err != nil {
+			return nil, unix.ENOTCONN
+		}
+		p := appendSockaddr(nil, s.common.Family, a)
+		if len(p) < length {
+			return p, nil
+		}
+		return p[:length], nil
 	case unix.SO_BINDTOIFINDEX:
 		return socket.Int32(int(o.BoundDev.Load())), nil
 	case unix.SO_BINDTODEVICE:
@@ -163,8 +176,17 @@ func (s *Socket) getSocketOption(name, length int) ([]byte, error) {
 
 func (s *Socket) setSocketOption(ctx *vfs.Context, name int, value []byte) error {
 	o := s.ep.Options()
-	if name == unix.SO_BINDTODEVICE {
+	switch name {
+	case unix.SO_BINDTODEVICE:
 		return s.bindToDevice(ctx, value)
+	case unix.SO_ATTACH_FILTER:
+		f, err := socket.Program(ctx, value)
+		if err != nil {
+			return err
+		}
+		return o.SetFilter(f)
+	case unix.SO_DETACH_FILTER:
+		return o.SetFilter(nil)
 	}
 	v, err := socket.ToInt(value)
 	if err != nil {
@@ -203,10 +225,12 @@ func (s *Socket) setSocketOption(ctx *vfs.Context, name int, value []byte) error
 		o.Priority.Store(int32(v))
 	case unix.SO_MARK:
 		o.Mark.Store(uint32(v))
-	case unix.SO_TIMESTAMP:
-		s.setTimestamp(timestampUsec, v != 0)
-	case unix.SO_TIMESTAMPNS:
-		s.setTimestamp(timestampNsec, v != 0)
+	case unix.SO_TIMESTAMP, soTimestampNew, unix.SO_TIMESTAMPNS, soTimestampNSNew:
+		s.setTimestamp(name, v != 0)
+	case unix.SO_TIMESTAMPING, soTimestampingNew:
+		return s.setTimestamping(name, uint32(v))
+	case unix.SO_LOCK_FILTER:
+		return o.SetFilterLock(v != 0)
 	case unix.SO_BINDTOIFINDEX:
 		return s.bindToIndex(ctx, int32(v))
 	case unix.SO_INCOMING_CPU:

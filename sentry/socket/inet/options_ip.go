@@ -56,6 +56,8 @@ func (s *Socket) getIP(name, length int) ([]byte, error) {
 		return socket.Int32(int(o.MTUDiscover.Load())), nil
 	case unix.IP_MTU:
 		return s.pathMTU()
+	case unix.IP_MINTTL:
+		return socket.Int32(int(o.MinTTL.Load())), nil
 	case unix.IP_MULTICAST_TTL:
 		return socket.Int32(int(o.MulticastTTL.Load())), nil
 	case unix.IP_MULTICAST_IF:
@@ -137,6 +139,16 @@ func (s *Socket) setIP(ctx *vfs.Context, name int, value []byte) error {
 		return s.setMulticastIf(value)
 	case unix.IP_ADD_MEMBERSHIP, unix.IP_DROP_MEMBERSHIP:
 		return s.membership(name == unix.IP_ADD_MEMBERSHIP, value)
+	case unix.IP_ADD_SOURCE_MEMBERSHIP, unix.IP_DROP_SOURCE_MEMBERSHIP, unix.IP_BLOCK_SOURCE, unix.IP_UNBLOCK_SOURCE:
+		return s.sourceMembership(name, value)
+	case unix.MCAST_JOIN_GROUP, unix.MCAST_LEAVE_GROUP, unix.MCAST_JOIN_SOURCE_GROUP, unix.MCAST_LEAVE_SOURCE_GROUP,
+		unix.MCAST_BLOCK_SOURCE, unix.MCAST_UNBLOCK_SOURCE:
+		return s.groupRequest(unix.AF_INET, name, value)
+	case unix.IP_MINTTL:
+		if len(value) < 1 || v < 0 || v > 255 {
+			return unix.EINVAL
+		}
+		o.MinTTL.Store(int32(v))
 	case unix.IP_HDRINCL:
 		if s.raw == nil || s.common.Type != unix.SOCK_RAW {
 			return unix.ENOPROTOOPT
@@ -162,15 +174,12 @@ func mreqn(p []byte) (group, local netip.Addr, index int32, err error) {
 
 // membership is IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP.
 func (s *Socket) membership(join bool, p []byte) error {
+	if err := s.mayJoin(); err != nil {
+		return err
+	}
 	group, local, index, err := mreqn(p)
 	if err != nil {
 		return err
-	}
-	if s.udp == nil {
-		if s.tcp != nil {
-			return unix.EPROTO
-		}
-		return unix.ENOPROTOOPT
 	}
 	if join {
 		return s.udp.JoinGroup(group, index, local)

@@ -25,6 +25,8 @@ func (s *Socket) ipv6Flag(name int) *atomic.Bool {
 		return &o.RecvErr6
 	case unix.IPV6_DONTFRAG:
 		return &o.DontFrag6
+	case unix.IPV6_MULTICAST_ALL:
+		return &o.MulticastAll6
 	case unix.IPV6_MULTICAST_LOOP:
 		return &o.MulticastLoop6
 	case unix.IPV6_RECVORIGDSTADDR:
@@ -57,6 +59,8 @@ func (s *Socket) getIPv6(name, length int) ([]byte, error) {
 		return socket.Int32(int(o.MTUDiscover6.Load())), nil
 	case unix.IPV6_MTU:
 		return s.pathMTU()
+	case unix.IPV6_MINHOPCOUNT:
+		return socket.Int32(int(o.MinHopCount.Load())), nil
 	}
 	return nil, unix.ENOPROTOOPT
 }
@@ -66,6 +70,9 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 	switch name {
 	case unix.IPV6_JOIN_GROUP, unix.IPV6_LEAVE_GROUP:
 		return s.membership6(name == unix.IPV6_JOIN_GROUP, value)
+	case unix.MCAST_JOIN_GROUP, unix.MCAST_LEAVE_GROUP, unix.MCAST_JOIN_SOURCE_GROUP, unix.MCAST_LEAVE_SOURCE_GROUP,
+		unix.MCAST_BLOCK_SOURCE, unix.MCAST_UNBLOCK_SOURCE:
+		return s.groupRequest(unix.AF_INET6, name, value)
 	case unix.IPV6_ADDRFORM:
 		return unix.ENOPROTOOPT
 	}
@@ -77,7 +84,7 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 		if name == unix.IPV6_TRANSPARENT && v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
 			return unix.EPERM
 		}
-		if name == unix.IPV6_MULTICAST_LOOP && v != 0 && v != 1 {
+		if (name == unix.IPV6_MULTICAST_LOOP || name == unix.IPV6_MULTICAST_ALL) && v != 0 && v != 1 {
 			return unix.EINVAL
 		}
 		f.Store(v != 0)
@@ -120,6 +127,11 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 			return unix.EINVAL
 		}
 		o.MTUDiscover6.Store(int32(v))
+	case unix.IPV6_MINHOPCOUNT:
+		if v < 0 || v > 255 {
+			return unix.EINVAL
+		}
+		o.MinHopCount.Store(int32(v))
 	case unix.IPV6_CHECKSUM:
 		if s.raw == nil {
 			return unix.ENOPROTOOPT
@@ -136,11 +148,8 @@ func (s *Socket) membership6(join bool, p []byte) error {
 	if len(p) < unix.SizeofIPv6Mreq {
 		return unix.EINVAL
 	}
-	if s.udp == nil {
-		if s.tcp != nil {
-			return unix.EPROTO
-		}
-		return unix.ENOPROTOOPT
+	if err := s.mayJoin(); err != nil {
+		return err
 	}
 	group, index := netip.AddrFrom16([16]byte(p)), int32(binary.NativeEndian.Uint32(p[16:]))
 	if join {

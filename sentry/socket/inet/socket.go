@@ -48,7 +48,9 @@ type Socket struct {
 
 	// connecting: connect(2) has given EINPROGRESS and not yet told of the end.
 	connecting atomic.Bool
-	timestamps atomic.Uint32 // which of SO_TIMESTAMP* (timestamp*)
+	timestamps atomic.Uint32 // which of SO_TIMESTAMP and its like is set; 0: none
+	// timestamping are the flags of SO_TIMESTAMPING, timestampingType the option that set them.
+	timestamping, timestampingType atomic.Uint32
 }
 
 // New makes a socket as socket(2) does. EAFNOSUPPORT, EINVAL,
@@ -183,6 +185,8 @@ func (s *Socket) Accept(*vfs.Context) (socket.Socket, []byte, error) {
 	c.common.ReceiveTimeout.Store(s.common.ReceiveTimeout.Load())
 	c.common.SendTimeout.Store(s.common.SendTimeout.Load())
 	c.timestamps.Store(s.timestamps.Load())
+	c.timestamping.Store(s.timestamping.Load())
+	c.timestampingType.Store(s.timestampingType.Load())
 	return c, appendSockaddr(nil, s.common.Family, from), nil
 }
 

@@ -4,36 +4,65 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"casemate/netstack/sock"
 )
 
-// Kinds of time stamps: bits of Socket.timestamps. With both, the finer wins.
+// Options for time stamps with 64 bits on all architectures, for which x/sys has names on
+// some only. The ancillary message of each has the option's number as its type.
 const (
-	timestampUsec = 1 << iota // SO_TIMESTAMP
-	timestampNsec             // SO_TIMESTAMPNS
+	soTimestampNew    = 63 // SO_TIMESTAMP_NEW
+	soTimestampNSNew  = 64 // SO_TIMESTAMPNS_NEW
+	soTimestampingNew = 65 // SO_TIMESTAMPING_NEW
 )
 
-// timestampType is the type of the ancillary message.
-func timestampType(kind uint32) int32 {
-	if kind&timestampNsec != 0 {
-		return unix.SCM_TIMESTAMPNS
-	}
-	return unix.SCM_TIMESTAMP
-}
+// received are the flags of SO_TIMESTAMPING that ask for, and report, when the stack has
+// received a packet.
+const received = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
 
-// timestampValue is a time in ns since the epoch as struct timespec or struct timeval.
-func timestampValue(kind uint32, ns int64) []byte {
-	p := binary.NativeEndian.AppendUint64(nil, uint64(ns/1e9))
-	if kind&timestampNsec != 0 {
-		return binary.NativeEndian.AppendUint64(p, uint64(ns%1e9))
-	}
-	return binary.NativeEndian.AppendUint64(p, uint64(ns%1e9/1000))
-}
-
-// setTimestamp is SO_TIMESTAMP and SO_TIMESTAMPNS, each of which replaces the other.
-func (s *Socket) setTimestamp(kind uint32, on bool) {
+// setTimestamp is SO_TIMESTAMP and its like, each of which replaces the others.
+func (s *Socket) setTimestamp(name int, on bool) {
 	if !on {
-		kind = 0
+		name = 0
 	}
-	s.timestamps.Store(kind)
-	s.ep.Options().Timestamp.Store(on)
+	s.timestamps.Store(uint32(name))
+	s.wantTimestamps()
+}
+
+// setTimestamping is SO_TIMESTAMPING: EINVAL for flags that Linux does not know,
+// EOPNOTSUPP for stamps of what is sent or by a device.
+func (s *Socket) setTimestamping(name int, flags uint32) error {
+	const known = unix.SOF_TIMESTAMPING_LAST<<1 - 1
+	switch {
+	case flags&^known != 0:
+		return unix.EINVAL
+	case flags&^received != 0:
+		return unix.EOPNOTSUPP
+	}
+	s.timestamping.Store(flags)
+	s.timestampingType.Store(uint32(name))
+	s.wantTimestamps()
+	return nil
+}
+
+func (s *Socket) wantTimestamps() {
+	s.ep.Options().Timestamp.Store(s.timestamps.Load() != 0 || s.timestamping.Load() == received)
+}
+
+// timestampItems adds the ancillary messages that tell when a packet was received.
+func (s *Socket) timestampItems(c *sock.Control, add func(level, typ int32, data []byte)) {
+	sec, ns := uint64(c.Time/1e9), uint64(c.Time%1e9)
+	pair := func(a, b uint64) []byte {
+		return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, a), b)
+	}
+	switch name := s.timestamps.Load(); name {
+	case unix.SO_TIMESTAMP, soTimestampNew:
+		add(unix.SOL_SOCKET, int32(name), pair(sec, ns/1000))
+	case unix.SO_TIMESTAMPNS, soTimestampNSNew:
+		add(unix.SOL_SOCKET, int32(name), pair(sec, ns))
+	}
+	if s.timestamping.Load() == received {
+		// Of the three times the others are a device's.
+		add(unix.SOL_SOCKET, int32(s.timestampingType.Load()), append(pair(sec, ns), make([]byte, 32)...))
+	}
 }

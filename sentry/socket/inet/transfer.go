@@ -88,6 +88,9 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 		if err != nil {
 			return 0, err
 		}
+		if s.tcp != nil && !a.Addr.IsValid() { // AF_UNSPEC
+			return 0, unix.EOPNOTSUPP
+		}
 		t.msg.Addr = a
 	}
 	for _, it := range m.Control.Other {
@@ -229,9 +232,7 @@ func (s *Socket) items(c *sock.Control, m *socket.Message) {
 	}
 	six := s.common.Family == unix.AF_INET6 && !(c.Dst.IsValid() && c.Dst.Is4())
 	if c.Has&sock.HasTimestamp != 0 {
-		if kind := s.timestamps.Load(); kind != 0 {
-			add(unix.SOL_SOCKET, timestampType(kind), timestampValue(kind, c.Time))
-		}
+		s.timestampItems(c, add)
 	}
 	if c.Has&sock.HasDrops != 0 {
 		add(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, socket.Int32(int(c.Drops)))

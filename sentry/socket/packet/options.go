@@ -3,7 +3,6 @@ package packet
 import (
 	"golang.org/x/sys/unix"
 
-	"casemate/netstack/bpf"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 )
@@ -177,7 +176,7 @@ func (s *Socket) setRing(r *ring) {
 func (s *Socket) setSocketOption(ctx *vfs.Context, name int, value []byte) error {
 	switch name {
 	case unix.SO_ATTACH_FILTER:
-		f, err := program(ctx, value)
+		f, err := socket.Program(ctx, value)
 		if err != nil {
 			return err
 		}
@@ -202,25 +201,4 @@ func (s *Socket) setSocketOption(ctx *vfs.Context, name int, value []byte) error
 		return s.common.SetKept(name, value)
 	}
 	return nil
-}
-
-// program reads the program of a struct sock_fprog. EINVAL, EFAULT.
-func program(ctx *vfs.Context, value []byte) (bpf.Program, error) {
-	if len(value) < 16 {
-		return nil, unix.EINVAL
-	}
-	n, at := int(ne.Uint16(value)), ne.Uint64(value[8:])
-	if n == 0 || n > bpf.MaxLen {
-		return nil, unix.EINVAL
-	}
-	code := make([]byte, 8*n)
-	if _, err := ctx.Mem.CopyIn(code, at); err != nil {
-		return nil, err
-	}
-	p := make(bpf.Program, n)
-	for i := range p {
-		c := code[8*i:]
-		p[i] = bpf.Instruction{Op: ne.Uint16(c), Jt: c[2], Jf: c[3], K: ne.Uint32(c[4:])}
-	}
-	return p, bpf.Check(p)
 }

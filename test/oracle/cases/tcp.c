@@ -505,3 +505,56 @@ CASE(inet6_dual_stack)
 	CHECK(IN6_IS_ADDR_V4MAPPED(&a.sin6_addr)); // an IPv4 client as ::ffff:127.0.0.1
 	(void)p;
 }
+
+CASE(tcp_fastopen)
+{
+	int port, l = listener(&port), c = OK(socket(AF_INET, SOCK_STREAM, 0)), v = 5;
+	struct sockaddr_in a = addr(port);
+	char b[16];
+	EQ(opt(l, IPPROTO_TCP, TCP_FASTOPEN), 0);
+	OK(setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN, &v, sizeof v));
+	EQ(opt(l, IPPROTO_TCP, TCP_FASTOPEN), 5);
+	v = -1;
+	ERR(setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN, &v, sizeof v), EINVAL);
+	v = 2;
+	ERR(setsockopt(c, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &v, sizeof v), EINVAL);
+	// Without a cookie the connection is made first.
+	EQ(OK(sendto(c, "hello", 5, MSG_FASTOPEN, (void *)&a, sizeof a)), 5);
+	int s = OK(accept(l, NULL, NULL));
+	EQ(OK(recv(s, b, sizeof b, 0)), 5);
+	ERR(sendto(c, "hello", 5, MSG_FASTOPEN, (void *)&a, sizeof a), EISCONN);
+	v = 1;
+	ERR(setsockopt(c, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &v, sizeof v), EINVAL);
+	ERR(setsockopt(c, IPPROTO_TCP, TCP_FASTOPEN, &v, sizeof v), EINVAL);
+	int d = OK(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	OK(setsockopt(d, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &v, sizeof v));
+	EQ(opt(d, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 1);
+	ERR(connect(d, (void *)&a, sizeof a), EINPROGRESS);
+	OK(close(d));
+	d = OK(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	ERR(sendto(d, "hello", 5, MSG_FASTOPEN, (void *)&a, sizeof a), EINPROGRESS);
+	d = OK(socket(AF_INET, SOCK_STREAM, 0));
+	ERR(sendto(d, "hello", 5, MSG_FASTOPEN, NULL, 0), EINVAL);
+	struct sockaddr unspec = {.sa_family = AF_UNSPEC};
+	ERR(sendto(d, "hello", 5, MSG_FASTOPEN, &unspec, sizeof unspec), EOPNOTSUPP);
+	a = addr(1);
+	ERR(sendto(d, "hello", 5, MSG_FASTOPEN, (void *)&a, sizeof a), ECONNREFUSED);
+}
+
+CASE(tcp_least_ttl)
+{
+	// RFC 5082: packets that come from afar are not for this socket.
+	int s[2], v = 255, ttl = 254;
+	pair(s);
+	EQ(opt(s[1], IPPROTO_IP, IP_MINTTL), 0);
+	OK(setsockopt(s[1], IPPROTO_IP, IP_MINTTL, &v, sizeof v));
+	EQ(opt(s[1], IPPROTO_IP, IP_MINTTL), 255);
+	OK(setsockopt(s[0], IPPROTO_IP, IP_TTL, &ttl, sizeof ttl));
+	EQ(OK(send(s[0], "x", 1, 0)), 1);
+	char b;
+	ERR(recv(s[1], &b, 1, MSG_DONTWAIT), EAGAIN);
+	OK(setsockopt(s[0], IPPROTO_IP, IP_TTL, &v, sizeof v));
+	EQ(OK(recv(s[1], &b, 1, 0)), 1); // sent again
+	v = 256;
+	ERR(setsockopt(s[1], IPPROTO_IP, IP_MINTTL, &v, sizeof v), EINVAL);
+}

@@ -1,5 +1,6 @@
 // udp(7) over loopback.
 #include "inet.h"
+#include <linux/filter.h>
 
 CASE(udp_send_receive)
 {
@@ -108,4 +109,162 @@ CASE(udp_recvmsg_pktinfo)
 	memcpy(&pi, CMSG_DATA(c), sizeof pi);
 	EQ(ntohl(pi.ipi_addr.s_addr), INADDR_LOOPBACK);
 	EQ(pi.ipi_ifindex, 1);
+}
+
+CASE(udp_filter)
+{
+	int r = OK(socket(AF_INET, SOCK_DGRAM, 0)), s = OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct sockaddr_in a = addr(0);
+	char b[64];
+	OK(bind(r, (void *)&a, sizeof a));
+	a = addr(port_of(r));
+	// Offsets count from the UDP header: byte 8 is the first of the data. 'x' is kept, of 'y' five bytes.
+	struct sock_filter code[] = {
+		{0x30, 0, 0, 8}, {0x15, 2, 0, 'x'}, {0x15, 2, 0, 'y'}, {0x6, 0, 0, 0}, {0x6, 0, 0, 0xffff}, {0x6, 0, 0, 13},
+	};
+	struct sock_fprog prog = {sizeof code / sizeof *code, code};
+	ERR(setsockopt(r, SOL_SOCKET, SO_DETACH_FILTER, &prog, sizeof prog), ENOENT);
+	OK(setsockopt(r, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog));
+	EQ(OK(sendto(s, "a......", 7, 0, (void *)&a, sizeof a)), 7);
+	EQ(OK(sendto(s, "x......", 7, 0, (void *)&a, sizeof a)), 7);
+	EQ(OK(sendto(s, "y......", 7, 0, (void *)&a, sizeof a)), 7);
+	EQ(OK(recv(r, b, sizeof b, 0)), 7);
+	EQ(b[0], 'x');
+	EQ(OK(recv(r, b, sizeof b, MSG_TRUNC)), 5);
+	EQ(b[0], 'y');
+	ERR(recv(r, b, sizeof b, MSG_DONTWAIT), EAGAIN);
+	int one = 1, zero = 0;
+	EQ(opt(r, SOL_SOCKET, SO_LOCK_FILTER), 0);
+	OK(setsockopt(r, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof one));
+	EQ(opt(r, SOL_SOCKET, SO_LOCK_FILTER), 1);
+	ERR(setsockopt(r, SOL_SOCKET, SO_LOCK_FILTER, &zero, sizeof zero), EPERM);
+	ERR(setsockopt(r, SOL_SOCKET, SO_DETACH_FILTER, &prog, sizeof prog), EPERM);
+	ERR(setsockopt(r, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog), EPERM);
+	code[1].jt = 200;
+	ERR(setsockopt(s, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog), EINVAL);
+}
+
+CASE(udp_timestamping)
+{
+	int r = OK(socket(AF_INET, SOCK_DGRAM, 0)), s = OK(socket(AF_INET, SOCK_DGRAM, 0)), one = 1;
+	struct sockaddr_in a = addr(0);
+	OK(bind(r, (void *)&a, sizeof a));
+	a = addr(port_of(r));
+	int names[] = {SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD};
+	for (int k = 0; k < 4; k++) {
+		OK(setsockopt(r, SOL_SOCKET, names[k], &one, sizeof one));
+		for (int j = 0; j < 4; j++)
+			EQ(opt(r, SOL_SOCKET, names[j]), j == k || (k == 1 && j == 0));
+		struct timespec before, after;
+		clock_gettime(CLOCK_REALTIME, &before);
+		EQ(OK(sendto(s, "x", 1, 0, (void *)&a, sizeof a)), 1);
+		char b[8], control[256];
+		struct iovec v = {b, sizeof b};
+		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+		EQ(OK(recvmsg(r, &m, 0)), 1);
+		clock_gettime(CLOCK_REALTIME, &after);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		CHECK(c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == names[k] && c->cmsg_len == CMSG_LEN(16));
+		long long *t = (void *)CMSG_DATA(c);
+		long long ns = t[0] * 1000000000 + t[1] * (k % 2 ? 1 : 1000);
+		// A kernel's clock may stamp a little before the tick that a program has read.
+		CHECK(ns >= (before.tv_sec * 1000000000ll + before.tv_nsec) - 20000000 && ns <= after.tv_sec * 1000000000ll + after.tv_nsec);
+		CHECK(!CMSG_NXTHDR(&m, c));
+	}
+	int zero = 0, flags = 0x18; // SOF_TIMESTAMPING_RX_SOFTWARE, SOF_TIMESTAMPING_SOFTWARE
+	OK(setsockopt(r, SOL_SOCKET, SO_TIMESTAMPNS_OLD, &zero, sizeof zero));
+	ERR(setsockopt(r, SOL_SOCKET, SO_TIMESTAMPING, &(int){1 << 30}, sizeof flags), EINVAL);
+	OK(setsockopt(r, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags));
+	EQ(opt(r, SOL_SOCKET, SO_TIMESTAMPING), flags);
+	EQ(OK(sendto(s, "x", 1, 0, (void *)&a, sizeof a)), 1);
+	char b[8], control[256];
+	struct iovec v = {b, sizeof b};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	EQ(OK(recvmsg(r, &m, 0)), 1);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	CHECK(c && c->cmsg_type == SO_TIMESTAMPING && c->cmsg_len == CMSG_LEN(48));
+	long long *t = (void *)CMSG_DATA(c);
+	CHECK(t[0] > 0 && t[2] == 0 && t[3] == 0 && t[4] == 0 && t[5] == 0);
+}
+
+// group_of is a struct sockaddr_storage of an IPv4 address.
+static void group_of(struct sockaddr_storage *s, const char *text)
+{
+	struct sockaddr_in *a = (void *)s;
+	memset(s, 0, sizeof *s);
+	a->sin_family = AF_INET;
+	CHECK(inet_pton(AF_INET, text, &a->sin_addr) == 1);
+}
+
+CASE(udp_multicast_sources)
+{
+	int r = OK(socket(AF_INET, SOCK_DGRAM, 0)), s = OK(socket(AF_INET, SOCK_DGRAM, 0)), zero = 0;
+	struct sockaddr_in a = {.sin_family = AF_INET}, to;
+	struct ip_mreqn lo = {.imr_ifindex = 1};
+	char b[8];
+	OK(bind(r, (void *)&a, sizeof a));
+	OK(setsockopt(r, IPPROTO_IP, IP_MULTICAST_ALL, &zero, sizeof zero));
+	OK(setsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &lo, sizeof lo));
+	a = addr(0);
+	OK(bind(s, (void *)&a, sizeof a));
+	to = addr(port_of(r));
+	CHECK(inet_pton(AF_INET, "239.1.2.3", &to.sin_addr) == 1);
+
+	struct group_req g = {.gr_interface = 1};
+	group_of(&g.gr_group, "239.1.2.3");
+	struct group_source_req gs = {.gsr_interface = 1};
+	group_of(&gs.gsr_group, "239.1.2.3");
+	group_of(&gs.gsr_source, "127.0.0.1");
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_LEAVE_GROUP, &g, sizeof g), EADDRNOTAVAIL);
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_JOIN_GROUP, &g, sizeof g - 1), EINVAL);
+	OK(setsockopt(r, IPPROTO_IP, MCAST_JOIN_GROUP, &g, sizeof g));
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_JOIN_GROUP, &g, sizeof g), EADDRINUSE);
+	EQ(OK(sendto(s, "1", 1, 0, (void *)&to, sizeof to)), 1);
+	EQ(OK(recv(r, b, sizeof b, 0)), 1);
+	// One source blocked, and let through again.
+	OK(setsockopt(r, IPPROTO_IP, MCAST_BLOCK_SOURCE, &gs, sizeof gs));
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_BLOCK_SOURCE, &gs, sizeof gs), EADDRNOTAVAIL);
+	EQ(OK(sendto(s, "2", 1, 0, (void *)&to, sizeof to)), 1);
+	ERR(recv(r, b, sizeof b, MSG_DONTWAIT), EAGAIN);
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &gs, sizeof gs), EINVAL);
+	OK(setsockopt(r, IPPROTO_IP, MCAST_UNBLOCK_SOURCE, &gs, sizeof gs));
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_UNBLOCK_SOURCE, &gs, sizeof gs), EADDRNOTAVAIL);
+	EQ(OK(sendto(s, "3", 1, 0, (void *)&to, sizeof to)), 1);
+	EQ(OK(recv(r, b, sizeof b, 0)), 1);
+	OK(setsockopt(r, IPPROTO_IP, MCAST_LEAVE_GROUP, &g, sizeof g));
+	EQ(OK(sendto(s, "4", 1, 0, (void *)&to, sizeof to)), 1);
+	ERR(recv(r, b, sizeof b, MSG_DONTWAIT), EAGAIN);
+	// Some sources only.
+	struct ip_mreq_source ms = {.imr_multiaddr = to.sin_addr, .imr_interface.s_addr = htonl(INADDR_LOOPBACK), .imr_sourceaddr.s_addr = htonl(0x7f000002)};
+	OK(setsockopt(r, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &ms, sizeof ms));
+	ERR(setsockopt(r, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &ms, sizeof ms), EADDRNOTAVAIL);
+	ERR(setsockopt(r, IPPROTO_IP, IP_BLOCK_SOURCE, &ms, sizeof ms), EINVAL);
+	EQ(OK(sendto(s, "5", 1, 0, (void *)&to, sizeof to)), 1);
+	ERR(recv(r, b, sizeof b, MSG_DONTWAIT), EAGAIN);
+	OK(setsockopt(r, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &gs, sizeof gs));
+	EQ(OK(sendto(s, "6", 1, 0, (void *)&to, sizeof to)), 1);
+	EQ(OK(recv(r, b, sizeof b, 0)), 1);
+	EQ(b[0], '6');
+	OK(setsockopt(r, IPPROTO_IP, MCAST_LEAVE_SOURCE_GROUP, &gs, sizeof gs));
+	ERR(setsockopt(r, IPPROTO_IP, MCAST_LEAVE_SOURCE_GROUP, &gs, sizeof gs), EADDRNOTAVAIL);
+	OK(setsockopt(r, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, &ms, sizeof ms));
+	ERR(setsockopt(r, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, &ms, sizeof ms), EINVAL);
+}
+
+CASE(udp_bound_to_a_group)
+{
+	// What it sends comes from an address of the host's.
+	int g = OK(socket(AF_INET, SOCK_DGRAM, 0)), r = OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct sockaddr_in a = {.sin_family = AF_INET}, from;
+	socklen_t n = sizeof from;
+	char b[8];
+	CHECK(inet_pton(AF_INET, "239.1.2.3", &a.sin_addr) == 1);
+	OK(bind(g, (void *)&a, sizeof a));
+	a = addr(0);
+	OK(bind(r, (void *)&a, sizeof a));
+	a = addr(port_of(r));
+	OK(connect(g, (void *)&a, sizeof a));
+	EQ(OK(send(g, "x", 1, 0)), 1);
+	EQ(OK(recvfrom(r, b, sizeof b, 0, (void *)&from, &n)), 1);
+	EQ(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK);
 }

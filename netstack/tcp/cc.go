@@ -24,6 +24,9 @@ type algorithm interface {
 	avoid(c *congestion, acked int, now, rtt time.Duration)
 }
 
+// algorithms are the names of the algorithms.
+func algorithms() []string { return []string{"cubic", "reno"} }
+
 // newCC makes the state for an algorithm; its algo is nil if it is unknown.
 func newCC(name string) congestion {
 	c := congestion{cwnd: initialWindow, ssthresh: math.MaxInt32}

@@ -67,7 +67,10 @@ check:
 unit: test-packages check
 	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)(/|$$)'))
 
-net: docker-packages
+net-packages: docker-packages
+	@$(call install,openssh-server openssh-client rsync nginx-light haproxy nmap traceroute bind9-dnsutils wget openssl containernetworking-plugins)
+
+net: net-packages
 
 oracle programs escape run net oci: build rootfs
 	@$(call harmless,ROOTFS=$(ROOTFS) go test -count=1 -timeout 20m -p 1 ./test/$@/...)

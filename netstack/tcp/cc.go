@@ -24,8 +24,8 @@ type algorithm interface {
 	avoid(c *congestion, acked int, now, rtt time.Duration)
 }
 
-// algorithms are the names of the algorithms.
-func algorithms() []string { return []string{"cubic", "reno"} }
+// Algorithms are the names of the algorithms (tcp_available_congestion_control).
+func Algorithms() []string { return []string{"cubic", "reno"} }
 
 // newCC makes the state for an algorithm; its algo is nil if it is unknown.
 func newCC(name string) congestion {

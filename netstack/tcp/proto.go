@@ -57,7 +57,7 @@ func (p *Params) Congestion() string {
 
 // registerCongestion makes the parameters that name algorithms.
 func (p *Params) registerCongestion(t *sysctl.Table) {
-	all := func() string { return strings.Join(algorithms(), " ") }
+	all := func() string { return strings.Join(Algorithms(), " ") }
 	t.Text("net.ipv4.tcp_congestion_control", p.Congestion, p.SetCongestion)
 	t.Text("net.ipv4.tcp_available_congestion_control", all, nil)
 	t.Text("net.ipv4.tcp_allowed_congestion_control", all, nil)

@@ -1,9 +1,11 @@
 package container
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -81,8 +83,40 @@ func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, e
 	n, sockets, err := netns.Take(c.State.NetNS, &netns.Options{
 		GSO: c.env.Conf.GSO, GRO: c.env.Conf.GRO, Channels: c.env.Conf.Channels, Note: func(note string) { c.env.Log.Warn(note) },
 	})
-	if _, isNew := networkNamespace(spec); err == nil && isNew {
-		n.UpLoopback() // as runc does
+	if err != nil {
+		return nil, nil, err
 	}
-	return n, sockets, err
+	if _, isNew := networkNamespace(spec); isNew {
+		n.UpLoopback() // as runc does
+	} else if err := c.noteNetwork(n); err != nil {
+		// It is given back when the container is deleted.
+		c.env.Log.Warn("what the network namespace had will not come back", "error", err)
+	}
+	return n, sockets, nil
+}
+
+// networkFile has what was taken of a namespace that the sandbox does not end with.
+func (c *Container) networkFile() string { return filepath.Join(c.dir, "network.json") }
+
+func (c *Container) noteNetwork(n *netns.Network) error {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.networkFile(), data, 0o600)
+}
+
+// giveBackNetwork gives a namespace back what was taken of it. The sandbox has ended.
+func (c *Container) giveBackNetwork() {
+	data, err := os.ReadFile(c.networkFile())
+	if err != nil {
+		return // nothing was taken
+	}
+	var n netns.Network
+	if err = json.Unmarshal(data, &n); err == nil {
+		err = n.GiveBack(c.State.NetNS)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // the namespace may be gone
+		c.env.Log.Warn("the network namespace has not got back all that it had", "namespace", c.State.NetNS, "error", err)
+	}
 }

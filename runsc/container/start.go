@@ -165,6 +165,7 @@ func (c *Container) destroy() error {
 			return fmt.Errorf("process %d does not end", p.PID)
 		}
 	}
+	c.giveBackNetwork()
 	if group != nil {
 		if err := group.Kill(); err != nil {
 			return err

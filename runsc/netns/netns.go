@@ -2,8 +2,7 @@
 // prepared: addresses, routes and neighbours leave the host's devices, and packet
 // sockets on these are what the sandbox sends and receives by.
 //
-// What has been taken stays taken: the addresses do not come back when the sandbox
-// ends. Engines make a namespace anew for each sandbox.
+// A namespace that outlives the sandbox gets back what was taken (GiveBack).
 package netns
 
 import (

@@ -3,7 +3,7 @@
 //
 // The programs are the measurements of micro (C, compiled here and linked statically), the
 // workloads in macro, and /bin/true, of which the whole runtime command is timed, or the
-// command of docker.
+// command of docker. The servers in network are asked from the other end of a veth pair.
 package main
 
 import (
@@ -70,6 +70,11 @@ func run() error {
 			fmt.Printf("%-22s %v\n", p.name, err)
 		}
 	}
+	if wanted.MatchString("veth") {
+		if err := b.compareNetwork(); err != nil {
+			fmt.Printf("%-22s %v\n", "veth", err)
+		}
+	}
 	return b.compareDocker(wanted)
 }
 
@@ -83,8 +88,10 @@ type program struct {
 
 // prepare puts what the containers see on /bench into dir, and lists the programs.
 func prepare(source, dir string) (programs []program, err error) {
-	if err := os.CopyFS(filepath.Join(dir, "macro"), os.DirFS(filepath.Join(source, "macro"))); err != nil {
-		return nil, err
+	for _, scripts := range []string{"macro", "network"} {
+		if err := os.CopyFS(filepath.Join(dir, scripts), os.DirFS(filepath.Join(source, scripts))); err != nil {
+			return nil, err
+		}
 	}
 	sources, err := filepath.Glob(filepath.Join(source, "micro/*.c"))
 	if err != nil {
@@ -108,7 +115,7 @@ func prepare(source, dir string) (programs []program, err error) {
 		return nil, err
 	}
 	for _, s := range scripts {
-		if name := strings.TrimSuffix(filepath.Base(s), ".sh"); name != "lib" {
+		if name := strings.TrimSuffix(filepath.Base(s), ".sh"); name != "lib" && name != "nginx" {
 			programs = append(programs, program{name, []string{"/bench/macro/" + name + ".sh"}, false})
 		}
 	}

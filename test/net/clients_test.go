@@ -81,14 +81,14 @@ func TestFlags(t *testing.T) {
 	get := "curl -sS http://" + peer4 + ":8080/data | cmp - " + dir + "/data && curl -sS http://[" + peer6 + "]:8080/data | cmp - " + dir + "/data && iperf3 -n 20M -P4 -c " + peer4 + " >/dev/null && echo same"
 	for _, flags := range []string{"--gso=false", "--gro=false", "--num-network-channels=4", "--qdisc=fifo", "--gso=false --gro=false --num-network-channels=2 --qdisc=fifo"} {
 		t.Run(flags, func(t *testing.T) {
-			if got := p.again(t).start(t, "systrap", get, strings.Fields(flags)...).end(t); got != "same\n" {
+			if got := p.start(t, "systrap", get, strings.Fields(flags)...).end(t); got != "same\n" {
 				t.Error(got)
 			}
 		})
 	}
 	t.Run("--pcap", func(t *testing.T) {
 		file := filepath.Join(dir, "packets-%ID%")
-		p.again(t).start(t, "systrap", "curl -sS http://"+peer4+":8080/tls.pem", "--pcap="+file).end(t)
+		p.start(t, "systrap", "curl -sS http://"+peer4+":8080/tls.pem", "--pcap="+file).end(t)
 		l, err := filepath.Glob(filepath.Join(dir, "packets-c-*"))
 		must(t, err)
 		if len(l) != 1 {
@@ -100,7 +100,7 @@ func TestFlags(t *testing.T) {
 	})
 	t.Run("--log-packets", func(t *testing.T) {
 		log := filepath.Join(dir, "log")
-		p.again(t).start(t, "systrap", "ping -c1 "+peer4, "--log-packets", "--debug-log="+log).end(t)
+		p.start(t, "systrap", "ping -c1 "+peer4, "--log-packets", "--debug-log="+log).end(t)
 		text, err := os.ReadFile(log)
 		must(t, err)
 		if !strings.Contains(string(text), "packet eth0 in: ICMP "+peer4+" -> "+box4+" type 0 code 0") {
@@ -108,7 +108,7 @@ func TestFlags(t *testing.T) {
 		}
 	})
 	t.Run("--net-raw=false", func(t *testing.T) {
-		if got := p.again(t).start(t, "systrap", `python3 -c "import socket; socket.socket(type=socket.SOCK_RAW, proto=1)" 2>&1; true`, "--net-raw=false").end(t); !strings.Contains(got, "PermissionError") {
+		if got := p.start(t, "systrap", `python3 -c "import socket; socket.socket(type=socket.SOCK_RAW, proto=1)" 2>&1; true`, "--net-raw=false").end(t); !strings.Contains(got, "PermissionError") {
 			t.Error(got)
 		}
 	})

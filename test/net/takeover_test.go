@@ -2,7 +2,6 @@ package net
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -98,24 +97,12 @@ func TestClients(t *testing.T) {
 				"IP " + peer4 + " > " + box4 + ": ICMP echo reply"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				// What has been taken over is gone, so each container has a namespace of its own.
-				q := p.again(t)
-				if got := q.start(t, platform, c.script).end(t); !strings.Contains(got, c.want) {
+				if got := p.start(t, platform, c.script).end(t); !strings.Contains(got, c.want) {
 					t.Errorf("%q is not in:\n%s", c.want, got)
 				}
 			})
 		}
 	})
-}
-
-// again gives the box its addresses back.
-func (p *pair) again(t *testing.T) *pair {
-	exec.Command("ip", "netns", "exec", p.box, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0").Run()
-	for _, c := range []string{"addr replace " + box4 + "/24 brd + dev eth0", "addr replace " + box6 + "/64 dev eth0 nodad",
-		"route replace default via " + peer4, "-6 route replace default via " + peer6} {
-		run(t, append([]string{"ip", "-n", p.box}, strings.Fields(c)...)...)
-	}
-	return p
 }
 
 // TestServers has the peer's programs talk to the container's.
@@ -173,4 +160,31 @@ func TestHost(t *testing.T) {
 			t.Errorf("outside:\n%s\ninside:\n%s", sorted(want), sorted(got))
 		}
 	})
+}
+
+// TestGiveBack compares what a namespace has before a container and after its end.
+func TestGiveBack(t *testing.T) {
+	p := newPair(t)
+	lines(t, strings.ReplaceAll(`
+ip -n BOX addr add 10.9.1.2/16 brd + dev eth0
+ip -n BOX route add 10.20.0.0/16 via 10.9.0.9 metric 7
+ip -n BOX route add 10.21.0.0/16 via 169.254.1.1 dev eth0 onlink
+ip -n BOX -6 route add fd10::/64 via fd09::9
+ip -n BOX neigh add 10.9.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent
+`, "BOX", p.box))
+	show := func() string {
+		waitFor(t, func() bool {
+			return strings.Contains(run(t, "ip", "-n", p.box, "-6", "addr", "show", "dev", "eth0"), "scope link")
+		})
+		return sorted(run(t, "ip", "netns", "exec", p.box, "sh", "-c", configuration))
+	}
+	want := show()
+	for range 2 {
+		if got := p.start(t, "systrap", "ping -c1 "+peer4+" && ping -c1 "+peer6).end(t); strings.Count(got, "1 received") != 2 {
+			t.Error(got)
+		}
+		if got := show(); got != want {
+			t.Errorf("before:\n%s\nafter:\n%s", want, got)
+		}
+	}
 }

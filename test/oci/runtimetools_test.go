@@ -10,8 +10,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // toolsExceptions are the programs of runtime-tools that pass with runc and cannot pass with
@@ -146,6 +149,8 @@ func runTool(ctx context.Context, dir, program, runtime, tmp string) (said strin
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "TMPDIR="+tmp)
 	cmd.WaitDelay = time.Second
+	// Containers that are to share the host's mounts mount their own among them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	said = string(out)
 	points, failed := 0, false

@@ -130,7 +130,7 @@ func (l *Link) receive(fd int, rx pkt.Receiver) {
 	}()
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
 	iov := make([][]byte, 3)
-	got := 0
+	got, flow := 0, uint32(0)
 	for {
 		iov[0], iov[1], iov[2] = hdr[:], small.Bytes(), large.Bytes()
 		n, err := unix.Readv(fd, iov)
@@ -172,6 +172,12 @@ func (l *Link) receive(fd int, rx pkt.Receiver) {
 			p.Free()
 			continue
 		}
+		if got > 0 && p.Hash != flow {
+			// The backlog orders packets of one flow only; answers to others would go out in another order.
+			got = 0
+			l.b.Run()
+		}
+		flow = p.Hash
 		p.Rx = rx
 		l.b.Put(p)
 		if got++; got >= batch {

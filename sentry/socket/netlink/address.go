@@ -148,6 +148,11 @@ func (s *Socket) changeAddress(r *nlmsg.Request) error {
 	if err != nil {
 		return err
 	}
+	for _, now := range stack.Addresses(i) {
+		if now.Prefix == a.Prefix {
+			a = now // with the flags that it has got
+		}
+	}
 	group := uint32(unix.RTNLGRP_IPV4_IFADDR)
 	if a.Prefix.Addr().Is6() {
 		group = unix.RTNLGRP_IPV6_IFADDR

@@ -1,6 +1,8 @@
 package netlink
 
 import (
+	"bytes"
+	"net/netip"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -8,6 +10,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
+	"casemate/netstack/sock"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/unixsocket"
@@ -50,5 +53,68 @@ func FuzzSend(f *testing.F) {
 			}
 		}
 		t.Fatal("the answers do not end")
+	})
+}
+
+// FuzzBatch sends arbitrary batches and questions about nftables, and has a packet go through
+// what has come of it.
+func FuzzBatch(f *testing.F) {
+	message := func(b *nlmsg.Builder, typ, flags uint16, fill func()) {
+		b.Begin(typ, unix.NLM_F_REQUEST|flags, 1, 0, unix.NFPROTO_INET, 0, 0, unix.NFNL_SUBSYS_NFTABLES)
+		fill()
+		b.End()
+	}
+	var b nlmsg.Builder
+	message(&b, unix.NFNL_MSG_BATCH_BEGIN, 0, func() {})
+	nft := func(typ, flags uint16, fill func()) { message(&b, unix.NFNL_SUBSYS_NFTABLES<<8|typ, flags, fill) }
+	nft(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func() { b.AttrString(unix.NFTA_TABLE_NAME, "t") })
+	nft(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func() {
+		b.AttrString(unix.NFTA_CHAIN_TABLE, "t")
+		b.AttrString(unix.NFTA_CHAIN_NAME, "c")
+		b.Nest(unix.NFTA_CHAIN_HOOK, func() {
+			b.AttrBE32(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_LOCAL_OUT)
+			b.AttrBE32(unix.NFTA_HOOK_PRIORITY, 0)
+		})
+	})
+	nft(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, func() {
+		b.AttrString(unix.NFTA_SET_TABLE, "t")
+		b.AttrString(unix.NFTA_SET_NAME, "s")
+		b.AttrBE32(unix.NFTA_SET_KEY_LEN, 4)
+		b.AttrBE32(unix.NFTA_SET_ID, 1)
+	})
+	for _, name := range []string{"counter", "meta", "payload", "cmp", "lookup", "ct", "limit", "log", "reject", "fib", "immediate"} {
+		nft(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func() {
+			b.AttrString(unix.NFTA_RULE_TABLE, "t")
+			b.AttrString(unix.NFTA_RULE_CHAIN, "c")
+			b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {
+				b.Nest(unix.NFTA_LIST_ELEM, func() {
+					b.AttrString(unix.NFTA_EXPR_NAME, name)
+					b.Nest(unix.NFTA_EXPR_DATA, func() {
+						for attr := range uint16(6) {
+							b.AttrBE32(attr+1, 1)
+						}
+					})
+				})
+			})
+		})
+	}
+	message(&b, unix.NFNL_MSG_BATCH_END, 0, func() {})
+	f.Add(b.B)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		stack := netstack.New(ip.Options{})
+		defer stack.Close()
+		if err := stack.UpLoopback(); err != nil {
+			t.Fatal(err)
+		}
+		ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
+		s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, unix.NETLINK_NETFILTER)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := usermem.Kernel(data)
+		s.Send(ctx, &src, &socket.Message{}, 0)
+		e := stack.UDP.NewEndpoint(unix.AF_INET)
+		defer e.Close()
+		e.Send(bytes.NewReader([]byte("x")), 1, &sock.Msg{Addr: sock.Addr{Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 9}})
 	})
 }

@@ -1,6 +1,8 @@
 package netlink
 
 import (
+	"net/netip"
+
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
@@ -18,24 +20,68 @@ const (
 func (s *Socket) dumpNeighbours(d *dumper) error {
 	family := d.r.Body[0]
 	for _, n := range s.ports.stack.Neighbours() {
-		f := nlmsg.Family(n.Addr)
-		if family != unix.AF_UNSPEC && family != f {
+		if family != unix.AF_UNSPEC && family != nlmsg.Family(n.Addr) {
 			continue
 		}
-		header := []byte{f, 0, 0, 0}
-		header = ne.AppendUint32(header, uint32(n.Index))
-		header = ne.AppendUint16(header, n.State)
-		flags := uint8(0)
-		if n.Router {
-			flags = ntfRouter
-		}
-		d.next(unix.RTM_NEWNEIGH, append(header, flags, unix.RTN_UNICAST)...)
-		d.AttrAddr(ndaDst, n.Addr)
-		if n.MAC != [6]byte{} {
-			d.Attr(ndaLLAddr, n.MAC[:])
-		}
+		d.next(unix.RTM_NEWNEIGH, ndmsg(&n)...)
+		putNeighbour(&d.Builder, &n)
 		d.End()
 	}
+	return nil
+}
+
+// ndmsg is the struct ndmsg of an entry.
+func ndmsg(n *ip.Neighbour) []byte {
+	header := []byte{nlmsg.Family(n.Addr), 0, 0, 0}
+	header = ne.AppendUint32(header, uint32(n.Index))
+	header = ne.AppendUint16(header, n.State)
+	flags := uint8(0)
+	if n.Router {
+		flags = ntfRouter
+	}
+	return append(header, flags, unix.RTN_UNICAST)
+}
+
+// putNeighbour appends the attributes of an entry.
+func putNeighbour(m *nlmsg.Builder, n *ip.Neighbour) {
+	m.AttrAddr(ndaDst, n.Addr)
+	if n.MAC != [6]byte{} {
+		m.Attr(ndaLLAddr, n.MAC[:])
+	}
+}
+
+// neighbour finds an entry, or nil.
+func (s *Socket) neighbour(index int32, a netip.Addr) *ip.Neighbour {
+	for _, n := range s.ports.stack.Neighbours() {
+		if n.Index == index && n.Addr == a {
+			return &n
+		}
+	}
+	return nil
+}
+
+// getNeighbour answers with one entry. ENOENT.
+func (s *Socket) getNeighbour(r *nlmsg.Request) error {
+	if len(r.Body) < ndmsgLen {
+		return unix.EINVAL
+	}
+	attrs, err := nlmsg.Attributes(r.Body[ndmsgLen:])
+	if err != nil {
+		return err
+	}
+	a, err := nlmsg.Addr(r.Body[0], attrs[ndaDst])
+	if err != nil {
+		return err
+	}
+	n := s.neighbour(int32(ne.Uint32(r.Body[4:])), a)
+	if n == nil {
+		return unix.ENOENT
+	}
+	var m nlmsg.Builder
+	m.Begin(unix.RTM_NEWNEIGH, 0, r.Seq, s.localPort(), ndmsg(n)...)
+	putNeighbour(&m, n)
+	m.End()
+	s.deliver(datagram{data: m.B})
 	return nil
 }
 
@@ -63,6 +109,12 @@ func (s *Socket) changeNeighbour(r *nlmsg.Request) error {
 			return unix.EINVAL
 		}
 		n.MAC = [6]byte(p)
+	}
+	switch there := s.neighbour(n.Index, n.Addr) != nil; {
+	case there && r.Flags&unix.NLM_F_EXCL != 0:
+		return unix.EEXIST
+	case !there && r.Flags&unix.NLM_F_CREATE == 0:
+		return unix.ENOENT
 	}
 	return s.ports.stack.SetNeighbour(n)
 }

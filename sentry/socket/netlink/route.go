@@ -108,6 +108,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.getRoute(r)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return false, s.changeRoute(r)
+	case unix.RTM_GETNEIGH:
+		return false, s.getNeighbour(r)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		return false, s.changeNeighbour(r)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:

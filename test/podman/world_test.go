@@ -3,11 +3,13 @@ package podman
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,9 +70,22 @@ func withWorld(f func() int) (code int, err error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
+	before := controlGroups()
 	defer func() {
 		cmd.Process.Kill() // and with it all processes of the world
 		cmd.Wait()
+		for _, g := range controlGroups() {
+			if slices.Contains(before, g) {
+				continue
+			}
+			if strings.HasPrefix(filepath.Base(g), "libpod-") {
+				err = errors.Join(err, fmt.Errorf("control group left: %s", g))
+			}
+			os.Remove(g) // Podman leaves those of pods and conmon's
+		}
+		for _, parent := range parentGroups() {
+			os.Remove(parent) // another Podman may use it
+		}
 	}()
 	if world.init, err = firstChild(cmd.Process.Pid); err != nil {
 		return 0, err
@@ -84,6 +99,24 @@ func withWorld(f func() int) (code int, err error) {
 	}
 	world.mounts = string(mounts)
 	return f(), nil
+}
+
+// parentGroups are the control groups in which Podman makes those of containers.
+func parentGroups() []string {
+	v1, _ := filepath.Glob("/sys/fs/cgroup/*/libpod_parent")
+	v2, _ := filepath.Glob("/sys/fs/cgroup/libpod_parent")
+	return append(v1, v2...)
+}
+
+// controlGroups are those in them.
+func controlGroups() (groups []string) {
+	for _, parent := range parentGroups() {
+		below, _ := filepath.Glob(parent + "/*/cgroup.procs")
+		for _, file := range below {
+			groups = append(groups, filepath.Dir(file))
+		}
+	}
+	return groups
 }
 
 // fill makes the files of the world.

@@ -8,20 +8,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/subcommands"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 type specCommand struct {
-	bundle string
-	cwd    string
+	bundle   string
+	cwd      string
+	rootless bool
 }
 
 func (*specCommand) Name() string     { return "spec" }
 func (*specCommand) Synopsis() string { return "write a config.json for a new bundle" }
 func (*specCommand) Usage() string {
-	return `spec [--bundle DIR] [-- COMMAND [ARGUMENT ...]]
+	return `spec [--bundle DIR] [--rootless] [-- COMMAND [ARGUMENT ...]]
 
 Write a config.json that runs COMMAND (by default sh, with a terminal) in the
 bundle's directory "rootfs".
@@ -33,12 +35,16 @@ func (c *specCommand) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.bundle, "bundle", ".", "`directory` of the bundle")
 	f.StringVar(&c.bundle, "b", ".", "short for --bundle")
 	f.StringVar(&c.cwd, "cwd", "/", "working `directory` of the command")
+	f.BoolVar(&c.rootless, "rootless", false, "write one for a container of an ordinary user")
 }
 
 func (c *specCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
 	a := theApp(args)
 	spec := exampleSpec()
 	spec.Process.Cwd = c.cwd
+	if c.rootless {
+		forOrdinaryUser(spec)
+	}
 	if f.NArg() > 0 {
 		spec.Process.Args = f.Args()
 		spec.Process.Terminal = false
@@ -102,6 +108,16 @@ func standardNamespaces() []specs.LinuxNamespace {
 		{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace},
 		{Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
 	}
+}
+
+// forOrdinaryUser has the configuration be one that does not need root: with a user namespace,
+// in which the user is root, and without a network namespace, which nobody could connect.
+func forOrdinaryUser(spec *specs.Spec) {
+	l := spec.Linux
+	l.Namespaces = slices.DeleteFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.NetworkNamespace })
+	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	l.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Geteuid()), Size: 1}}
+	l.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Getegid()), Size: 1}}
 }
 
 // standardMounts are the mounts that every Linux container has (runtime-spec,

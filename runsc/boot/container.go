@@ -86,7 +86,7 @@ func (s *container) enterNamespaces() error {
 		return nil
 	}
 	var err error
-	if s.userNS, err = userNamespace(s.Spec, s.userNS); err != nil {
+	if s.userNS, err = s.userNamespace(s.Spec, s.userNS); err != nil {
 		return err
 	}
 	for _, ns := range s.Spec.Linux.Namespaces {

@@ -24,7 +24,7 @@ import (
 // makeKernel makes the kernel and what belongs to it, without any mount.
 func (s *sandbox) makeKernel() error {
 	var err error
-	if s.userNS, err = userNamespace(s.Spec, cred.NewRootUserNamespace()); err != nil {
+	if s.userNS, err = s.userNamespace(s.Spec, cred.NewRootUserNamespace()); err != nil {
 		return err
 	}
 	s.vfs = vfs.New(s.userNS)

@@ -11,9 +11,10 @@ import (
 
 // userNamespace returns the user namespace that a configuration asks for: a new one below the
 // initial one of have, or have itself (runtime-spec, config-linux.md, "User namespace
-// mappings"). The ids outside are the host's, those that the files of the host have.
-func userNamespace(spec *specs.Spec, have *cred.UserNamespace) (*cred.UserNamespace, error) {
-	if spec.Linux == nil {
+// mappings"). The ids outside are the host's, those that the files of the host have. For an
+// ordinary user the gofer is in a user namespace itself, where the user is root already.
+func (s *sandbox) userNamespace(spec *specs.Spec, have *cred.UserNamespace) (*cred.UserNamespace, error) {
+	if spec.Linux == nil || s.Config.Rootless {
 		return have, nil
 	}
 	isNew := false

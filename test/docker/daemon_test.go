@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,9 @@ outside() { nsenter --net=/proc/$DAEMON/ns/net "$@"; }
 cd $X
 `
 
+// clientErrors are what docker itself logs now and then of containers that have not started.
+var clientErrors = regexp.MustCompile(`(?m)^time="[^"]*" level=error msg="error waiting for container: .*"\n`)
+
 // script runs a script with a runtime and returns what it says.
 func script(t *testing.T, serial int, runtime, text string) string {
 	t.Helper()
@@ -106,6 +110,7 @@ docker network ls -q --filter label=case=$N | xargs -r docker network rm`)
 	if said, err := clean.CombinedOutput(); err != nil {
 		t.Errorf("%s: removing what the script has made: %v: %s", runtime, err, said)
 	}
-	said := fmt.Sprintf("standard output:\n%s\nstandard error:\n%s\nexit code %d\n", out.String(), errs.String(), cmd.ProcessState.ExitCode())
+	said := fmt.Sprintf("standard output:\n%s\nstandard error:\n%s\nexit code %d\n",
+		out.String(), clientErrors.ReplaceAllString(errs.String(), ""), cmd.ProcessState.ExitCode())
 	return strings.NewReplacer(name, "NAME", dir, "DIR", "runsc", "RUNTIME", "runc", "RUNTIME").Replace(said)
 }

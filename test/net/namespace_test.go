@@ -144,7 +144,7 @@ type container struct {
 }
 
 // timeout is how long a container may run.
-const timeout = 4 * time.Minute
+const timeout = 8 * time.Minute
 
 // start starts a container in the box's namespace over the host's root file system, of
 // which nothing changes. The script runs in sh.

@@ -43,7 +43,7 @@ func TestWait(t *testing.T) {
 func TestDebug(t *testing.T) {
 	p := newPlace(t)
 	p.bundle(t, "sleep", "exec sleep 1000", nil)
-	p.expect(t, `run $N sleep; rt debug --stacks $N | grep -c '^goroutine 1 '; rt debug --ps $N | tr '\t' ' '; rt debug --log-level nonsense $N >/dev/null 2>&1; echo $?; rt usage $N | grep -c '"usage"'; rt events --stats $N | grep -c '"type":"stats"'`,
+	p.expect(t, `run $N sleep; sleeps() { rt debug --ps $N | grep -q sleep; }; eventually sleeps; rt debug --stacks $N | grep -c '^goroutine 1 '; rt debug --ps $N | tr '\t' ' '; rt debug --log-level nonsense $N >/dev/null 2>&1; echo $?; rt usage $N | grep -c '"usage"'; rt events --stats $N | grep -c '"type":"stats"'`,
 		"1\n1 0 sleep\n1\n1\n1\n")
 }
 

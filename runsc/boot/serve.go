@@ -56,6 +56,7 @@ type conversation struct {
 	conn     *control.Conn
 	attached *process // nil before Exec or Attach
 	kill     bool     // attached is killed when the connection ends
+	starting *process // that has been started by Start, which Started has not followed yet
 	waiting  []*process
 }
 
@@ -84,6 +85,9 @@ func (c *conversation) end() {
 	}
 	if c.attached != nil && c.kill {
 		c.attached.signal(int(unix.SIGKILL))
+	}
+	if c.starting != nil {
+		c.starting.signal(int(unix.SIGKILL))
 	}
 	closeAll(c.conn.Files())
 	c.conn.Close()
@@ -115,7 +119,14 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		if err != nil {
 			return nil, err
 		}
-		return &control.Reply{}, found.start()
+		if err := found.start(); err != nil {
+			return nil, err
+		}
+		c.starting = found.init
+		return &control.Reply{}, nil
+	case r.Started:
+		c.starting = nil
+		return nil, nil
 	case r.Attach != "":
 		found, err := c.find(r.Attach)
 		if err != nil {

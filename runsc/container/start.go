@@ -47,7 +47,11 @@ func (c *Container) Start() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.call(&control.Request{Start: c.State.ID, Network: network}, sockets...)
+	conn, err := c.Connect()
+	if err == nil {
+		defer conn.Close()
+		_, err = sandbox.Call(conn, &control.Request{Start: c.State.ID, Network: network}, sockets...)
+	}
 	for _, f := range sockets {
 		f.Close()
 	}
@@ -58,14 +62,14 @@ func (c *Container) Start() error {
 	if err := c.save(); err != nil {
 		return err
 	}
-	if spec.Hooks == nil {
-		return nil
+	if spec.Hooks != nil {
+		if err := c.runHooks("poststart", spec.Hooks.Poststart, StatusRunning); err != nil {
+			// The spec says to log it and go on (runtime.md "Lifecycle"); runc stops the
+			// container, and engines rely on that.
+			return errors.Join(err, c.kill())
+		}
 	}
-	if err := c.runHooks("poststart", spec.Hooks.Poststart, StatusRunning); err != nil {
-		// The spec says to log it and go on (runtime.md "Lifecycle"); runc stops the
-		// container, and engines rely on that.
-		return errors.Join(err, c.kill())
-	}
+	conn.Send(&control.Request{Started: true}) // unless it has ended already
 	return nil
 }
 

@@ -109,8 +109,11 @@ type WindowSize struct {
 type Request struct {
 	// Create makes another container.
 	Create *Container `json:",omitempty"`
-	// Start runs the first process of a container that has been created.
-	Start string `json:",omitempty"`
+	// Start runs the first process of a container that has been created. If the connection
+	// ends without Started after it, the container is killed: who starts it has been killed
+	// before it could say that it had.
+	Start   string `json:",omitempty"`
+	Started bool   `json:",omitempty"`
 	// Network is what the sandbox takes over of the host before the start; nil: nothing.
 	// Its packet sockets come with the request.
 	Network *netns.Network `json:",omitempty"`

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -149,7 +150,9 @@ func (c *crash) strike(id, command string, delay time.Duration, started <-chan e
 		if pid := process("runsc", id, command); pid != 0 {
 			time.Sleep(delay)
 			unix.Kill(pid, unix.SIGKILL)
-			<-started // it may have failed
+			if err := <-started; err != nil {
+				c.clear(id)
+			}
 			return
 		}
 		select {
@@ -157,6 +160,17 @@ func (c *crash) strike(id, command string, delay time.Duration, started <-chan e
 			return
 		default:
 		}
+	}
+}
+
+// clear removes what is left of a container that could not be started. If runsc start was killed
+// before it had done anything, Docker leaves a task that is created, as it does with any runtime:
+// it asks containerd to delete it without killing it first.
+func (c *crash) clear(id string) {
+	ctr := exec.Command("ctr", "--address", filepath.Join(c.daemon.Dir, "exec/containerd/containerd.sock"), "--namespace", "moby",
+		"tasks", "delete", "--force", id)
+	if out, err := ctr.CombinedOutput(); err != nil && !strings.Contains(string(out), "not found") {
+		c.Errorf("deleting the task %s: %v: %s", id, err, out)
 	}
 }
 

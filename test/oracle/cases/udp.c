@@ -176,12 +176,17 @@ CASE(udp_timestamping)
 	ERR(setsockopt(r, SOL_SOCKET, SO_TIMESTAMPING, &(int){1 << 30}, sizeof flags), EINVAL);
 	OK(setsockopt(r, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags));
 	EQ(opt(r, SOL_SOCKET, SO_TIMESTAMPING), flags);
-	EQ(OK(sendto(s, "x", 1, 0, (void *)&a, sizeof a)), 1);
 	char b[8], control[256];
 	struct iovec v = {b, sizeof b};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	EQ(OK(recvmsg(r, &m, 0)), 1);
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	struct cmsghdr *c = NULL;
+	// Linux begins to stamp packets some time after it has been asked to.
+	for (int i = 0; i < 2000 && !c; i++) {
+		if (i) usleep(1000);
+		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+		EQ(OK(sendto(s, "x", 1, 0, (void *)&a, sizeof a)), 1);
+		EQ(OK(recvmsg(r, &m, 0)), 1);
+		c = CMSG_FIRSTHDR(&m);
+	}
 	CHECK(c && c->cmsg_type == SO_TIMESTAMPING && c->cmsg_len == CMSG_LEN(48));
 	long long *t = (void *)CMSG_DATA(c);
 	CHECK(t[0] > 0 && t[2] == 0 && t[3] == 0 && t[4] == 0 && t[5] == 0);

@@ -20,7 +20,7 @@ func TestRefused(t *testing.T) {
 		{"unknown option of a file system", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "tmpfs", "x", "nonesuch=1")) }, "nonesuch=1"},
 		{"unknown option of proc", "--debug", func(b *bundle) { b.spec.Mounts = append(b.spec.Mounts, mount("/x", "proc", "x", "hidepid=7")) }, "hidepid=7"},
 		{"unknown sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.nonesuch": "1"} }, "kernel/nonesuch"},
-		{"fixed sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.shmmax": "1234567"} }, "kernel.shmmax"},
+		{"unknown sysctl", "--debug", func(b *bundle) { b.spec.Linux.Sysctl = map[string]string{"kernel.msg_next_id": "1"} }, "msg_next_id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, rt := range runscs(t) {

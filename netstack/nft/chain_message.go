@@ -55,8 +55,11 @@ func (m *message) parseBase() (*base, error) {
 	return b, nil
 }
 
-// parsePolicy reads NFTA_CHAIN_POLICY. EINVAL.
-func (m *message) parsePolicy() (int32, error) {
+// parsePolicy reads NFTA_CHAIN_POLICY, for c. EINVAL, EOPNOTSUPP if c is no base chain.
+func (m *message) parsePolicy(c *chain) (int32, error) {
+	if c.base == nil {
+		return 0, unix.EOPNOTSUPP
+	}
 	p := int32(m.be32(unix.NFTA_CHAIN_POLICY))
 	if p != dropVerdict && p != acceptVerdict {
 		return 0, unix.EINVAL
@@ -108,10 +111,7 @@ func (x *Transaction) newChain(m *message) error {
 		}
 	}
 	if m.has(unix.NFTA_CHAIN_POLICY) {
-		if c.base == nil {
-			return unix.EOPNOTSUPP
-		}
-		p, err := m.parsePolicy()
+		p, err := m.parsePolicy(c)
 		if err != nil {
 			return err
 		}
@@ -160,10 +160,7 @@ func (x *Transaction) updateChain(m *message, c *chain) error {
 		}
 	}
 	if m.has(unix.NFTA_CHAIN_POLICY) {
-		if c.base == nil {
-			return unix.EOPNOTSUPP
-		}
-		p, err := m.parsePolicy()
+		p, err := m.parsePolicy(c)
 		if err != nil {
 			return err
 		}

@@ -210,8 +210,8 @@ func applicationCalls(full []uintptr) rule {
 // is executed that the sentry has not seen, but for rt_sigreturn from the stub's one
 // instruction for it, which only sets the registers, the signal mask and the alternate
 // stack of the thread itself, for FUTEX_WAIT on what the platform has mapped, by which
-// the thread sleeps until a signal comes at most, and, if orphans is set, the two calls by which a stub
-// ends with the sentry. And nothing is executed but what applicationCalls and ownCalls
+// the thread sleeps until a signal comes at most, and, if orphans is set, the two calls by
+// which a stub ends with the sentry. And nothing is executed but what applicationCalls and ownCalls
 // put before the sentry, whatever it answers.
 func filter(full []uintptr, orphans bool) []unix.SockFilter {
 	own := ownCalls(orphans)

@@ -34,18 +34,8 @@ func FuzzSend(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		stack := netstack.New(ip.Options{})
+		stack, ctx, s := sent(t, unix.NETLINK_ROUTE, data)
 		defer stack.Close()
-		if err := stack.UpLoopback(); err != nil {
-			t.Fatal(err)
-		}
-		ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
-		s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, unix.NETLINK_ROUTE)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := usermem.Kernel(data)
-		s.Send(ctx, &src, &socket.Message{}, 0)
 		for range 1 << 12 {
 			dst := usermem.Kernel(make([]byte, 4096))
 			if _, err := s.Receive(ctx, &dst, &socket.Message{}, unix.MSG_DONTWAIT); err != nil {
@@ -101,20 +91,26 @@ func FuzzBatch(f *testing.F) {
 	message(&b, unix.NFNL_MSG_BATCH_END, 0, func() {})
 	f.Add(b.B)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		stack := netstack.New(ip.Options{})
+		stack, _, _ := sent(t, unix.NETLINK_NETFILTER, data)
 		defer stack.Close()
-		if err := stack.UpLoopback(); err != nil {
-			t.Fatal(err)
-		}
-		ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
-		s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, unix.NETLINK_NETFILTER)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := usermem.Kernel(data)
-		s.Send(ctx, &src, &socket.Message{}, 0)
 		e := stack.UDP.NewEndpoint(unix.AF_INET)
 		defer e.Close()
 		e.Send(bytes.NewReader([]byte("x")), 1, &sock.Msg{Addr: sock.Addr{Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: 9}})
 	})
+}
+
+// sent sends data on a new socket of a protocol, to a stack with loopback only, as root.
+func sent(t *testing.T, protocol int, data []byte) (*netstack.Stack, *vfs.Context, *Socket) {
+	stack := netstack.New(ip.Options{})
+	if err := stack.UpLoopback(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
+	s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, protocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := usermem.Kernel(data)
+	s.Send(ctx, &src, &socket.Message{}, 0)
+	return stack, ctx, s
 }

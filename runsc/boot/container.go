@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/gofer"
-	"casemate/netstack"
 	"casemate/runsc/control"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket/families"
@@ -27,8 +26,8 @@ type container struct {
 	gofer      *gofer.Client
 	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
-	ownPIDs    bool            // no other container shares the pid namespace
-	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
+	ownPIDs    bool                 // no other container shares the pid namespace
+	net        *kernel.NetNamespace // of namespaces, if the container has a reference to it
 	stdio      []int
 	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
@@ -115,8 +114,8 @@ func (s *container) enterNamespaces() error {
 			s.namespaces.UTS = k.NewUTSNamespace(cmp.Or(s.Spec.Hostname, s.host.name), cmp.Or(s.Spec.Domainname, s.host.domain), s.userNS)
 		case specs.NetworkNamespace:
 			s.namespaces.Net = k.NewNetNamespace(s.userNS)
-			s.ownNet = families.Of(k, s.namespaces.Net).IP
-			if err := s.ownNet.UpLoopback(); err != nil {
+			s.net = s.namespaces.Net
+			if err := families.Of(k, s.net).IP.UpLoopback(); err != nil {
 				return err
 			}
 		}
@@ -134,7 +133,8 @@ func (s *container) share(kind specs.LinuxNamespaceType, of *kernel.Namespaces) 
 	case specs.UTSNamespace:
 		s.namespaces.UTS = of.UTS
 	case specs.NetworkNamespace:
-		s.namespaces.Net = of.Net
+		s.namespaces.Net, s.net = of.Net, of.Net
+		s.net.IncRef()
 	}
 }
 
@@ -280,8 +280,8 @@ func (s *container) release() {
 		s.mounts.DecRef()
 	}
 	s.gofer.Close()
-	if s.ownNet != nil {
-		s.ownNet.Close()
+	if s.net != nil {
+		s.net.DecRef()
 	}
 }
 

@@ -66,6 +66,7 @@ type Kernel struct {
 	mapVDSO        func(m *mm.MemoryManager) (uint64, error)
 	clock          func(id int32) (int64, error)
 	anon           *anonFS
+	nsfs           *nsFS
 	pipes          *pipe.FS
 	shm            shm
 	async          asyncFiles
@@ -74,7 +75,6 @@ type Kernel struct {
 	barrierWaiters atomic.Int32
 	strace         atomic.Bool
 	straceTo       atomic.Pointer[func(line string)]
-	inodes         atomic.Uint64
 	tasks          atomic.Int64
 	forks          atomic.Int64
 	missing        [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
@@ -85,10 +85,6 @@ type Kernel struct {
 
 	mu sync.RWMutex // see the package comment
 }
-
-// firstInode is the first inode number of a namespace; Linux's initial namespaces
-// have numbers near it.
-const firstInode = 0xf0000000
 
 // New returns a kernel without processes.
 func New(o Options) *Kernel {
@@ -104,6 +100,7 @@ func New(o Options) *Kernel {
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
 		anon:     newAnonFS(o.VFS),
+		nsfs:     newNSFS(o.VFS),
 		pipes:    pipe.NewFS(o.VFS),
 		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
@@ -118,7 +115,6 @@ func New(o Options) *Kernel {
 	if k.clock == nil {
 		k.clock = clock.Host
 	}
-	k.inodes.Store(firstInode)
 	k.boot = k.Boottime()
 	k.futexes.init()
 	pids, err := k.newPIDNamespace(nil, k.userNS)
@@ -129,6 +125,7 @@ func New(o Options) *Kernel {
 		UTS:            k.NewUTSNamespace(o.Hostname, "(none)", k.userNS),
 		IPC:            k.NewIPCNamespace(k.userNS),
 		Net:            k.NewNetNamespace(k.userNS),
+		Cgroup:         &CgroupNamespace{ID: initialCgroupNS, UserNS: k.userNS},
 		PIDForChildren: pids,
 	}
 	return k
@@ -175,9 +172,6 @@ func (k *Kernel) MaxTasks() int64 { return k.maxTasks }
 
 // Forks is the number of tasks that there have been.
 func (k *Kernel) Forks() int64 { return k.forks.Load() }
-
-// NextInode returns a new inode number for a namespace and the like.
-func (k *Kernel) NextInode() uint64 { return k.inodes.Add(1) }
 
 // Clock returns what applications read from one of the system's clocks, in ns:
 // EINVAL for CPU and alarm clocks and for what does not exist.

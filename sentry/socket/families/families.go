@@ -45,27 +45,35 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 			return err
 		}
 	}
-	n := newNetwork(k, socket.NewFS(k.VFS()), stack)
-	n.Host = host
-	k.RootNamespaces().Net.Stack.Store(n)
+	root := k.RootNamespaces().Net
+	n := newNetwork(k, root, socket.NewFS(k.VFS()), stack)
+	if n.Host = host; host != nil {
+		host.Net = root
+	}
+	root.Stack.Store(n)
 	return nil
 }
 
-func newNetwork(k *kernel.Kernel, fs *socket.FS, stack *netstack.Stack) *Network {
-	n := &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack)}
+func newNetwork(k *kernel.Kernel, ns *kernel.NetNamespace, fs *socket.FS, stack *netstack.Stack) *Network {
+	n := &Network{FS: fs, Unix: unixsocket.NewNames(ns, stack), IP: stack, Inet: inet.NewSockets(ns, stack)}
 	n.Netlink = netlink.NewPorts(n.Inet, n.Unix)
 	stack.Filter.Log = func(text string) { k.Printk(kernel.LevelWarning, "%s", text) }
 	return n
 }
+
+// Close ends the network with its namespace. Nothing of it is in use any more.
+func (n *Network) Close() { n.IP.Close() }
 
 // Of returns the network of ns, which it makes if ns is new.
 func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	if n, ok := ns.Stack.Load().(*Network); ok {
 		return n
 	}
-	n := newNetwork(k, k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
+	root := k.RootNamespaces().Net.Stack.Load().(*Network)
+	// Devices lead from one stack to another: packets go by the one backlog.
+	n := newNetwork(k, ns, root.FS, netstack.New(ip.Options{Backlog: root.IP.Backlog}))
 	if !ns.Stack.CompareAndSwap(nil, n) {
-		n.IP.Close()
+		n.Close()
 		n = ns.Stack.Load().(*Network)
 	}
 	return n
@@ -116,7 +124,7 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		if n.Host != nil {
 			return nil, unix.EPERM
 		}
-		s, err := packet.New(t.FSContext(), n.IP, typ, protocol)
+		s, err := packet.New(t.FSContext(), t.Namespaces().Net, n.IP, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

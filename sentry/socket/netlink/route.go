@@ -86,7 +86,7 @@ func (s *Socket) localPort() uint32 {
 // anything.
 func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err error) {
 	kind := (r.Type - unix.RTM_BASE) & 3
-	if kind != kindGet && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if kind != kindGet && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 		return false, unix.EPERM
 	}
 	if len(r.Body) < 1 {

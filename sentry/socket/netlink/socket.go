@@ -87,7 +87,7 @@ func New(ports *Ports, typ, protocol int) (*Socket, error) {
 		return nil, unix.EPROTONOSUPPORT
 	}
 	s := &Socket{ports: ports, rcvbuf: defaultBuffer, sndbuf: defaultBuffer, options: map[int]bool{}}
-	s.common.Family, s.common.Type, s.common.Protocol = unix.AF_NETLINK, typ, protocol
+	s.common.Family, s.common.Type, s.common.Protocol, s.common.Net = unix.AF_NETLINK, typ, protocol, ports.inet.Net
 	ports.mu.Lock()
 	ports.open[s] = struct{}{}
 	ports.mu.Unlock()
@@ -241,7 +241,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 		if err != nil {
 			return 0, err
 		}
-		if (port != 0 || groups != 0) && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+		if (port != 0 || groups != 0) && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 			return 0, unix.EPERM
 		}
 		dst = port
@@ -403,7 +403,7 @@ func (s *Socket) Unregister(e *wait.Entry) { s.queue.Unregister(e) }
 
 // Ioctl implements vfs.FileOps.
 func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (uint64, error) {
-	return 0, netdev.Ioctl(ctx, s.ports.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.ports.stack, cmd, arg)
 }
 
 // Release implements vfs.FileOps.

@@ -206,7 +206,7 @@ func (s *Stack) InterfaceByName(name string) *Interface {
 }
 
 // SetUp sets or clears IFF_UP. An interface that comes up gets the routes of
-// its addresses; the loopback interface gets ::1, as in Linux.
+// its addresses; the loopback interface gets 127.0.0.1 and ::1, as in Linux.
 func (s *Stack) SetUp(i *Interface, up bool) {
 	s.mu.Lock()
 	if up == i.up() {
@@ -215,6 +215,7 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 	}
 	if up {
 		i.flags.Or(unix.IFF_UP | unix.IFF_RUNNING)
+		i.addLoopback4()
 		i.addLoopback6()
 		for _, a := range i.addrs {
 			s.addConnected(i, a)
@@ -231,6 +232,16 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 	} else {
 		i.quiet()
 	}
+}
+
+// addLoopback4 gives lo its address 127.0.0.1 if it has none of IPv4. s.mu is held.
+func (i *Interface) addLoopback4() {
+	if !i.loopback() || slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix.Addr().Is4() }) {
+		return
+	}
+	lo4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
+	i.addrs = append(slices.Clone(i.addrs), Address{Prefix: lo4, Scope: unix.RT_SCOPE_HOST, Label: i.Name(),
+		Flags: unix.IFA_F_PERMANENT, Preferred: forever, Valid: forever})
 }
 
 // addLoopback6 gives lo its address ::1 if it speaks IPv6. s.mu is held.

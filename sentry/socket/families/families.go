@@ -72,11 +72,24 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	root := k.RootNamespaces().Net.Stack.Load().(*Network)
 	// Devices lead from one stack to another: packets go by the one backlog.
 	n := newNetwork(k, ns, root.FS, netstack.New(ip.Options{Backlog: root.IP.Backlog}))
+	n.inherit(root)
 	if !ns.Stack.CompareAndSwap(nil, n) {
 		n.Close()
 		n = ns.Stack.Load().(*Network)
 	}
 	return n
+}
+
+// inherit gives a new network the parameters that Linux takes over from the first one's
+// (ip-sysctl, devconf_inherit_init_net).
+func (n *Network) inherit(root *Network) {
+	for _, of := range []string{"all", "default"} {
+		for _, name := range root.IP.Sysctl.List("net.ipv4.conf." + of + ".") {
+			if v, ok := root.IP.Sysctl.Read(name); ok {
+				n.IP.Sysctl.Write(name, v) // a value that the other has is in range
+			}
+		}
+	}
 }
 
 func network(t *kernel.Task) *Network { return Of(t.Kernel(), t.Namespaces().Net) }

@@ -30,6 +30,9 @@ func (k *Kernel) NewNetNamespace(user *cred.UserNamespace) *NetNamespace {
 // IncRef takes a reference; the caller has one.
 func (ns *NetNamespace) IncRef() { ns.refs.Add(1) }
 
+// Alive reports whether there are references.
+func (ns *NetNamespace) Alive() bool { return ns.refs.Load() > 0 }
+
 // TryIncRef takes a reference, or reports that the namespace is gone.
 func (ns *NetNamespace) TryIncRef() bool {
 	for {

@@ -5,6 +5,8 @@
 package families
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
@@ -31,6 +33,7 @@ type Network struct {
 	Inet *inet.Sockets
 	// Netlink are the netlink sockets.
 	Netlink *netlink.Ports
+	root    *Network // of the root namespace; nil for that one itself
 	// Host, if not nil, has the sockets of AF_INET, AF_INET6 and AF_NETLINK instead.
 	Host *hostinet.Host
 }
@@ -56,13 +59,25 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 
 func newNetwork(k *kernel.Kernel, ns *kernel.NetNamespace, fs *socket.FS, stack *netstack.Stack) *Network {
 	n := &Network{FS: fs, Unix: unixsocket.NewNames(ns, stack), IP: stack, Inet: inet.NewSockets(ns, stack)}
-	n.Netlink = netlink.NewPorts(n.Inet, n.Unix)
+	n.Netlink = netlink.NewPorts(n.Inet, n.Unix, func(ns *kernel.NetNamespace) *netlink.Ports { return Of(k, ns).Netlink })
 	stack.Filter.Log = func(text string) { k.Printk(kernel.LevelWarning, "%s", text) }
 	return n
 }
 
-// Close ends the network with its namespace. Nothing of it is in use any more.
-func (n *Network) Close() { n.IP.Close() }
+// Close ends the network with its namespace. Nothing of it is in use any more. Devices go, but for
+// those that nobody inside has made: they return to the root namespace (network_namespaces(7)).
+func (n *Network) Close() {
+	for _, i := range n.IP.Interfaces() {
+		if netlink.Made(i) || i.IsLoopback() || n.root == nil {
+			continue
+		}
+		if _, err := n.IP.Move(i, n.root.IP.Stack, i.Name()); err == unix.EEXIST {
+			// A name that is taken becomes one that says which device it is.
+			n.IP.Move(i, n.root.IP.Stack, fmt.Sprintf("dev%d", i.Index()))
+		}
+	}
+	n.IP.Close()
+}
 
 // Of returns the network of ns, which it makes if ns is new.
 func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
@@ -72,7 +87,8 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	root := k.RootNamespaces().Net.Stack.Load().(*Network)
 	// Devices lead from one stack to another: packets go by the one backlog.
 	n := newNetwork(k, ns, root.FS, netstack.New(ip.Options{Backlog: root.IP.Backlog}))
-	n.inherit(root)
+	n.root = root
+	n.inherit()
 	if !ns.Stack.CompareAndSwap(nil, n) {
 		n.Close()
 		n = ns.Stack.Load().(*Network)
@@ -82,10 +98,10 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 
 // inherit gives a new network the parameters that Linux takes over from the first one's
 // (ip-sysctl, devconf_inherit_init_net).
-func (n *Network) inherit(root *Network) {
+func (n *Network) inherit() {
 	for _, of := range []string{"all", "default"} {
-		for _, name := range root.IP.Sysctl.List("net.ipv4.conf." + of + ".") {
-			if v, ok := root.IP.Sysctl.Read(name); ok {
+		for _, name := range n.root.IP.Sysctl.List("net.ipv4.conf." + of + ".") {
+			if v, ok := n.root.IP.Sysctl.Read(name); ok {
 				n.IP.Sysctl.Write(name, v) // a value that the other has is in range
 			}
 		}

@@ -109,7 +109,7 @@ func sent(t *testing.T, protocol int, data []byte) (*netstack.Stack, *vfs.Contex
 	user := cred.NewRootUserNamespace()
 	ns := &kernel.NetNamespace{UserNS: user}
 	ctx := &vfs.Context{Cred: cred.NewRoot(user)}
-	s, err := New(NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack)), unix.SOCK_RAW, protocol)
+	s, err := New(NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack), nil), unix.SOCK_RAW, protocol)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func newWorld(t *testing.T) *world {
 	}
 	user := cred.NewRootUserNamespace()
 	ns := &kernel.NetNamespace{UserNS: user}
-	return &world{t, &vfs.Context{Cred: cred.NewRoot(user)}, stack, NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack))}
+	return &world{t, &vfs.Context{Cred: cred.NewRoot(user)}, stack, NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack), nil)}
 }
 
 func (w *world) socket() *Socket {

@@ -74,7 +74,7 @@ func (c *execCommand) SetFlags(f *flag.FlagSet) {
 	f.Var(&c.caps, "c", "short for --cap")
 	f.BoolVar(&c.noNewPrivs, "no-new-privs", false, "set no_new_privs")
 	f.IntVar(&c.preserveFDs, "preserve-fds", 0, "pass `N` further descriptors, from 3 on, to the process")
-	f.BoolVar(&c.ignorePaused, "ignore-paused", false, "accepted for compatibility: a paused sandbox cannot run a process")
+	f.BoolVar(&c.ignorePaused, "ignore-paused", false, "start the process in a paused container, where it runs when the container is resumed")
 	f.StringVar(&c.apparmor, "apparmor", "", "accepted for compatibility: `profiles` do not apply in a sandbox")
 	f.StringVar(&c.label, "process-label", "", "accepted for compatibility: `labels` do not apply in a sandbox")
 	f.StringVar(&c.cgroup, "cgroup", "", "accepted for compatibility: the `cgroup` is the sandbox's")
@@ -102,7 +102,7 @@ func (c *execCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 	signal.Notify(signals)
 	defer signal.Stop(signals)
 	code, err := ctr.Exec(&container.ExecOptions{
-		Process: process, Terminal: container.Terminal{ConsoleSocket: c.consoleSocket}, PreserveFDs: c.preserveFDs,
+		Process: process, Terminal: container.Terminal{ConsoleSocket: c.consoleSocket}, PreserveFDs: c.preserveFDs, IgnorePaused: c.ignorePaused,
 		Detach: c.detach, PIDFile: c.pidFile,
 	}, signals)
 	if err != nil {

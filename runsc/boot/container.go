@@ -27,6 +27,7 @@ type container struct {
 	gofer      *gofer.Client
 	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
+	cgroup     *kernel.Cgroup
 	ownPIDs    bool            // no other container shares the pid namespace
 	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
 	stdio      []int
@@ -51,6 +52,7 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 		closeAll(files)
 		return nil, err
 	}
+	c.enterCgroup()
 	var err error
 	if c.gofer, err = gofer.Dial(files[0]); err != nil {
 		closeAll(c.stdio)
@@ -122,6 +124,15 @@ func (s *container) enterNamespaces() error {
 		}
 	}
 	return nil
+}
+
+// enterCgroup makes the container's control group.
+func (s *container) enterCgroup() {
+	s.cgroup = s.kernel.RootCgroup()
+	if s.ID != s.Boot.ID {
+		s.cgroup = s.kernel.NewCgroup(s.Hierarchies)
+	}
+	s.cgroup.SetLimits(s.limitsOf(resources(&s.Container), s.Container.Limits).group)
 }
 
 // share takes over the namespace of a type from those of another container.
@@ -282,6 +293,9 @@ func (s *container) release() {
 	s.gofer.Close()
 	if s.ownNet != nil {
 		s.ownNet.Close()
+	}
+	if s.cgroup != s.kernel.RootCgroup() {
+		s.cgroup.Remove()
 	}
 }
 

@@ -91,6 +91,9 @@ func (c *Container) create(o *Options) error {
 	if group != nil {
 		args.Cgroup, args.Boot.Limits = group, group.Limits()
 	}
+	if args.Boot.Hierarchies, err = cgroup.View(c.State.Cgroup, lists(o.Spec, specs.CgroupNamespace)); err != nil {
+		return err
+	}
 	if args.Files, err = o.Terminal.files(o.Spec.Process.Terminal, o.PreserveFDs, &args.Boot.Stdio); err != nil {
 		return err
 	}
@@ -134,6 +137,10 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if args.Capture != nil {
 		defer args.Capture.Close()
 	}
+	if args.Exit, err = c.openExit(); err != nil {
+		return err
+	}
+	defer args.Exit.Close()
 	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
 		return err
 	}
@@ -209,7 +216,7 @@ func (c *Container) saveSpec(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.specFile(), data, 0o600); err != nil {
+	if err := replace(c.specFile(), data); err != nil {
 		return fmt.Errorf("writing the container's configuration: %w", err)
 	}
 	return nil

@@ -115,6 +115,9 @@ func (c *Container) Status() Status {
 	case Created:
 		return StatusCreated
 	}
+	if s.Paused {
+		return StatusPaused
+	}
 	if g, err := cgroup.Load(s.Cgroup); err == nil && len(s.Cgroup) > 0 && g.Frozen() {
 		return StatusPaused
 	}

@@ -14,6 +14,7 @@ import (
 	"casemate/runsc/config"
 	"casemate/runsc/hostmount"
 	"casemate/runsc/netns"
+	"casemate/sentry/kernel"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -24,6 +25,7 @@ const (
 	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
 	FDCapture             // the file of --pcap, or /dev/null
+	FDExit                // the file that the first container's exit code is written to
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
@@ -67,7 +69,6 @@ type Boot struct {
 	Version  string
 	Config   config.Config
 	HostRoot bool // the root is the host's own file system (runsc do)
-	Limits   cgroup.Limits
 }
 
 // A Container is all that a sandbox needs to make a container. Its descriptors are the
@@ -88,6 +89,9 @@ type Container struct {
 	OwnNetwork bool
 	// Stores are the trees below an overlay that is kept in a file of the host.
 	Stores []int
+	// Limits are those of its group on the host; Hierarchies say what it sees of where it is.
+	Limits      cgroup.Limits
+	Hierarchies []kernel.Hierarchy
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio
@@ -135,6 +139,12 @@ type Request struct {
 	// them as well.
 	Processes string `json:",omitempty"`
 	Shown     bool   `json:",omitempty"`
+	// Update sets the limits of a container.
+	Update *Update `json:",omitempty"`
+	// Pause and Resume stop the processes of a container that is not the first one, and let
+	// them go on.
+	Pause  string `json:",omitempty"`
+	Resume string `json:",omitempty"`
 	// Delete forgets a container, whose processes are killed.
 	Delete string `json:",omitempty"`
 	// Debug is for who looks into a sandbox.
@@ -147,6 +157,14 @@ type Exec struct {
 	Container string
 	Process   *specs.Process
 	Stdio
+}
+
+// Update are all limits of a container as they are to be from now on: linux.resources of its
+// configuration and those of its group on the host.
+type Update struct {
+	Container string
+	Resources *specs.LinuxResources
+	Limits    cgroup.Limits
 }
 
 // A Signal is a signal to the first process of a container, or to all.

@@ -38,6 +38,8 @@ type Args struct {
 	DebugLog *os.File
 	// Capture is the file of --pcap; it may be nil.
 	Capture *os.File
+	// Exit is the file that the sandbox writes the container's exit code to.
+	Exit *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
 	Cgroup *cgroup.Group
 	// Foreground has the processes die with the thread that starts them, which must be
@@ -198,7 +200,7 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture}, a.Files, a.Stores)
+	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture, a.Exit}, a.Files, a.Stores)
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}

@@ -194,7 +194,7 @@ func TestPod(t *testing.T) {
 	} {
 		t.Run(a[2], func(t *testing.T) {
 			p := newPlace(t)
-			pod := fmt.Sprintf("oci-runsc-%d", os.Getpid())
+			pod := p.id("runsc")
 			annotate := func(kind string) func(bundle.Object) {
 				return func(s bundle.Object) {
 					s["annotations"] = map[string]string{a[0]: kind, a[1]: pod}

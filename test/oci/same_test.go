@@ -47,6 +47,7 @@ var sameCases = []struct {
 	{name: "descriptors", program: `cat <&3; echo to four >&4; ls /proc/self/fd | tr '\n' ' '`, script: `echo from three >three; rt run --bundle script --preserve-fds 2 $N 3<three 4>four; cat four; run $N sleep; rt exec --preserve-fds 2 $N sh -c 'cat <&3; echo again >&4' 3<three 4>four; cat four`},
 	{name: "ps", script: `run $N sleep; rt ps --format json $N | sed 's/[0-9][0-9]*/PID/g; s/,PID//g'; rt ps $N | grep -c sleep; rt ps --format nonsense $N 2>/dev/null; echo $?`},
 	{name: "pause", program: `i=0; while :; do i=$((i+1)); echo $i >/tmp/n; sleep 0.05; done`, script: `run $N script; eventually test -s rootfs/tmp/n; rt pause $N; status $N; cp rootfs/tmp/n a; sleep 0.3; cmp a rootfs/tmp/n && echo still; rt exec $N true 2>/dev/null; echo $?; rt pause $N 2>/dev/null; echo $?; rt resume $N; status $N; sleep 0.3; cmp -s a rootfs/tmp/n || echo moving; rt resume $N 2>/dev/null; echo $?`},
+	{name: "kill what is paused", program: `trap "echo usr1" USR1; echo ready; while :; do sleep 0.1; done`, script: `run $N script; eventually grep ready $N.out; rt pause $N; rt kill $N USR1; echo $?; status $N; rt resume $N; eventually grep usr1 $N.out; status $N`},
 	{name: "delete what is paused", script: `run $N sleep; rt pause $N; rt delete $N 2>&1; echo $?; rt delete --force $N; echo $?; rt state $N 2>/dev/null; echo $?`},
 	{name: "update", change: func(_ *place, s bundle.Object) {
 		s["linux"].(bundle.Object)["resources"] = bundle.Object{"memory": bundle.Object{"limit": 100 << 20}}
@@ -75,8 +76,9 @@ var sameCases = []struct {
 		s["hostname"] = nil
 		s["linux"].(bundle.Object)["namespaces"] = []bundle.Object{{"type": "mount"}, {"type": "ipc"}, {"type": "uts", "path": "/proc/INIT/ns/uts"},
 			{"type": "network", "path": "/proc/INIT/ns/net"}, {"type": "pid", "path": "/proc/INIT/ns/pid"}}
-	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps | grep -c 'sleep 1000'; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
+	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps >/tmp/ps; grep -c '[s]leep 1000' /tmp/ps; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
 		pid=$(rt state $N | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'); sed -i "s/INIT/$pid/" script/config.json; run $N-2 script; becomes stopped $N-2; cat $N-2.out; rt delete $N-2; status $N`},
+	{name: "files of control groups", change: withLimits, program: groupFiles, script: `run $N script; eventually grep first $N.out; rt update --memory 150000000 --cpu-quota 30000 --cpu-share 300 --pids-limit 30 $N; touch rootfs/tmp/go; eventually grep second $N.out; cat $N.out`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},
 }

@@ -83,12 +83,15 @@ cd $X
 
 var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 
+// id is the id of containers of the runtime that a script calls name.
+func (p *place) id(name string) string { return fmt.Sprintf("oci-%s-%d", name, os.Getpid()) }
+
 // script runs a script with a runtime and returns what it says.
 func (p *place) script(t *testing.T, name, runtime, text string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	id := fmt.Sprintf("oci-%s-%d", name, os.Getpid())
+	id := p.id(name)
 	cmd := exec.CommandContext(ctx, "sh", "-c", prelude+text)
 	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "N="+id, "X="+p.dir)
 	cmd.WaitDelay = time.Second

@@ -81,7 +81,7 @@ docker: build rootfs debs docker-packages
 podman: build podman-packages
 	@$(call harmless,go test -count=1 -timeout 10m ./test/podman)
 
-test: unit oracle run programs escape oci docker podman
+test: unit oracle run programs escape net oci docker podman
 
 bench: build rootfs
 	ROOTFS=$(ROOTFS) go run ./test/bench

@@ -20,6 +20,7 @@ type config struct {
 	main, def *table    // of tables; empty if there are none
 	rules     [2][]Rule // of IPv4, of IPv6, by priority
 	plain     [2]bool   // the rules are those of a new namespace
+	routes    []RouteEntry
 }
 
 type localAddr struct {
@@ -37,7 +38,7 @@ type localNet struct {
 func (s *Stack) rebuild() {
 	c := &config{ifaces: s.mu.ifaces, byIndex: map[int32]*Interface{}, local: map[netip.Addr]localAddr{},
 		bcast: map[netip.Addr]*Interface{}, addrs: map[int32][]Address{}, tables: map[uint32]*table{},
-		rules: s.mu.rules, plain: [2]bool{slices.Equal(s.mu.rules[0], defaultRules(false)), slices.Equal(s.mu.rules[1], defaultRules(true))}}
+		routes: s.mu.routes, rules: s.mu.rules, plain: [2]bool{slices.Equal(s.mu.rules[0], defaultRules(false)), slices.Equal(s.mu.rules[1], defaultRules(true))}}
 	for _, i := range s.mu.ifaces {
 		c.byIndex[i.index] = i
 		c.addrs[i.index] = i.addrs
@@ -82,7 +83,10 @@ func (s *Stack) rebuild() {
 	for _, t := range c.tables {
 		t.sort()
 	}
-	s.conf.Store(c)
+	old := s.conf.Swap(c)
+	if old != nil && s.watched() {
+		s.tellDifference(old, c)
+	}
 	s.armLifetimes()
 	s.gen.Add(1)
 }

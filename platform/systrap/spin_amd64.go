@@ -36,6 +36,11 @@ const (
 	spare = 8
 	// blip is how long the host's own work keeps the spinner from looking.
 	blip = 20 * time.Microsecond
+	// The spinner offers its processor to the host's other threads when it has not for
+	// polite and has nothing to do, or has not for patient: the host would let them wait
+	// for a tick of its clock.
+	polite  = 10 * time.Microsecond
+	patient = 100 * time.Microsecond
 	// turn is how long the spinner runs before it yields to other goroutines, and
 	// how long a thread stays hot that makes no request.
 	turn = 4 * time.Millisecond
@@ -67,12 +72,12 @@ func defaultPolicy() spinPolicy {
 // A spinner polls the areas of hot threads for requests. At most one worker does so
 // at a time, its owner. The processor that it is on is then its own: hot threads are
 // kept away from it, because two who look for each other's words on one processor wait
-// for milliseconds. That is worth the while if the processor would be idle, and also
+// for milliseconds (seat). That is worth the while if the processor would be idle, and also
 // with all of them busy if there are very many system calls: what each saves is then
 // more than what is spent between them.
 type spinner struct {
 	policy  spinPolicy
-	all     unix.CPUSet  // the processors that there are for stubs
+	seat    seat
 	running atomic.Int32 // contexts that run application code
 
 	owner atomic.Pointer[worker]
@@ -98,8 +103,6 @@ type spinner struct {
 
 // A tally is what the spinner has done since it began, in the counter's unit.
 type tally struct {
-	cpu              int    // that it is on
-	settled          bool   // it has chosen the processor
 	started, yielded uint64 // times
 	saved            uint64
 	lost             uint64 // somebody else had the processor
@@ -109,7 +112,7 @@ type tally struct {
 
 func (sp *spinner) init() {
 	sp.policy = defaultPolicy()
-	unix.SchedGetaffinity(0, &sp.all)
+	sp.seat.init()
 	sp.tsc0, sp.time0 = rdtsc(), time.Now()
 	sp.hot.Store(new([]*thread))
 	sp.rest = restMin
@@ -165,9 +168,9 @@ func (p *Platform) startSpin() {
 		return
 	}
 	w := p.idleWorker()
-	now, cpu := rdtscp()
-	if sp.owner.CompareAndSwap(nil, w) {
-		sp.tally = tally{cpu: cpu, started: now, yielded: now}
+	if now := rdtsc(); sp.owner.CompareAndSwap(nil, w) {
+		sp.tally = tally{started: now, yielded: now}
+		sp.seat.free()
 		p.launch(w)
 	} else {
 		p.release(w)
@@ -182,6 +185,8 @@ func (p *Platform) respin(t *thread) {
 	defer sp.mu.Unlock()
 	if hot := *sp.hot.Load(); len(hot) > 1 || len(hot) == 1 && hot[0] != t {
 		p.startSpin()
+	} else {
+		sp.seat.free()
 	}
 	p.launchReady() // who has counted on the spinner
 }
@@ -217,29 +222,6 @@ func (t *thread) cool() {
 	t.keepFrom(-1)
 }
 
-// keepFrom keeps t away from a processor, or, if that is negative, from none. It takes
-// too long to hold t.mu.
-func (t *thread) keepFrom(cpu int) {
-	t.affinity.Lock()
-	defer t.affinity.Unlock()
-	if int(t.apart.Load()) == cpu || t.proc.dead.Load() {
-		return
-	}
-	t.apart.Store(int32(cpu))
-	cpus := t.proc.p.spinner.all
-	if cpu >= 0 {
-		cpus.Clear(cpu)
-	}
-	unix.SchedSetaffinity(t.tid, &cpus) // only a matter of speed
-}
-
-// born lets a clone of t have all processors.
-func (t *thread) born(child *thread) {
-	if t.apart.Load() >= 0 {
-		unix.SchedSetaffinity(child.tid, &t.proc.p.spinner.all)
-	}
-}
-
 // spin polls while w owns the spinner. It ends when w does not, or when w.successor
 // does.
 func (w *worker) spin() {
@@ -257,13 +239,11 @@ func (w *worker) spin() {
 	p.watch.rouse()
 	idle, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.lost)
 	worth, blip, turn, trial := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn), sp.ticks(trial)
+	polite, patient := sp.ticks(polite), sp.ticks(patient)
 	y := &sp.tally
-	if !y.settled {
-		y.settled = true
-		sp.leave(y.cpu)
-	}
+	seat := sp.seat.take()
 	last := rdtsc()
-	looked := last
+	looked, offered := last, last
 	for w.polls() {
 		if p.ready.count.Load() != 0 && w.giveWay() {
 			return
@@ -277,19 +257,25 @@ func (w *worker) spin() {
 				y.gain += worth
 				served = true
 				w.fast(t)
-			case int(t.apart.Load()) != y.cpu:
-				t.keepFrom(y.cpu)
+			case int(t.apart.Load()) != seat:
+				t.keepFrom(seat)
 			case !t.area.polled():
 				t.poll() // somebody looks now, or again
 			}
 		}
 		now, cpu := rdtscp()
-		y.cpu = cpu
+		if cpu != seat {
+			seat = sp.seat.take() // on another thread
+		}
 		if now-y.yielded > turn {
 			y.yielded = now
 			y.gain, y.waste = y.gain/2, y.waste/2
 			p.prune()
 			runtime.Gosched()
+		}
+		if since := now - offered; since > patient || since > polite && !served {
+			offered = now
+			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
 		if served {
 			last, looked = now, now
@@ -310,16 +296,6 @@ func (w *worker) spin() {
 			return
 		}
 		pause()
-	}
-}
-
-// leave moves the caller to another processor than cpu, where the one is who has
-// started it, and is not to wait. The host puts it there by itself, as a rule.
-func (sp *spinner) leave(cpu int) {
-	cpus := sp.all
-	cpus.Clear(cpu)
-	if unix.SchedSetaffinity(0, &cpus) == nil {
-		unix.SchedSetaffinity(0, &sp.all)
 	}
 }
 
@@ -374,6 +350,7 @@ func (p *Platform) stopSpin(w *worker) {
 	} else {
 		sp.rest = restMin
 	}
+	sp.seat.free()
 	for _, t := range hot {
 		t.cool()
 	}

@@ -99,8 +99,10 @@ func failure(err error) *control.Reply {
 // start makes the kernel and the first container, and shuts the process in.
 func (s *sandbox) start() (*container, error) {
 	debug.SetGCPercent(200)
-	// An explicit number keeps the Go runtime from reading cgroup files later.
-	runtime.GOMAXPROCS(max(runtime.NumCPU(), 2))
+	// An explicit number keeps the Go runtime from reading cgroup files later. The two more
+	// are for threads that wait for a stub, in a system call or polling: if none were left
+	// over, the runtime would look every 20 µs for one to be had back.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	handler, level := s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log"))
 	s.log, s.level = slog.New(handler), level
 	s.log.Info("starting", "version", s.Version, "id", s.ID, "args", s.Spec.Process.Args)

@@ -299,7 +299,7 @@ func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Sup
 		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
 	if proc, ok := t.(*procfs.Type); ok {
-		t = proc.Of(s.namespaces.PIDForChildren)
+		t = proc.Of(&s.namespaces)
 	}
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {

@@ -133,6 +133,9 @@ func credentials(ctx *vfs.Context, uid cred.UID, gid cred.GID) *Credentials {
 type Common struct {
 	Family, Type, Protocol int
 
+	// Net is the network namespace that the socket is of. Its file has a reference to it.
+	Net *kernel.NetNamespace
+
 	ReceiveTimeout atomic.Int64 // ns, 0: none
 	SendTimeout    atomic.Int64
 	PassCred       atomic.Bool
@@ -147,6 +150,11 @@ type Common struct {
 
 	mu     sync.Mutex
 	values map[int][8]byte // options that are kept and have no effect here
+}
+
+// HasCap reports whether ctx has a capability towards the socket's network namespace.
+func (c *Common) HasCap(ctx *vfs.Context, capability cred.Capability) bool {
+	return c.Net.HasCap(ctx.Cred, capability)
 }
 
 // TakeError returns the pending error and clears it.

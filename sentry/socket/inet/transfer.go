@@ -112,7 +112,7 @@ func (s *Socket) parseItem(ctx *vfs.Context, it socket.Item, c *sock.Control) er
 			if intErr != nil {
 				return intErr
 			}
-			if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+			if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) && !s.common.HasCap(ctx, unix.CAP_NET_RAW) {
 				return unix.EPERM
 			}
 			c.Has |= sock.HasMark

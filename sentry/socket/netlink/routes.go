@@ -197,19 +197,7 @@ func (s *Socket) changeRoute(r *nlmsg.Request) error {
 		}
 		err = stack.AddRoute(e)
 	}
-	if err != nil {
-		return err
-	}
-	group := uint32(unix.RTNLGRP_IPV4_ROUTE)
-	if e.Dst.Addr().Is6() {
-		group = unix.RTNLGRP_IPV6_ROUTE
-	}
-	var m nlmsg.Builder
-	m.Begin(r.Type, 0, 0, 0, rtmsg(&e)...)
-	putRoute(&m, &e)
-	m.End()
-	s.ports.publish(group, m.B)
-	return nil
+	return err
 }
 
 // getRoute answers with the way to a destination.

@@ -8,6 +8,8 @@
 package control
 
 import (
+	"time"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"casemate/runsc/cgroup"
@@ -180,6 +182,10 @@ type Debug struct {
 	Strace *bool  `json:",omitempty"` // log each system call
 	Level  string `json:",omitempty"` // debug, info, warning
 	Stacks bool   `json:",omitempty"` // the stacks of all goroutines, as Text
+	// ProfileCPU is for how long to make a profile of the CPU time. ProfileHeap asks for one of
+	// the memory. For each a file comes with the request, in this order, to be written to.
+	ProfileCPU  time.Duration `json:",omitempty"`
+	ProfileHeap bool          `json:",omitempty"`
 }
 
 // A Reply is a message from a sandbox.

@@ -82,7 +82,7 @@ unshare -Ur nsenter --net=/run/netns/A true 2>/dev/null; echo $?
 unshare -Ur ip link set lo up 2>/dev/null; echo $?
 unshare -Ur sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward' 2>/dev/null; echo $?
 unshare -Urn sh -c 'ip link set lo up && ip -br link; echo 1 > /proc/sys/net/ipv4/ip_forward; cat /proc/sys/net/ipv4/ip_forward; stat -c %u:%g /proc/sys/net/ipv4/ip_forward'
-unshare -UrnmpfiuC --mount-proc sh -c 'ip -br link; ls -d /proc/[0-9]* | wc -l; for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done | sort -u | wc -l; hostname inner; hostname'
+unshare -UrnmpfiuC --mount-proc sh -c 'ip -br link; set -- /proc/[0-9]*; echo $#; for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done | sort -u | wc -l; hostname inner; hostname'
 
 echo "== the end"
 ip netns del A; ip netns del B; ip netns list; ls /run/netns; grep -c "/run/netns/[AB] .* nsfs nsfs " /proc/self/mountinfo || true

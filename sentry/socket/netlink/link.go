@@ -9,6 +9,7 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/tap"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
 	"casemate/sentry/socket/netdev"
@@ -77,6 +78,7 @@ func ifinfo(family uint8, i *ip.Interface) []byte {
 // operState is the interface's IF_OPER_* (RFC 2863).
 func operState(i *ip.Interface) uint8 {
 	_, nowhere := i.Link().(*dummy.Link)
+	_, program := i.Link().(*tap.Link)
 	switch flags := i.Flags(); {
 	case flags&unix.IFF_UP == 0:
 		return operDown
@@ -89,7 +91,7 @@ func operState(i *ip.Interface) uint8 {
 			}
 		}
 		return operDown
-	case nowhere, i.IsLoopback():
+	case nowhere, program, i.IsLoopback():
 		return operUnknown
 	}
 	return operUp
@@ -113,7 +115,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 		qdisc = "noop"
 	}
 	m.AttrString(unix.IFLA_IFNAME, i.Name())
-	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen)
+	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen(i))
 	m.Attr8(unix.IFLA_OPERSTATE, state)
 	m.Attr8(unix.IFLA_LINKMODE, 0)
 	m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))

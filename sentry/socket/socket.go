@@ -5,6 +5,8 @@
 package socket
 
 import (
+	"io"
+
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +17,13 @@ import (
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
 )
+
+// A Sender is a socket to which a file's data goes without a copy in between.
+type Sender interface {
+	// SendFrom sends up to n bytes that r gives. It does not wait: EAGAIN.
+	// EOPNOTSUPP if the socket is none of this kind after all.
+	SendFrom(r io.Reader, n int) (int, error)
+}
 
 // A Socket is an open socket. Its methods do not wait: they give EAGAIN (Connect:
 // EINPROGRESS or EAGAIN) and the system call waits for Readiness, unless the file is

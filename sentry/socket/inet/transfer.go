@@ -17,8 +17,9 @@ import (
 // A transfer is what one send or receive needs beyond the stack. They are reused, as
 // everything goes through interfaces.
 type transfer struct {
-	msg sock.Msg
-	seq *usermem.Seq
+	msg  sock.Msg
+	seq  *usermem.Seq
+	from io.Reader // in place of seq
 }
 
 var transfers = sync.Pool{New: func() any { return new(transfer) }}
@@ -27,12 +28,15 @@ func getTransfer() *transfer { return transfers.Get().(*transfer) }
 
 func (t *transfer) put() {
 	t.msg = sock.Msg{}
-	t.seq = nil
+	t.seq, t.from = nil, nil
 	transfers.Put(t)
 }
 
 // Read copies the application's next bytes into p (io.Reader for Endpoint.Send).
 func (t *transfer) Read(p []byte) (int, error) {
+	if t.from != nil {
+		return t.from.Read(p)
+	}
 	n, err := t.seq.CopyIn(p)
 	if n == 0 && err == nil && len(p) > 0 {
 		err = io.EOF
@@ -51,13 +55,19 @@ func (t *transfer) Write(p []byte) (int, error) {
 
 // send sends src with t.msg.
 func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
+	t.seq = src
+	return s.transmit(t, int(src.Len()), flags)
+}
+
+// transmit sends n bytes of t with t.msg.
+func (s *Socket) transmit(t *transfer, n, flags int) (int, error) {
 	if s.common.Err.Load() != 0 {
 		if err := s.common.TakeError(); err != nil {
 			return 0, err
 		}
 	}
-	t.seq, t.msg.Flags = src, flags
-	n, err := s.ep.Send(t, int(src.Len()), &t.msg)
+	t.msg.Flags = flags
+	n, err := s.ep.Send(t, n, &t.msg)
 	if err == unix.EINPROGRESS {
 		// Fast Open without a cookie: the connection is made first.
 		s.connecting.Store(true)
@@ -66,6 +76,17 @@ func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// SendFrom implements socket.Sender for TCP.
+func (s *Socket) SendFrom(r io.Reader, n int) (int, error) {
+	if s.tcp == nil {
+		return 0, unix.EOPNOTSUPP
+	}
+	t := getTransfer()
+	defer t.put()
+	t.from = r
+	return s.transmit(t, n, 0)
 }
 
 // receive receives into dst and t.msg.

@@ -395,6 +395,10 @@ func (w *worker) fast(t *thread) {
 	if !t.mu.TryLock() {
 		return
 	}
+	if c := t.ctx.Load(); c != nil && c.late.Load() {
+		t.mu.Unlock()
+		return // another worker is at it
+	}
 	if t.proc.dead.Load() || !t.area.take() || !t.phase.CompareAndSwap(phaseApp, phaseFast) {
 		// If t has come up otherwise meanwhile, the call is made again.
 		t.mu.Unlock()
@@ -431,4 +435,5 @@ func (c *context) fastCall(t *thread) {
 		c.state.Regs.Rax = errNoSys
 	}
 	c.finish(c.h.HandleSyscall(c))
+	c.catchUp()
 }

@@ -101,6 +101,9 @@ func (t *Task) Regs() *platform.State { return t.state }
 // task itself.
 func (t *Task) FSContext() *vfs.Context { return t.fs }
 
+// After is platform.Context's, for the system call in progress.
+func (t *Task) After(r platform.Runner) bool { return t.ctx.After(r) }
+
 // FDTable returns the task's descriptors; nil once it has exited.
 func (t *Task) FDTable() *vfs.FDTable { return t.fds.Load() }
 

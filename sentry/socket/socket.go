@@ -22,7 +22,7 @@ import (
 type Sender interface {
 	// SendFrom sends up to n bytes that r gives. It does not wait: EAGAIN.
 	// EOPNOTSUPP if the socket is none of this kind after all.
-	SendFrom(r io.Reader, n int) (int, error)
+	SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error)
 }
 
 // A Socket is an open socket. Its methods do not wait: they give EAGAIN (Connect:

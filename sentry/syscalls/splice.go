@@ -144,7 +144,7 @@ func sendFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
 	defer func() { from.off = r.off }()
 	total := uint64(0)
 	send := func() (int, error) {
-		put, err := s.SendFrom(&r, int(n-total))
+		put, err := s.SendFrom(to.ctx, &r, int(n-total))
 		r.seekBack(r.got - put)
 		r.got = 0
 		return put, err

@@ -215,19 +215,21 @@ func (s *Socket) PeerAddr() ([]byte, error) {
 }
 
 // Read implements vfs.FileOps.
-func (s *Socket) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (s *Socket) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
 	if dst.Len() == 0 {
 		return 0, nil
 	}
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	return s.receive(t, dst, 0)
 }
 
 // Write implements vfs.FileOps.
-func (s *Socket) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	return s.send(t, src, 0)
 }
 

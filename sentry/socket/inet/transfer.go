@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/sock"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
@@ -59,6 +60,14 @@ func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
 	return s.transmit(t, int(src.Len()), flags)
 }
 
+// later sets t.msg.Later if the packets of the system call can wait until it is answered.
+func (s *Socket) later(ctx *vfs.Context, t *transfer) {
+	if s.tcp != nil {
+		task, ok := ctx.Task.(*kernel.Task)
+		t.msg.Later = ok && task.After(s.stack)
+	}
+}
+
 // transmit sends n bytes of t with t.msg.
 func (s *Socket) transmit(t *transfer, n, flags int) (int, error) {
 	if s.common.Err.Load() != 0 {
@@ -79,13 +88,14 @@ func (s *Socket) transmit(t *transfer, n, flags int) (int, error) {
 }
 
 // SendFrom implements socket.Sender for TCP.
-func (s *Socket) SendFrom(r io.Reader, n int) (int, error) {
+func (s *Socket) SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error) {
 	if s.tcp == nil {
 		return 0, unix.EOPNOTSUPP
 	}
 	t := getTransfer()
 	defer t.put()
 	t.from = r
+	s.later(ctx, t)
 	return s.transmit(t, n, 0)
 }
 
@@ -119,6 +129,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 			return 0, err
 		}
 	}
+	s.later(ctx, t)
 	return s.send(t, src, flags)
 }
 
@@ -229,9 +240,10 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 }
 
 // Receive implements socket.Socket.
-func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
+func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	n, err := s.receive(t, dst, flags)
 	if err != nil {
 		return 0, err

@@ -21,6 +21,7 @@ type config struct {
 	rules     [2][]Rule // of IPv4, of IPv6, by priority
 	plain     [2]bool   // the rules are those of a new namespace
 	routes    []RouteEntry
+	addressed bool // some interface has, or has had, an address of IPv4
 }
 
 type localAddr struct {
@@ -44,6 +45,7 @@ func (s *Stack) rebuild() {
 		c.addrs[i.index] = i.addrs
 		for _, a := range i.addrs {
 			ad := a.Prefix.Addr()
+			c.addressed = c.addressed || ad.Is4()
 			if a.Flags&unix.IFA_F_TENTATIVE != 0 {
 				continue
 			}
@@ -83,7 +85,11 @@ func (s *Stack) rebuild() {
 	for _, t := range c.tables {
 		t.sort()
 	}
-	old := s.conf.Swap(c)
+	old := s.conf.Load()
+	if old != nil {
+		c.addressed = c.addressed || old.addressed
+	}
+	s.conf.Store(c)
 	if old != nil && s.watched() {
 		s.tellDifference(old, c)
 	}

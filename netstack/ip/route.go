@@ -144,6 +144,12 @@ func (s *Stack) IsLocal(a netip.Addr) bool {
 	return i != nil
 }
 
+// Bindable reports whether sockets may be bound to a: it is local, or net.ipv4.ip_nonlocal_bind
+// allows any, or no interface has ever had an address of IPv4, so that there is no table to tell.
+func (s *Stack) Bindable(a netip.Addr) bool {
+	return s.IsLocal(a) || s.Params.NonlocalBind.Bool() || a.Is4() && !s.conf.Load().addressed
+}
+
 // IsBroadcast reports whether a is a broadcast address of this host's networks.
 func (s *Stack) IsBroadcast(a netip.Addr) bool {
 	return a == limitedBroadcast || s.conf.Load().bcast[a] != nil

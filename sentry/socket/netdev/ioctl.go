@@ -12,6 +12,7 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/netstack/link/tap"
 	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
@@ -150,7 +151,7 @@ func getInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) e
 	case unix.SIOCGIFINDEX:
 		binary.NativeEndian.PutUint32(v, uint32(i.Index()))
 	case unix.SIOCGIFTXQLEN:
-		binary.NativeEndian.PutUint32(v, TxQueueLen)
+		binary.NativeEndian.PutUint32(v, TxQueueLen(i))
 	case unix.SIOCGIFMAP:
 		clear(v)
 	case unix.SIOCGIFHWADDR:
@@ -182,8 +183,13 @@ func getInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) e
 	return err
 }
 
-// TxQueueLen is the length of an interface's send queue, in packets.
-const TxQueueLen = 1000
+// TxQueueLen is the length of an interface's send queue, in packets: shorter for a TUN device.
+func TxQueueLen(i *ip.Interface) uint32 {
+	if l, ok := i.Link().(*tap.Link); ok && !l.Ethernet() {
+		return 500
+	}
+	return 1000
+}
 
 // interfaceName is SIOCGIFNAME: the name of an index. ENODEV.
 func interfaceName(ctx *vfs.Context, s *netstack.Stack, arg uint64) error {

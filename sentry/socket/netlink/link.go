@@ -6,8 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/tap"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
 	"casemate/sentry/socket/netdev"
@@ -75,19 +77,30 @@ func ifinfo(family uint8, i *ip.Interface) []byte {
 
 // operState is the interface's IF_OPER_* (RFC 2863).
 func operState(i *ip.Interface) uint8 {
-	peer := peerOf(i)
 	_, nowhere := i.Link().(*dummy.Link)
+	_, program := i.Link().(*tap.Link)
 	switch flags := i.Flags(); {
 	case flags&unix.IFF_UP == 0:
 		return operDown
-	case flags&unix.IFF_RUNNING == 0 && peer != nil && peer.Index() != i.Index():
-		return operLowerDown // Linux looks at the indices alone
 	case flags&unix.IFF_RUNNING == 0:
+		if peer := peerOf(i); peer != nil {
+			// Linux looks for the peer's index in i's namespace, wherever the peer is.
+			o := i.Stack().Interface(peer.Index())
+			if o != nil && o != i && !hasCarrier(o) {
+				return operLowerDown
+			}
+		}
 		return operDown
-	case nowhere, i.IsLoopback():
+	case nowhere, program, i.IsLoopback():
 		return operUnknown
 	}
 	return operUp
+}
+
+// hasCarrier reports whether an interface's link has a carrier, whether or not the interface is up.
+func hasCarrier(i *ip.Interface) bool {
+	c, ok := i.Link().(link.Carried)
+	return !ok || c.Carrier()
 }
 
 // putLink appends the attributes of an interface, as those in p's namespace see it.
@@ -102,7 +115,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 		qdisc = "noop"
 	}
 	m.AttrString(unix.IFLA_IFNAME, i.Name())
-	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen)
+	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen(i))
 	m.Attr8(unix.IFLA_OPERSTATE, state)
 	m.Attr8(unix.IFLA_LINKMODE, 0)
 	m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))

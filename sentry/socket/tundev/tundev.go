@@ -149,7 +149,8 @@ func (f *file) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ u
 	if l.Ethernet() {
 		eth = wire.EthernetLen
 	}
-	if len(b) <= eth || !p.AddBytes(b) || vnet != nil && !virtio.Parse(vnet, p, eth) {
+	known := l.Ethernet() || flags&unix.IFF_NO_PI == 0 || len(b) > 0 && (b[0]>>4 == 4 || b[0]>>4 == 6)
+	if len(b) <= eth || !known || !p.AddBytes(b) || vnet != nil && !virtio.Parse(vnet, p, eth) {
 		p.Free()
 		return 0, unix.EINVAL
 	}

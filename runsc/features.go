@@ -53,7 +53,7 @@ func (*featuresCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any)
 			Selinux:  &features.Selinux{Enabled: &no},
 			IntelRdt: &features.IntelRdt{Enabled: &no},
 			MountExtensions: &features.MountExtensions{
-				IDMap: &features.IDMap{Enabled: &no},
+				IDMap: &features.IDMap{Enabled: &yes},
 			},
 		},
 		Annotations: map[string]string{"org.casemate.runsc.version": version},

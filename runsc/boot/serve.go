@@ -179,6 +179,12 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		found.update(r.Update)
 		return &control.Reply{}, nil
+	case r.OOMKills != "":
+		found, err := c.find(r.OOMKills)
+		if err != nil {
+			return nil, err
+		}
+		return &control.Reply{OOMKills: found.cgroup.OOMKills()}, nil
 	case r.Pause != "":
 		found, err := c.find(r.Pause)
 		if err != nil {

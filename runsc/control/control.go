@@ -143,6 +143,8 @@ type Request struct {
 	Shown     bool   `json:",omitempty"`
 	// Update sets the limits of a container.
 	Update *Update `json:",omitempty"`
+	// OOMKills asks how many processes of a container have been killed for want of memory.
+	OOMKills string `json:",omitempty"`
 	// Pause and Resume stop the processes of a container that is not the first one, and let
 	// them go on.
 	Pause  string `json:",omitempty"`
@@ -196,6 +198,7 @@ type Reply struct {
 	Exited    *Exit     `json:",omitempty"`
 	Processes []Process `json:",omitempty"`
 	Text      string    `json:",omitempty"`
+	OOMKills  int64     `json:",omitempty"`
 }
 
 // A Process is a process of a container.

@@ -81,6 +81,9 @@ var sameCases = []sameCase{
 			{"type": "network", "path": "/proc/INIT/ns/net"}, {"type": "pid", "path": "/proc/INIT/ns/pid"}}
 	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps >/tmp/ps; grep -c '[s]leep 1000' /tmp/ps; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
 		pid=$(rt state $N | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'); sed -i "s/INIT/$pid/" script/config.json; run $N-2 script; becomes stopped $N-2; cat $N-2.out; rt delete $N-2; status $N`},
+	{name: "devices of the host's network", change: func(_ *place, s bundle.Object) {
+		s["linux"].(bundle.Object)["namespaces"] = []bundle.Object{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}}
+	}, program: `ip -o link show lo | cut -d: -f1,2; ip link show nothing; echo $?`, script: `rt run --bundle script $N; echo $?`},
 	{name: "files of control groups", change: withLimits, program: groupFiles, script: `run $N script; eventually grep first $N.out; rt update --memory 150000000 --cpu-quota 30000 --cpu-share 300 --pids-limit 30 $N; touch rootfs/tmp/go; eventually grep second $N.out; cat $N.out`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},

@@ -52,6 +52,7 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 	n := newNetwork(k, root, socket.NewFS(k.VFS()), stack)
 	if n.Host = host; host != nil {
 		host.Net = root
+		n.Unix.Devices = host.Ioctl
 	}
 	root.Stack.Store(n)
 	return nil

@@ -18,6 +18,8 @@ import (
 type Names struct {
 	net   *kernel.NetNamespace
 	stack *netstack.Stack // for ioctls on interfaces
+	// Devices serves these instead, if it is not nil: the interfaces are the host's.
+	Devices func(ctx *vfs.Context, cmd uint32, arg uint64) (uint64, error)
 
 	mu   sync.Mutex
 	m    map[abstract]*Socket

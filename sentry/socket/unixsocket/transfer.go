@@ -219,6 +219,9 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 			n = peer.in.size(false)
 		}
 	default:
+		if serve := s.names.Devices; serve != nil {
+			return serve(ctx, cmd, arg)
+		}
 		return netdev.Ioctl(ctx, s.common.Net, s.names.stack, cmd, arg)
 	}
 	_, err := ctx.Mem.CopyOut(arg, socket.Int32(n))

@@ -44,7 +44,10 @@ func (c *monitorCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any
 	go container.Forward(conn, signals, c.terminal)
 	code, err := container.Await(conn)
 	if err != nil {
-		return exitDied
+		code = int(exitDied)
+	}
+	if _, err := fmt.Fprintln(os.NewFile(container.MonitorExit, "exit code"), code); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	return subcommands.ExitStatus(code)
 }

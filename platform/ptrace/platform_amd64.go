@@ -151,7 +151,7 @@ func (p *Platform) forgetRseq(pid int) error {
 // catchTemplate attaches to the new template and stops it in the stub page. Until
 // it has made itself dumpable, tracing may not be allowed.
 func (p *Platform) catchTemplate(pid int) error {
-	const patience = 2 * time.Second
+	const patience = 20 * time.Second // the host may be busy
 	begin := time.Now()
 	for {
 		err := seize(pid, traceOptions)
@@ -182,6 +182,7 @@ func (p *Platform) catchTemplate(pid int) error {
 		if time.Since(begin) > patience {
 			return fmt.Errorf("the first stub does not come up (at %#x)", p.base.Rip)
 		}
+		time.Sleep(100 * time.Microsecond) // else it gets nowhere
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -37,6 +37,7 @@ func (w *worker) listen() {
 		if !w.receive() {
 			continue
 		}
+		p.spinner.seat.avoid()
 		t := w.take()
 		if t != nil && !w.serve(t, t.signal) {
 			return

@@ -36,6 +36,11 @@ const (
 	spare = 8
 	// blip is how long the host's own work keeps the spinner from looking.
 	blip = 20 * time.Microsecond
+	// The spinner offers its processor to the host's other threads when it has not for
+	// polite and has nothing to do, or has not for patient: the host would let them wait
+	// for a tick of its clock.
+	polite  = 10 * time.Microsecond
+	patient = 100 * time.Microsecond
 	// turn is how long the spinner runs before it yields to other goroutines, and
 	// how long a thread stays hot that makes no request.
 	turn = 4 * time.Millisecond
@@ -67,12 +72,12 @@ func defaultPolicy() spinPolicy {
 // A spinner polls the areas of hot threads for requests. At most one worker does so
 // at a time, its owner. The processor that it is on is then its own: hot threads are
 // kept away from it, because two who look for each other's words on one processor wait
-// for milliseconds. That is worth the while if the processor would be idle, and also
+// for milliseconds (seat). That is worth the while if the processor would be idle, and also
 // with all of them busy if there are very many system calls: what each saves is then
 // more than what is spent between them.
 type spinner struct {
 	policy  spinPolicy
-	all     unix.CPUSet  // the processors that there are for stubs
+	seat    seat
 	running atomic.Int32 // contexts that run application code
 
 	owner atomic.Pointer[worker]
@@ -86,6 +91,13 @@ type spinner struct {
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
 
+	// calls counts the system calls of patched sites. There were calls0 of them at the
+	// time rested, when the spinner ended.
+	calls          atomic.Uint64
+	calls0, rested uint64
+	// pace is how many there were in 1024 ms before it began again, if that is known.
+	pace uint64
+
 	tally tally // the owner's
 
 	// What the counter said at a time of the clock: its frequency is found when
@@ -98,18 +110,19 @@ type spinner struct {
 
 // A tally is what the spinner has done since it began, in the counter's unit.
 type tally struct {
-	cpu              int    // that it is on
-	settled          bool   // it has chosen the processor
 	started, yielded uint64 // times
 	saved            uint64
 	lost             uint64 // somebody else had the processor
 	// The balance of late.
 	gain, waste uint64
+	// How many calls there were at the time yielded, and their rate of late, as
+	// spinner.pace.
+	calls, pace uint64
 }
 
 func (sp *spinner) init() {
 	sp.policy = defaultPolicy()
-	unix.SchedGetaffinity(0, &sp.all)
+	sp.seat.init()
 	sp.tsc0, sp.time0 = rdtsc(), time.Now()
 	sp.hot.Store(new([]*thread))
 	sp.rest = restMin
@@ -126,10 +139,23 @@ func (sp *spinner) ticks(d time.Duration) uint64 {
 	return uint64(d) * sp.perUs / 1000
 }
 
+// pauses notes that the spinner ends, and returns the time.
+func (sp *spinner) pauses() uint64 {
+	sp.calls0, sp.rested = sp.calls.Load(), rdtsc()
+	sp.seat.free()
+	return sp.rested
+}
+
+// rate is that of n calls in a time of the counter, in calls in 1024 ms.
+func (sp *spinner) rate(n, past uint64) uint64 {
+	return n << 20 / max(past/sp.ticks(time.Microsecond), 1)
+}
+
 // heat notes that a patched site of t has made a system call by notification. The
 // caller is the listener.
 func (p *Platform) heat(t *thread) {
 	sp := &p.spinner
+	sp.calls.Add(1)
 	if sp.policy.cpus < 2 || t.hot.Load() {
 		return // if it is hot the stub has given up; the spinner notices
 	}
@@ -165,9 +191,13 @@ func (p *Platform) startSpin() {
 		return
 	}
 	w := p.idleWorker()
-	now, cpu := rdtscp()
-	if sp.owner.CompareAndSwap(nil, w) {
-		sp.tally = tally{cpu: cpu, started: now, yielded: now}
+	if now := rdtsc(); sp.owner.CompareAndSwap(nil, w) {
+		sp.pace = 0
+		calls := sp.calls.Load()
+		if past := now - sp.rested; past >= sp.ticks(restMin) {
+			sp.pace = sp.rate(calls-sp.calls0, past)
+		}
+		sp.tally = tally{started: now, yielded: now, calls: calls}
 		p.launch(w)
 	} else {
 		p.release(w)
@@ -180,6 +210,7 @@ func (p *Platform) respin(t *thread) {
 	sp := &p.spinner
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	sp.pauses()
 	if hot := *sp.hot.Load(); len(hot) > 1 || len(hot) == 1 && hot[0] != t {
 		p.startSpin()
 	}
@@ -217,29 +248,6 @@ func (t *thread) cool() {
 	t.keepFrom(-1)
 }
 
-// keepFrom keeps t away from a processor, or, if that is negative, from none. It takes
-// too long to hold t.mu.
-func (t *thread) keepFrom(cpu int) {
-	t.affinity.Lock()
-	defer t.affinity.Unlock()
-	if int(t.apart.Load()) == cpu || t.proc.dead.Load() {
-		return
-	}
-	t.apart.Store(int32(cpu))
-	cpus := t.proc.p.spinner.all
-	if cpu >= 0 {
-		cpus.Clear(cpu)
-	}
-	unix.SchedSetaffinity(t.tid, &cpus) // only a matter of speed
-}
-
-// born lets a clone of t have all processors.
-func (t *thread) born(child *thread) {
-	if t.apart.Load() >= 0 {
-		unix.SchedSetaffinity(child.tid, &t.proc.p.spinner.all)
-	}
-}
-
 // spin polls while w owns the spinner. It ends when w does not, or when w.successor
 // does.
 func (w *worker) spin() {
@@ -257,13 +265,11 @@ func (w *worker) spin() {
 	p.watch.rouse()
 	idle, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.lost)
 	worth, blip, turn, trial := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn), sp.ticks(trial)
+	polite, patient := sp.ticks(polite), sp.ticks(patient)
 	y := &sp.tally
-	if !y.settled {
-		y.settled = true
-		sp.leave(y.cpu)
-	}
+	seat := sp.seat.take()
 	last := rdtsc()
-	looked := last
+	looked, offered := last, last
 	for w.polls() {
 		if p.ready.count.Load() != 0 && w.giveWay() {
 			return
@@ -277,19 +283,32 @@ func (w *worker) spin() {
 				y.gain += worth
 				served = true
 				w.fast(t)
-			case int(t.apart.Load()) != y.cpu:
-				t.keepFrom(y.cpu)
+			case int(t.apart.Load()) != seat:
+				t.keepFrom(seat)
 			case !t.area.polled():
 				t.poll() // somebody looks now, or again
 			}
 		}
 		now, cpu := rdtscp()
-		y.cpu = cpu
-		if now-y.yielded > turn {
+		if cpu != seat {
+			seat = sp.seat.take() // on another thread
+		}
+		if past := now - y.yielded; past > turn {
 			y.yielded = now
+			calls := sp.calls.Load()
+			pace := sp.rate(calls-y.calls, past)
+			y.calls = calls
+			if y.pace == 0 {
+				y.pace = pace
+			}
+			y.pace = (y.pace + pace) / 2
 			y.gain, y.waste = y.gain/2, y.waste/2
 			p.prune()
 			runtime.Gosched()
+		}
+		if since := now - offered; since > patient || since > polite && !served {
+			offered = now
+			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
 		if served {
 			last, looked = now, now
@@ -305,21 +324,12 @@ func (w *worker) spin() {
 		default:
 			y.waste += since / spare
 		}
-		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain {
+		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain ||
+			y.pace != 0 && y.pace < sp.pace+sp.pace/4 {
 			p.stopSpin(w)
 			return
 		}
 		pause()
-	}
-}
-
-// leave moves the caller to another processor than cpu, where the one is who has
-// started it, and is not to wait. The host puts it there by itself, as a rule.
-func (sp *spinner) leave(cpu int) {
-	cpus := sp.all
-	cpus.Clear(cpu)
-	if unix.SchedSetaffinity(0, &cpus) == nil {
-		unix.SchedSetaffinity(0, &sp.all)
 	}
 }
 
@@ -368,7 +378,8 @@ func (p *Platform) stopSpin(w *worker) {
 	defer sp.mu.Unlock()
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
-	if now := rdtsc(); y.saved < now-y.started || y.waste > y.gain {
+	now := sp.pauses()
+	if y.saved < now-y.started || y.waste > y.gain || y.pace < sp.pace+sp.pace/4 {
 		sp.until.Store(now + sp.ticks(sp.rest))
 		sp.rest = min(2*sp.rest, restMax)
 	} else {
@@ -404,6 +415,7 @@ func (w *worker) fast(t *thread) {
 // fastCall serves the system call of a patched site, which c.state has.
 func (c *context) fastCall(t *thread) {
 	c.p.spinner.running.Add(-1)
+	c.p.spinner.calls.Add(1)
 	c.intr.Store(false)
 	if c.p.full[c.state.Regs.Orig_rax&(fullNumbers-1)] {
 		// A site that makes calls of many kinds, and this is one that needs it all.

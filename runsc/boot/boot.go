@@ -18,7 +18,6 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/memfile"
-	"casemate/runsc/cgroup"
 	"casemate/runsc/confine"
 	"casemate/runsc/control"
 	"casemate/runsc/seccomp"
@@ -47,6 +46,7 @@ type sandbox struct {
 	userNS     *cred.UserNamespace // of the first container
 	vfs        *vfs.VFS
 	kernel     *kernel.Kernel
+	watch      *memoryWatch
 	registered atomic.Bool // a devpts is the driver of terminals
 
 	mu         sync.Mutex
@@ -69,7 +69,7 @@ func Run() (code int, err error) {
 	if err := conn.Send(&control.Reply{}); err != nil {
 		return 1, err
 	}
-	go s.newMemoryWatch().run()
+	go s.watch.run()
 	go s.listen()
 	go s.converse(conn)
 	select {
@@ -78,8 +78,12 @@ func Run() (code int, err error) {
 		return 1, errors.New("the gofer died: the container has no files any more")
 	}
 	s.log.Info("the container's process has ended", "status", root.init.exit)
+	code = root.init.exit.Status()
+	if _, err := fmt.Fprintln(os.NewFile(control.FDExit, "exit code"), code); err != nil {
+		s.log.Error("noting the exit code", "error", err)
+	}
 	root.init.tell()
-	return root.init.exit.Status(), nil
+	return code, nil
 }
 
 // failure is the reply to what has failed.
@@ -95,14 +99,17 @@ func failure(err error) *control.Reply {
 // start makes the kernel and the first container, and shuts the process in.
 func (s *sandbox) start() (*container, error) {
 	debug.SetGCPercent(200)
-	// An explicit number keeps the Go runtime from reading cgroup files later.
-	runtime.GOMAXPROCS(max(runtime.NumCPU(), 2))
+	// An explicit number keeps the Go runtime from reading cgroup files later. The two more
+	// are for threads that wait for a stub, in a system call or polling: if none were left
+	// over, the runtime would look every 20 µs for one to be had back.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	handler, level := s.Config.DebugHandler(os.NewFile(control.FDDebugLog, "debug log"))
 	s.log, s.level = slog.New(handler), level
 	s.log.Info("starting", "version", s.Version, "id", s.ID, "args", s.Spec.Process.Args)
-	if err := s.host.read(&s.Limits); err != nil {
+	if err := s.host.read(); err != nil {
 		return nil, err
 	}
+	limits := s.limitsOf(resources(&s.Boot.Container), s.Limits)
 	// The platform and the vDSO look at /proc and /sys while they start; the stubs move
 	// with the root.
 	var err error
@@ -113,7 +120,7 @@ func (s *sandbox) start() (*container, error) {
 	if s.memory, err = memfile.New(); err != nil {
 		return nil, fmt.Errorf("creating the memory file: %w", err)
 	}
-	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: s.host.cpus, Log: s.logf}); err != nil {
+	if s.vdso, err = vdso.New(s.memory, vdso.Options{CPUs: limits.cpus, Log: s.logf}); err != nil {
 		return nil, fmt.Errorf("making the vDSO: %w", err)
 	}
 	if s.poller, err = hostfd.NewPoller(); err != nil {
@@ -132,7 +139,7 @@ func (s *sandbox) start() (*container, error) {
 	if err := enterEmptyRoot(); err != nil {
 		return nil, err
 	}
-	if err := s.makeKernel(); err != nil {
+	if err := s.makeKernel(&limits); err != nil {
 		return nil, err
 	}
 	files := []int{control.FDGofer, control.FDStdin, control.FDStdout, control.FDStderr}
@@ -180,15 +187,13 @@ type hostInfo struct {
 	name, domain string
 
 	cpuInfo  string
-	total    uint64 // bytes of memory
-	memory   uint64 // what there is for the sandbox
+	memory   uint64 // bytes
 	cpus     int
 	maxTasks int64 // what the host can well spare of its own
 	memInfo  int   // descriptor of /proc/meminfo, which stays open
 }
 
-// read reads it, reduced to what the sandbox's limits leave.
-func (h *hostInfo) read(limits *cgroup.Limits) error {
+func (h *hostInfo) read() error {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return fmt.Errorf("reading the host's CPUs: %w", err)
@@ -202,17 +207,10 @@ func (h *hostInfo) read(limits *cgroup.Limits) error {
 		return fmt.Errorf("reading the host's name: %w", err)
 	}
 	h.name, h.domain = unix.ByteSliceToString(names.Nodename[:]), unix.ByteSliceToString(names.Domainname[:])
-	h.total = si.Totalram * uint64(si.Unit)
-	h.memory = h.total
-	if limits.Memory != 0 {
-		h.memory = min(h.memory, limits.Memory)
-	}
+	h.memory = si.Totalram * uint64(si.Unit)
 	h.cpus = runtime.NumCPU()
-	if limits.CPUs != 0 {
-		h.cpus = min(h.cpus, limits.CPUs)
-	}
-	h.cpuInfo = firstCPUs(string(info), h.cpus)
-	h.maxTasks = int64(max(min(32768, h.total/memoryPerTask), 512))
+	h.cpuInfo = string(info)
+	h.maxTasks = int64(max(min(32768, h.memory/memoryPerTask), 512))
 	for _, name := range []string{"pid_max", "threads-max"} {
 		n, err := readNumber("/proc/sys/kernel/" + name)
 		if err != nil {

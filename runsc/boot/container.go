@@ -26,6 +26,7 @@ type container struct {
 	gofer      *gofer.Client
 	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
+	cgroup     *kernel.Cgroup
 	ownPIDs    bool                 // no other container shares the pid namespace
 	net        *kernel.NetNamespace // of namespaces, if the container has a reference to it
 	stdio      []int
@@ -50,6 +51,7 @@ func (s *sandbox) prepare(conf *control.Container, files []int) (*container, err
 		closeAll(files)
 		return nil, err
 	}
+	c.enterCgroup()
 	var err error
 	if c.gofer, err = gofer.Dial(files[0]); err != nil {
 		closeAll(c.stdio)
@@ -121,6 +123,15 @@ func (s *container) enterNamespaces() error {
 		}
 	}
 	return nil
+}
+
+// enterCgroup makes the container's control group.
+func (s *container) enterCgroup() {
+	s.cgroup = s.kernel.RootCgroup()
+	if s.ID != s.Boot.ID {
+		s.cgroup = s.kernel.NewCgroup(s.Hierarchies)
+	}
+	s.cgroup.SetLimits(s.limitsOf(resources(&s.Container), s.Container.Limits).group)
 }
 
 // share takes over the namespace of a type from those of another container.
@@ -282,6 +293,9 @@ func (s *container) release() {
 	s.gofer.Close()
 	if s.net != nil {
 		s.net.DecRef()
+	}
+	if s.cgroup != s.kernel.RootCgroup() {
+		s.cgroup.Remove()
 	}
 }
 

@@ -5,61 +5,91 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"casemate/platform/memfile"
-	"casemate/sentry/cgroupfs"
+	"casemate/runsc/cgroup"
+	"casemate/runsc/control"
 	"casemate/sentry/kernel"
 )
 
-// memoryLimit is the memory in bytes that the container sees and may use: that of
-// the configuration (linux.resources.memory.limit), else the host's.
-func (s *sandbox) memoryLimit() uint64 {
-	if r := s.resources(); r != nil && r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0 {
-		return min(uint64(*r.Memory.Limit), s.host.memory)
-	}
-	return s.host.memory
+// limits are what a container may use and sees.
+type limits struct {
+	memory uint64 // bytes
+	cpus   int
+	tasks  int64
+	group  kernel.CgroupLimits // as the container's cgroup files say it
+	// outside says that the host limits the memory as well.
+	outside bool
 }
 
-func (s *sandbox) resources() *specs.LinuxResources {
-	if s.Spec.Linux == nil || s.Config.IgnoreCgroups {
-		return nil
+// limitsOf works out the limits that r, linux.resources of a configuration, and those of the
+// host's group leave of what the host has to give. r may be nil.
+func (s *sandbox) limitsOf(r *specs.LinuxResources, host cgroup.Limits) limits {
+	l := limits{memory: s.host.memory, cpus: s.host.cpus, tasks: s.host.maxTasks}
+	if host.Memory != 0 {
+		l.memory, l.group.Memory, l.outside = min(l.memory, host.Memory), host.Memory, true
 	}
-	return s.Spec.Linux.Resources
-}
-
-// groupLimits are what the container's own cgroup files say.
-func (s *sandbox) groupLimits() cgroupfs.Limits {
-	l := cgroupfs.Limits{Memory: s.Limits.Memory}
-	r := s.resources()
-	if r == nil {
+	if host.CPUs != 0 {
+		l.cpus = min(l.cpus, host.CPUs)
+	}
+	if r == nil || s.Config.IgnoreCgroups {
 		return l
 	}
-	if r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0 {
-		l.Memory = s.memoryLimit()
-	}
-	if r.CPU != nil && r.CPU.Quota != nil && *r.CPU.Quota > 0 {
-		l.CPUQuota = uint64(*r.CPU.Quota)
-		if r.CPU.Period != nil {
-			l.CPUPeriod = *r.CPU.Period
+	set := func(to *uint64, from *int64) {
+		if from != nil && *from > 0 {
+			*to = uint64(*from)
 		}
 	}
-	if r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0 {
-		l.Tasks = s.taskLimit()
+	if m := r.Memory; m != nil {
+		set(&l.group.Memory, m.Limit)
+		set(&l.group.Reservation, m.Reservation)
+		set(&l.group.Swap, m.Swap)
+		if l.group.Memory != 0 {
+			l.memory = min(l.memory, l.group.Memory)
+			l.group.Memory = l.memory
+		}
+	}
+	if c := r.CPU; c != nil {
+		set(&l.group.CPUQuota, c.Quota)
+		if c.Period != nil {
+			l.group.CPUPeriod = *c.Period
+		}
+		if c.Shares != nil {
+			l.group.CPUShares = *c.Shares
+		}
+	}
+	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit > 0 {
+		l.tasks = min(l.tasks, *p.Limit)
+		l.group.Tasks = l.tasks
 	}
 	return l
 }
 
-// taskLimit is how many tasks the sandbox may have: what the configuration says
-// (linux.resources.pids.limit), and no more than the host can spare.
-func (s *sandbox) taskLimit() int64 {
-	if r := s.resources(); r != nil && r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0 {
-		return min(*r.Pids.Limit, s.host.maxTasks)
+// resources are linux.resources of the container's configuration, which may be nil.
+func resources(c *control.Container) *specs.LinuxResources {
+	if c.Spec.Linux == nil {
+		return nil
 	}
-	return s.host.maxTasks
+	return c.Spec.Linux.Resources
+}
+
+// update sets a container's limits anew. Those of the first one are the sandbox's.
+func (s *container) update(u *control.Update) {
+	l := s.limitsOf(u.Resources, u.Limits)
+	s.cgroup.SetLimits(l.group)
+	if s.ID != s.Boot.ID {
+		return
+	}
+	s.kernel.SetTotalMemory(l.memory)
+	s.kernel.SetCPUs(l.cpus)
+	s.vdso.SetCPUs(l.cpus)
+	s.kernel.SetMaxTasks(l.tasks)
+	s.watch.limit(&l)
 }
 
 // A memoryWatch sees to it that the sandbox does not take more memory than it may,
@@ -72,13 +102,18 @@ type memoryWatch struct {
 	kernel  *kernel.Kernel
 	file    *memfile.File
 	memInfo int // descriptor of the host's /proc/meminfo
-	limit   uint64
-	own     uint64 // what the sentry may take itself beside its limit
-	init    bool   // init processes may be killed
+	limits  atomic.Pointer[memoryLimits]
 	reserve uint64 // what the host must keep
 	share   uint64 // with less than this, the sandbox is not what the host lacks
 	heap    []metrics.Sample
 	buf     [4096]byte
+}
+
+// memoryLimits are those of a sandbox.
+type memoryLimits struct {
+	limit uint64
+	own   uint64 // what the sentry may take itself beside the limit
+	init  bool   // init processes may be killed
 }
 
 const (
@@ -98,20 +133,26 @@ const (
 	freeing = time.Second
 )
 
-func (s *sandbox) newMemoryWatch() *memoryWatch {
-	total := s.host.total
+func (s *sandbox) newMemoryWatch(l *limits) *memoryWatch {
+	total := s.host.memory
 	w := &memoryWatch{
-		kernel: s.kernel, file: s.memory, memInfo: s.host.memInfo,
-		limit: s.memoryLimit(), own: sentryMemory, init: true, reserve: min(max(total/32, 64<<20), 1<<30), share: total / 8,
+		kernel: s.kernel, file: s.memory, memInfo: s.host.memInfo, reserve: min(max(total/32, 64<<20), 1<<30), share: total / 8,
 		heap: []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}},
 	}
-	if s.Limits.Memory != 0 {
+	w.limit(l)
+	return w
+}
+
+// limit sets the limit. It may be called while the watch runs.
+func (w *memoryWatch) limit(l *limits) {
+	if l.outside {
 		// The cgroup kills the whole sandbox at its limit, and engines see that. So
 		// that is left to it where the container's end is due, and forestalled where
 		// another process's end will do.
-		w.limit, w.own, w.init = w.limit-w.limit/16, 0, false
+		w.limits.Store(&memoryLimits{limit: l.memory - l.memory/16})
+		return
 	}
-	return w
+	w.limits.Store(&memoryLimits{limit: l.memory, own: sentryMemory, init: true})
 }
 
 // run never returns.
@@ -119,10 +160,12 @@ func (w *memoryWatch) run() {
 	var before int64
 	var since time.Time // when left was the least
 	for {
-		left, own := w.left()
-		if left <= 0 && own > w.own+sentryMemory {
+		l := w.limits.Load()
+		w.watchGroups()
+		left, own := w.left(l)
+		if left <= 0 && own > l.own+sentryMemory {
 			debug.FreeOSMemory() // much of it may be garbage
-			left, _ = w.left()
+			left, _ = w.left(l)
 		}
 		if left > 0 {
 			since = time.Time{}
@@ -134,31 +177,52 @@ func (w *memoryWatch) run() {
 		}
 		before = left
 		pause := idleWatch
-		if victim := w.kernel.KillForMemory(w.limit/64, time.Since(since) > freeing, w.init); victim != nil {
+		if victim := w.kernel.KillForMemory(l.limit/64, time.Since(since) > freeing, l.init); victim != nil {
 			pause = minWatch
 			since = time.Time{}
-			select {
-			case <-victim.Exited():
-			case <-time.After(dying):
-			}
+			await(victim)
 		}
 		time.Sleep(pause)
 	}
 }
 
+// watchGroups kills processes of those containers that have more memory than they may: all
+// but the first one, whose limit is the sandbox's.
+func (w *memoryWatch) watchGroups() {
+	for _, g := range w.kernel.Cgroups() {
+		limit := g.Limits().Memory
+		if g == w.kernel.RootCgroup() || limit == 0 {
+			continue
+		}
+		if used := g.MemoryInUse(); used > limit {
+			if victim := g.KillForMemory(0, false, true); victim != nil {
+				await(victim)
+			}
+		}
+	}
+}
+
+// await waits for the end of a process that was killed.
+func await(victim *kernel.ThreadGroup) {
+	select {
+	case <-victim.Exited():
+	case <-time.After(dying):
+	}
+}
+
 // left returns how many bytes the sandbox may still take, and how many the sentry
 // has itself.
-func (w *memoryWatch) left() (left int64, own uint64) {
+func (w *memoryWatch) left(l *memoryLimits) (left int64, own uint64) {
 	metrics.Read(w.heap)
 	own = w.heap[0].Value.Uint64() - w.heap[1].Value.Uint64()
 	used, err := w.file.Usage()
 	if err != nil {
 		used = 0
 	}
-	if own > w.own {
-		used += own - w.own
+	if own > l.own {
+		used += own - l.own
 	}
-	left = int64(w.limit) - int64(used)
+	left = int64(l.limit) - int64(used)
 	if free, ok := w.available(); ok {
 		left = min(left, max(int64(free)-int64(w.reserve), int64(w.share)-int64(used)))
 	}

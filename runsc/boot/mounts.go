@@ -89,7 +89,7 @@ func (s *container) tree(i int) (*vfs.Superblock, error) {
 // overlay puts a layer over lower, a tree of the gofer: in memory, or in the tree's
 // file store.
 func (s *container) overlay(tree int, lower *vfs.Superblock, source string) (*vfs.Superblock, error) {
-	mem, size := s.memory, s.memoryLimit()
+	mem, size := s.memory, s.kernel.TotalMemory()
 	if i := slices.Index(s.Stores, tree); i >= 0 {
 		fd := s.storeFDs[i]
 		var disk unix.Statfs_t
@@ -216,6 +216,9 @@ func (s *container) mount(i int, m *specs.Mount) error {
 	if slices.Contains(r.data, "idmap") || slices.Contains(r.data, "ridmap") || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
 		return errors.New("idmapped mounts are not supported")
 	}
+	if m.Type == "cgroup" && s.legacyCgroups() {
+		return s.mountLegacyCgroups(m, &r)
+	}
 	sb, err := s.superblock(i, m, &r)
 	if err != nil {
 		return err
@@ -281,6 +284,8 @@ func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Sup
 	}
 	data := strings.Join(r.data, ",")
 	switch m.Type {
+	case "cgroup", "cgroup2":
+		return s.cgroupType("cgroup2").Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	case "mqueue":
 		t := tmpfs.Type{TypeName: m.Type, Mem: s.memory}
 		sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, "mode=1777")

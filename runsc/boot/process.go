@@ -55,7 +55,7 @@ func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []in
 	namespaces := s.namespaces
 	o := &kernel.ProcessOptions{
 		Argv: p.Args, Envp: p.Env, Cred: c, Limits: limits, MountNS: s.mounts, Cwd: p.Cwd, Umask: 0o022,
-		FDs: fds, Namespaces: &namespaces, NoNewPrivs: p.NoNewPrivileges, Seccomp: s.filters,
+		FDs: fds, Namespaces: &namespaces, NoNewPrivs: p.NoNewPrivileges, Seccomp: s.filters, Cgroup: s.cgroup,
 	}
 	if p.User.Umask != nil {
 		o.Umask = *p.User.Umask & 0o777

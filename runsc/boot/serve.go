@@ -101,6 +101,8 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		return &control.Reply{}, c.add(r.Create, files)
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
+	case r.Debug != nil:
+		return c.debug(r.Debug, files)
 	case r.Network != nil:
 		found, err := c.find(r.Start)
 		if err != nil {
@@ -170,10 +172,29 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 			reply.Processes = append(reply.Processes, p)
 		}
 		return reply, nil
+	case r.Update != nil:
+		found, err := c.find(r.Update.Container)
+		if err != nil {
+			return nil, err
+		}
+		found.update(r.Update)
+		return &control.Reply{}, nil
+	case r.Pause != "":
+		found, err := c.find(r.Pause)
+		if err != nil {
+			return nil, err
+		}
+		found.cgroup.Freeze()
+		return &control.Reply{}, nil
+	case r.Resume != "":
+		found, err := c.find(r.Resume)
+		if err != nil {
+			return nil, err
+		}
+		found.cgroup.Thaw()
+		return &control.Reply{}, nil
 	case r.Delete != "":
 		return &control.Reply{}, c.remove(r.Delete)
-	case r.Debug != nil:
-		return c.debug(r.Debug)
 	}
 	return nil, errors.New("unknown request")
 }

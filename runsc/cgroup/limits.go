@@ -2,6 +2,8 @@ package cgroup
 
 import (
 	"bufio"
+	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path"
@@ -66,6 +68,24 @@ func asked(r *specs.LinuxResources) *specs.LinuxResources {
 		host.Memory = &m
 	}
 	return &host
+}
+
+// Merge returns the limits of r with those of changes in their place. Both may be nil.
+func Merge(r, changes *specs.LinuxResources) (*specs.LinuxResources, error) {
+	merged := new(specs.LinuxResources)
+	for _, from := range []*specs.LinuxResources{r, changes} {
+		if from == nil {
+			continue
+		}
+		data, err := json.Marshal(asked(from))
+		if err == nil {
+			err = json.Unmarshal(data, merged) // what the text does not have stays as it is
+		}
+		if err != nil {
+			return nil, fmt.Errorf("merging limits: %w", err)
+		}
+	}
+	return merged, nil
 }
 
 // drop makes a number that is 0 one that is not there.
@@ -152,7 +172,7 @@ func (g *Group) cpuLimit() (least int) {
 
 // upwards calls f with the directory of the group for a controller and with each above.
 func (g *Group) upwards(controller string, f func(dir string)) {
-	name, ok := g.paths[controller]
+	name, ok := g.place.Paths[controller]
 	for ok {
 		f(filepath.Join(mountPoint, controller, name))
 		ok = name != "/"

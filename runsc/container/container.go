@@ -64,14 +64,16 @@ type State struct {
 	// its sandbox.
 	Init Process `json:"init"`
 	// Sandbox is the id of the sandbox's first container.
-	Sandbox string       `json:"sandbox"`
-	Network network      `json:"network"`
-	Sentry  Process      `json:"sentry"`
-	Gofer   Process      `json:"gofer"`
-	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`
+	Sandbox string        `json:"sandbox"`
+	Network network       `json:"network"`
+	Sentry  Process       `json:"sentry"`
+	Gofer   Process       `json:"gofer"`
+	Cgroup  *cgroup.Place `json:"cgroup,omitempty"`
 	// NetNS is the host's network namespace whose network the container takes over, ""
 	// if there is none, or it shares that of another container.
 	NetNS string `json:"netns,omitempty"`
+	// Paused says that the sandbox has stopped the container's processes.
+	Paused bool `json:"paused,omitempty"`
 	// Keeper is the runsc run in the foreground that deletes the container.
 	Keeper Process `json:"keeper"`
 	Owner  int     `json:"owner"` // uid
@@ -276,12 +278,16 @@ func (c *Container) save() error {
 	if err != nil {
 		return err
 	}
-	path := c.stateFile()
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return fmt.Errorf("writing the container's state: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := replace(c.stateFile(), data); err != nil {
 		return fmt.Errorf("writing the container's state: %w", err)
 	}
 	return nil
+}
+
+// replace writes a file atomically.
+func replace(path string, data []byte) error {
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

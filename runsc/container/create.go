@@ -88,8 +88,13 @@ func (c *Container) create(o *Options) error {
 	if err != nil {
 		return err
 	}
-	if group != nil {
-		args.Cgroup, args.Boot.Limits = group, group.Limits()
+	args.Cgroup = group
+	var paths cgroup.Paths
+	if c.State.Cgroup != nil {
+		paths = c.State.Cgroup.Paths
+	}
+	if args.Boot.Hierarchies, err = cgroup.View(paths, lists(o.Spec, specs.CgroupNamespace)); err != nil {
+		return err
 	}
 	if args.Files, err = o.Terminal.files(o.Spec.Process.Terminal, o.PreserveFDs, &args.Boot.Stdio); err != nil {
 		return err
@@ -134,6 +139,10 @@ func (c *Container) begin(args *sandbox.Args) error {
 	if args.Capture != nil {
 		defer args.Capture.Close()
 	}
+	if args.Exit, err = c.openExit(); err != nil {
+		return err
+	}
+	defer args.Exit.Close()
 	if c.State.Network, err = networkOf(c.env.Conf, args.Boot.Spec); err != nil {
 		return err
 	}
@@ -209,7 +218,7 @@ func (c *Container) saveSpec(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.specFile(), data, 0o600); err != nil {
+	if err := replace(c.specFile(), data); err != nil {
 		return fmt.Errorf("writing the container's configuration: %w", err)
 	}
 	return nil
@@ -243,7 +252,7 @@ func writePID(path string, pid int) error {
 
 // group returns the container's cgroup, nil if it has none.
 func (c *Container) group() (*cgroup.Group, error) {
-	if len(c.State.Cgroup) == 0 {
+	if c.State.Cgroup == nil {
 		return nil, nil
 	}
 	return cgroup.Load(c.State.Cgroup)

@@ -19,6 +19,8 @@ type ExecOptions struct {
 	PreserveFDs int
 	Detach      bool
 	PIDFile     string
+	// IgnorePaused has the process made in a container that is paused.
+	IgnorePaused bool
 }
 
 // Exec runs another process in a running container. Detached, it returns when the process
@@ -28,6 +30,9 @@ func (c *Container) Exec(o *ExecOptions, signals <-chan os.Signal) (int, error) 
 	switch status := c.Status(); status {
 	case StatusRunning:
 	case StatusPaused:
+		if o.IgnorePaused {
+			break
+		}
 		return 0, errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 	case StatusStopped:
 		return 0, errors.New("cannot exec in a stopped container")
@@ -61,7 +66,7 @@ func (c *Container) Exec(o *ExecOptions, signals <-chan os.Signal) (int, error) 
 	pid := os.Getpid()
 	var monitor *exec.Cmd
 	if o.Detach || tty != nil {
-		if monitor, err = startMonitor(conn, tty, false); err != nil {
+		if monitor, err = startMonitor(conn, nil, tty, false); err != nil {
 			return 0, err
 		}
 		pid = monitor.Process.Pid

@@ -20,6 +20,11 @@ func namespacesOf(spec *specs.Spec) []specs.LinuxNamespace {
 	return spec.Linux.Namespaces
 }
 
+// lists reports whether a configuration lists a namespace of a type.
+func lists(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(namespacesOf(spec), func(ns specs.LinuxNamespace) bool { return ns.Type == kind })
+}
+
 // podAnnotations are those by which containerd and CRI-O say that a container is the first of
 // a pod, or belongs into the sandbox of another one.
 var podAnnotations = []struct{ kind, first, further, sandbox string }{

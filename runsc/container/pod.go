@@ -52,9 +52,14 @@ func (c *Container) join(p *place, args *sandbox.Args) error {
 	if args.Console {
 		tty = args.Files[0]
 	}
+	exit, err := c.openExit()
+	if err != nil {
+		return err
+	}
+	defer exit.Close()
 	// Engines prepare the network in the namespace of the process that stands for the container.
 	_, isNew := networkNamespace(args.Boot.Spec)
-	monitor, err := startMonitor(conn, tty, isNew && c.State.Network == takenNetwork)
+	monitor, err := startMonitor(conn, exit, tty, isNew && c.State.Network == takenNetwork)
 	if err != nil {
 		return err
 	}
@@ -75,18 +80,27 @@ func (c *Container) join(p *place, args *sandbox.Args) error {
 
 // Descriptors that a monitor (runsc monitor) finds open at its start.
 const (
-	MonitorConn     = 3 // control connection that is attached to a process
-	MonitorTerminal = 4 // the process's terminal, if it has one: its controlling terminal too
+	MonitorConn     = 3 + iota // control connection that is attached to a process
+	MonitorExit                // the file that the exit code is written to, or /dev/null
+	MonitorTerminal            // the process's terminal, if it has one: its controlling terminal too
 )
 
 // startMonitor starts the process of the host that stands for a process in a sandbox, in a
-// network namespace of its own if newNet is set.
-func startMonitor(conn *control.Conn, tty *os.File, newNet bool) (*exec.Cmd, error) {
+// network namespace of its own if newNet is set. exit and tty may be nil.
+func startMonitor(conn *control.Conn, exit, tty *os.File, newNet bool) (*exec.Cmd, error) {
+	if exit == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer null.Close()
+		exit = null
+	}
 	cmd := exec.Command("/proc/self/exe", "monitor")
 	cmd.Args[0] = "runsc"
 	cmd.Env = []string{}
 	cmd.Dir = "/"
-	cmd.ExtraFiles = []*os.File{conn.File()}
+	cmd.ExtraFiles = []*os.File{conn.File(), exit}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if newNet {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET

@@ -89,6 +89,8 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 	case status == StatusCreated && sig == unix.SIGKILL:
 		_, err := c.call(&control.Request{Delete: c.State.ID})
 		return err
+	case status == StatusPaused && !c.State.Paused:
+		return c.signalFrozen(sig)
 	case status == StatusCreated:
 		return nil // it has no handler yet, and process 1 of a namespace ignores the rest
 	}
@@ -97,6 +99,16 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 		return ErrNotRunning
 	}
 	return err
+}
+
+// signalFrozen sends a signal to the first process of a container that the host has frozen
+// with its sandbox, which hands it on when it goes on.
+func (c *Container) signalFrozen(sig unix.Signal) error {
+	switch sig {
+	case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2:
+		return c.State.Init.Signal(sig)
+	}
+	return fmt.Errorf("a paused container cannot be sent %s", unix.SignalName(sig))
 }
 
 // kill kills the first process, and with it the container.
@@ -179,19 +191,4 @@ func (c *Container) destroy() error {
 		}
 	}
 	return c.removeDir()
-}
-
-// Wait waits for the end of the container's first process and returns its exit code.
-func (c *Container) Wait() (int, error) {
-	reply, err := c.call(&control.Request{Wait: c.State.ID})
-	if err != nil {
-		if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
-			return 0, ErrNotRunning
-		}
-		return 0, err
-	}
-	if reply.Exited == nil {
-		return 0, sandbox.ErrDied
-	}
-	return reply.Exited.Status(), nil
 }

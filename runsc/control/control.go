@@ -8,12 +8,15 @@
 package control
 
 import (
+	"time"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"casemate/runsc/cgroup"
 	"casemate/runsc/config"
 	"casemate/runsc/hostmount"
 	"casemate/runsc/netns"
+	"casemate/sentry/kernel"
 )
 
 // Descriptors that a sandbox process (runsc boot) finds open at its start. Its
@@ -24,6 +27,7 @@ const (
 	FDGofer               // socket to the first container's gofer
 	FDDebugLog            // the debug log, or /dev/null
 	FDCapture             // the file of --pcap, or /dev/null
+	FDExit                // the file that the first container's exit code is written to
 	FDStdin               // the first container's standard input, or its terminal
 	FDStdout
 	FDStderr
@@ -67,7 +71,6 @@ type Boot struct {
 	Version  string
 	Config   config.Config
 	HostRoot bool // the root is the host's own file system (runsc do)
-	Limits   cgroup.Limits
 }
 
 // A Container is all that a sandbox needs to make a container. Its descriptors are the
@@ -88,6 +91,9 @@ type Container struct {
 	OwnNetwork bool
 	// Stores are the trees below an overlay that is kept in a file of the host.
 	Stores []int
+	// Limits are those of its group on the host; Hierarchies say what it sees of where it is.
+	Limits      cgroup.Limits
+	Hierarchies []kernel.Hierarchy
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
 	Stdio
@@ -135,6 +141,12 @@ type Request struct {
 	// them as well.
 	Processes string `json:",omitempty"`
 	Shown     bool   `json:",omitempty"`
+	// Update sets the limits of a container.
+	Update *Update `json:",omitempty"`
+	// Pause and Resume stop the processes of a container that is not the first one, and let
+	// them go on.
+	Pause  string `json:",omitempty"`
+	Resume string `json:",omitempty"`
 	// Delete forgets a container, whose processes are killed.
 	Delete string `json:",omitempty"`
 	// Debug is for who looks into a sandbox.
@@ -147,6 +159,14 @@ type Exec struct {
 	Container string
 	Process   *specs.Process
 	Stdio
+}
+
+// Update are all limits of a container as they are to be from now on: linux.resources of its
+// configuration and those of its group on the host.
+type Update struct {
+	Container string
+	Resources *specs.LinuxResources
+	Limits    cgroup.Limits
 }
 
 // A Signal is a signal to the first process of a container, or to all.
@@ -162,6 +182,10 @@ type Debug struct {
 	Strace *bool  `json:",omitempty"` // log each system call
 	Level  string `json:",omitempty"` // debug, info, warning
 	Stacks bool   `json:",omitempty"` // the stacks of all goroutines, as Text
+	// ProfileCPU is for how long to make a profile of the CPU time. ProfileHeap asks for one of
+	// the memory. For each a file comes with the request, in this order, to be written to.
+	ProfileCPU  time.Duration `json:",omitempty"`
+	ProfileHeap bool          `json:",omitempty"`
 }
 
 // A Reply is a message from a sandbox.

@@ -78,7 +78,13 @@ func below(point, name string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// parse takes a line of mountinfo apart.
+// Parse takes a line of mountinfo apart: where it is mounted, and what.
+func Parse(line string) (point string, m Mount, ok bool) {
+	_, point, m, ok = parse(line)
+	return point, m, ok
+}
+
+// parse is Parse, with the mount's number.
 func parse(line string) (id uint64, point string, m Mount, ok bool) {
 	first, last, ok := strings.Cut(line, " - ")
 	f, l := strings.Split(first, " "), strings.Split(last, " ")

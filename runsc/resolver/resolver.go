@@ -175,6 +175,7 @@ func (e *endpoint) receive(buf []byte) (int, sock.Addr, error) {
 	}
 }
 
+// send sends a datagram; a connected endpoint's without an address.
 func (e *endpoint) send(p []byte, to sock.Addr) error {
 	_, err := e.Send(&sock.Iovec{V: [][]byte{p}}, len(p), &sock.Msg{Addr: to})
 	return err

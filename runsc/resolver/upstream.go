@@ -61,7 +61,7 @@ func (u *upstream) run() {
 		if err != nil {
 			continue // the packet is lost
 		}
-		ep.send(data, sock.Addr{Addr: f.to.Addr(), Port: f.to.Port()})
+		ep.send(data, sock.Addr{})
 	}
 }
 
@@ -82,7 +82,8 @@ func parse(p []byte) (f flow, data []byte, ok bool) {
 	return flow{netip.AddrPortFrom(h.Src(), d.SrcPort()), netip.AddrPortFrom(h.Dst(), d.DstPort())}, d[wire.UDPLen:d.Length()], true
 }
 
-// endpoint returns the endpoint of a flow, which it makes if there is none.
+// endpoint returns the endpoint of a flow, which it makes if there is none. It is connected to
+// the server, as dockerd's own socket is, so that it gets packets of nobody else.
 func (u *upstream) endpoint(f flow) (*endpoint, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -94,6 +95,10 @@ func (u *upstream) endpoint(f flow) (*endpoint, error) {
 	}
 	ep, err := newEndpoint(u.stack, netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
 	if err != nil {
+		return nil, err
+	}
+	if err := ep.Connect(sock.Addr{Addr: f.to.Addr(), Port: f.to.Port()}); err != nil {
+		ep.Close()
 		return nil, err
 	}
 	u.flows[f] = ep
@@ -112,12 +117,9 @@ func (u *upstream) answers(f flow, ep *endpoint) {
 	})
 	buf := make([]byte, TunnelMTU)
 	for {
-		n, from, err := ep.receive(buf[wire.IPv4MinLen+wire.UDPLen:])
+		n, _, err := ep.receive(buf[wire.IPv4MinLen+wire.UDPLen:])
 		if err != nil {
 			return
-		}
-		if from.Addr != f.to.Addr() || from.Port != f.to.Port() {
-			continue
 		}
 		end.Reset(idle)
 		unix.Write(u.fd, answer(buf, n, f))

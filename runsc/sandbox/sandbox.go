@@ -38,6 +38,8 @@ type Args struct {
 	DebugLog *os.File
 	// Capture is the file of --pcap; it may be nil.
 	Capture *os.File
+	// Exit is the file that the sandbox writes the container's exit code to.
+	Exit *os.File
 	// Cgroup is where both processes are put before they do anything. May be nil.
 	Cgroup *cgroup.Group
 	// Foreground has the processes die with the thread that starts them, which must be
@@ -159,7 +161,8 @@ func command(name string, a *Args, flags uintptr, uid, gid int) (*exec.Cmd, erro
 	return cmd, nil
 }
 
-// start starts a process that waits for its configuration, and puts it into the cgroup.
+// start starts a process that waits for its configuration, and puts it into the cgroup, whose
+// limits are known then.
 func (a *Args) start(cmd *exec.Cmd) error {
 	defer cmd.Stderr.(*os.File).Close()
 	if err := cmd.Start(); err != nil {
@@ -172,8 +175,10 @@ func (a *Args) start(cmd *exec.Cmd) error {
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
+		return err
 	}
-	return err
+	a.Boot.Limits = a.Cgroup.Limits()
+	return nil
 }
 
 // nobody is the host's user and group that the sentry's root is, if runsc is root.
@@ -198,7 +203,7 @@ func (s *Sandbox) startSentry(a *Args, conn, listener, gofer *os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture}, a.Files, a.Stores)
+	cmd.ExtraFiles = slices.Concat([]*os.File{conn, listener, gofer, log, capture, a.Exit}, a.Files, a.Stores)
 	if a.Console {
 		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, control.FDStdin
 	}

@@ -60,7 +60,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		c.RUID != cred.RootUID && !c.HasCap(unix.CAP_SYS_RESOURCE) && !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return 0, unix.EAGAIN
 	}
-	if !k.tasksLeft() {
+	if !k.tasksLeft() || !t.tg.cgroup.tasksLeft() {
 		return 0, unix.EAGAIN
 	}
 	if f&unix.CLONE_PARENT != 0 && t.tg.unkillable {
@@ -90,7 +90,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 				handlers.reset(false)
 			}
 		}
-		tg = k.newThreadGroup(handlers, t.tg.limits.Fork())
+		tg = k.newThreadGroup(handlers, t.tg.limits.Fork(), t.tg.cgroup)
 		tg.oomScoreAdj.Store(t.tg.oomScoreAdj.Load())
 		tg.dumpable = t.tg.Dumpable()
 	}
@@ -235,7 +235,7 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 	if len(a.SetTID) > 0 && !t.HasCap(unix.CAP_SYS_ADMIN) && !t.HasCap(unix.CAP_CHECKPOINT_RESTORE) {
 		return 0, unix.EPERM
 	}
-	if !k.tasksLeft() {
+	if !k.tasksLeft() || !t.tg.cgroup.tasksLeft() {
 		return 0, unix.EAGAIN
 	}
 	p, err := k.allocPID(ns.PIDForChildren, a.SetTID)

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"path"
@@ -263,7 +264,9 @@ type ProcessOptions struct {
 	FDs *vfs.FDTable
 	// Namespaces are the others; PIDForChildren is where the process gets its
 	// pid. It becomes process 1 there if there is none.
-	Namespaces  *Namespaces
+	Namespaces *Namespaces
+	// Cgroup is the control group, the root one if it is nil.
+	Cgroup      *Cgroup
 	NoNewPrivs  bool
 	Seccomp     []*SeccompFilter // the first is installed first
 	OOMScoreAdj int32
@@ -278,7 +281,7 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 	if len(o.Argv) == 0 {
 		return nil, unix.EINVAL
 	}
-	tg := k.newThreadGroup(&SignalHandlers{refs: 1}, o.Limits)
+	tg := k.newThreadGroup(&SignalHandlers{refs: 1}, o.Limits, cmp.Or(o.Cgroup, k.rootCgroup))
 	t := k.newTask(tg)
 	fail := func(err error) (*ThreadGroup, error) {
 		if t.fs != nil {

@@ -229,6 +229,7 @@ func (t *Task) exitNotify() {
 	tg.orphanChildren()
 	tg.leaveSession()
 	tg.zombie = true
+	tg.cgroup.leave(tg)
 	tg.pidWatch.Notify(waitChild)
 	close(tg.exitedCh)
 	if tg.notifyParentExit() {

@@ -44,6 +44,8 @@ type Options struct {
 	// MaxTasks is how many tasks there may be, those that nobody has waited for
 	// included: more give EAGAIN. 0: any number.
 	MaxTasks int64
+	// Hierarchies say where the root control group is.
+	Hierarchies []Hierarchy
 	// Log receives one line for what an operator may want to know. May be nil.
 	Log func(format string, args ...any)
 }
@@ -57,9 +59,10 @@ type Kernel struct {
 	memory         *memfile.File
 	table          *Table
 	log            func(format string, args ...any)
-	cpus           int
-	total          uint64
-	maxTasks       int64
+	cpus           atomic.Int64
+	total          atomic.Uint64
+	maxTasks       atomic.Int64
+	rootCgroup     *Cgroup
 	timers         *clock.Queue
 	futexes        futexTable
 	vfs            *vfs.VFS
@@ -83,6 +86,8 @@ type Kernel struct {
 	userNS *cred.UserNamespace
 	root   Namespaces
 
+	cgroups []*Cgroup // guarded by mu
+
 	mu sync.RWMutex // see the package comment
 }
 
@@ -93,9 +98,6 @@ func New(o Options) *Kernel {
 		memory:   o.Memory,
 		table:    o.Table,
 		log:      o.Log,
-		cpus:     max(o.CPUs, 1),
-		total:    o.TotalMemory,
-		maxTasks: o.MaxTasks,
 		vfs:      o.VFS,
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
@@ -106,9 +108,13 @@ func New(o Options) *Kernel {
 		timers:   clock.NewQueue(),
 		userNS:   o.UserNS,
 	}
-	if k.maxTasks <= 0 {
-		k.maxTasks = PIDMax
+	k.SetCPUs(o.CPUs)
+	k.SetTotalMemory(o.TotalMemory)
+	k.maxTasks.Store(PIDMax)
+	if o.MaxTasks > 0 {
+		k.maxTasks.Store(o.MaxTasks)
 	}
+	k.rootCgroup = k.NewCgroup(o.Hierarchies)
 	if k.log == nil {
 		k.log = func(string, ...any) {}
 	}
@@ -150,10 +156,16 @@ func (k *Kernel) Table() *Table { return k.table }
 func (k *Kernel) Timers() *clock.Queue { return k.timers }
 
 // CPUs is the number of CPUs that applications see.
-func (k *Kernel) CPUs() int { return k.cpus }
+func (k *Kernel) CPUs() int { return int(k.cpus.Load()) }
+
+// SetCPUs changes it; less than 1 is 1.
+func (k *Kernel) SetCPUs(n int) { k.cpus.Store(max(int64(n), 1)) }
 
 // TotalMemory is the memory in bytes that applications see.
-func (k *Kernel) TotalMemory() uint64 { return k.total }
+func (k *Kernel) TotalMemory() uint64 { return k.total.Load() }
+
+// SetTotalMemory changes it.
+func (k *Kernel) SetTotalMemory(bytes uint64) { k.total.Store(bytes) }
 
 // UserNS is the initial user namespace.
 func (k *Kernel) UserNS() *cred.UserNamespace { return k.userNS }
@@ -162,13 +174,16 @@ func (k *Kernel) UserNS() *cred.UserNamespace { return k.userNS }
 func (k *Kernel) RootNamespaces() Namespaces { return k.root }
 
 // tasksLeft reports whether there may be one more task.
-func (k *Kernel) tasksLeft() bool { return k.tasks.Load() < k.maxTasks }
+func (k *Kernel) tasksLeft() bool { return k.tasks.Load() < k.maxTasks.Load() }
 
 // NumTasks is the number of tasks.
 func (k *Kernel) NumTasks() int64 { return k.tasks.Load() }
 
 // MaxTasks is how many tasks there may be.
-func (k *Kernel) MaxTasks() int64 { return k.maxTasks }
+func (k *Kernel) MaxTasks() int64 { return k.maxTasks.Load() }
+
+// SetMaxTasks changes it. Tasks that there are stay.
+func (k *Kernel) SetMaxTasks(n int64) { k.maxTasks.Store(n) }
 
 // Forks is the number of tasks that there have been.
 func (k *Kernel) Forks() int64 { return k.forks.Load() }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -8,7 +9,7 @@ import (
 
 func TestMaxTasks(t *testing.T) {
 	task := newTestProcess(t)
-	task.k.maxTasks = 3
+	task.k.maxTasks.Store(3)
 	first := sibling(t, task)
 	sibling(t, task)
 	thread := &CloneArgs{Flags: unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND | unix.CLONE_FS | unix.CLONE_FILES}
@@ -22,6 +23,57 @@ func TestMaxTasks(t *testing.T) {
 	if _, err := task.Clone(thread); err != nil {
 		t.Errorf("a task in the place of another: %v", err)
 	}
+}
+
+func TestCgroupTasks(t *testing.T) {
+	task := newTestProcess(t)
+	g := task.tg.Cgroup()
+	g.SetLimits(CgroupLimits{Tasks: 2})
+	first := sibling(t, task)
+	thread := &CloneArgs{Flags: unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND | unix.CLONE_FS | unix.CLONE_FILES}
+	if _, err := task.Clone(thread); err != unix.EAGAIN {
+		t.Errorf("a third task: %v, want EAGAIN", err)
+	}
+	if now, most, refused := g.Tasks(); now != 2 || most != 2 || refused != 1 {
+		t.Errorf("%d tasks are counted, %d at most, %d refused", now, most, refused)
+	}
+	first.abandon()
+	if now, most, _ := g.Tasks(); now != 1 || most != 2 {
+		t.Errorf("after the end of one: %d tasks are counted, %d at most", now, most)
+	}
+	if all := g.ThreadGroups(); len(all) != 1 || all[0] != task.tg {
+		t.Errorf("%d processes are in the group", len(all))
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	task := newTestProcess(t)
+	g := task.tg.Cgroup()
+	g.Freeze()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		task.HandleInterrupt(task.ctx)
+	}()
+	for task.waker.state.Load() != wakerParked {
+		runtime.Gosched()
+	}
+	task.Wake() // which is for somebody else
+	for task.waker.state.Load() != wakerParked {
+		runtime.Gosched()
+	}
+	select {
+	case <-left:
+		t.Fatal("a frozen task goes on")
+	default:
+	}
+	g.Thaw()
+	<-left
+	g.Freeze()
+	if n := sibling(t, task); n.work.Load()&workFreeze == 0 {
+		t.Error("a task that is made in a frozen group is not frozen")
+	}
+	g.Thaw()
 }
 
 func TestKillForMemory(t *testing.T) {

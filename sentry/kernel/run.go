@@ -126,6 +126,10 @@ func (t *Task) leaveSlow() platform.Disposition {
 			t.stop()
 			continue
 		}
+		if w&workFreeze != 0 {
+			t.freeze()
+			continue
+		}
 		if w&workSignal != 0 {
 			if t.deliverOne() {
 				continue

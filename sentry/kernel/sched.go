@@ -115,13 +115,13 @@ func (t *Task) Members(pgid int32) []*ThreadGroup {
 // CPU is the CPU on which the task is said to run: one that its affinity allows. Go
 // and the host decide which it really is.
 func (t *Task) CPU() int {
-	mask := t.Affinity()
-	n := int(t.TID()) % t.k.cpus
+	mask, cpus := t.Affinity(), t.k.CPUs()
+	n := int(t.TID()) % cpus
 	if mask == nil {
 		return n
 	}
-	for i := range t.k.cpus {
-		cpu := (n + i) % t.k.cpus
+	for i := range cpus {
+		cpu := (n + i) % cpus
 		if cpu/64 < len(mask) && mask[cpu/64]>>(cpu%64)&1 != 0 {
 			return cpu
 		}

@@ -13,6 +13,7 @@ const (
 	workSignal = 1 << iota // an unblocked signal is pending
 	workStop               // the task is to take part in a group stop
 	workExit               // the task must exit
+	workFreeze             // the task's control group is frozen
 	workNotify             // tell the parent that the group was continued
 	workAny    = workSignal | workStop | workExit | workNotify
 )

@@ -14,7 +14,8 @@ const waitChild = wait.In
 // A ThreadGroup is a process: the tasks that share a pid, signals and resource
 // limits.
 type ThreadGroup struct {
-	k *Kernel
+	k      *Kernel
+	cgroup *Cgroup
 
 	// Guarded by Kernel.mu.
 	leader      *Task
@@ -219,9 +220,10 @@ func (tg *ThreadGroup) signalHandlers() *SignalHandlers {
 }
 
 // newThreadGroup makes a process without tasks.
-func (k *Kernel) newThreadGroup(handlers *SignalHandlers, limits *Limits) *ThreadGroup {
+func (k *Kernel) newThreadGroup(handlers *SignalHandlers, limits *Limits, cgroup *Cgroup) *ThreadGroup {
 	tg := &ThreadGroup{
 		k:         k,
+		cgroup:    cgroup,
 		handlers:  handlers,
 		limits:    limits,
 		exitedCh:  make(chan struct{}),
@@ -243,6 +245,7 @@ func (tg *ThreadGroup) addTask(t *Task, p *PID) {
 	}
 	tg.k.users.get(t.Credentials().RUID).processes.Add(1)
 	tg.k.tasks.Add(1)
+	tg.cgroup.count(t)
 }
 
 // uncount takes t, of which no number is left, out of the counts of tasks, which
@@ -250,4 +253,5 @@ func (tg *ThreadGroup) addTask(t *Task, p *PID) {
 func (t *Task) uncount() {
 	t.k.users.get(t.Credentials().RUID).processes.Add(-1)
 	t.k.tasks.Add(-1)
+	t.tg.cgroup.tasks.Add(-1)
 }

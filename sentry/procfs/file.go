@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/sentry/kernel"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 )
@@ -14,6 +15,16 @@ import (
 type text struct {
 	buf []byte
 	ctx *vfs.Context
+}
+
+// cgroup is the reader's control group.
+func (w *text) cgroup(o *object) *kernel.Cgroup {
+	if w.ctx != nil {
+		if t, ok := w.ctx.Task.(*kernel.Task); ok {
+			return t.ThreadGroup().Cgroup()
+		}
+	}
+	return o.fs.k.RootCgroup()
 }
 
 // printf adds formatted text.

@@ -20,8 +20,8 @@ import (
 
 // Options are what an instance shows that the kernel does not know.
 type Options struct {
-	// CPUInfo is the text of /proc/cpuinfo.
-	CPUInfo string
+	// CPUInfo returns the text of /proc/cpuinfo. May be nil.
+	CPUInfo func() string
 	// Version is the text of /proc/version.
 	Version string
 	// CommandLine is the text of /proc/cmdline.

@@ -14,7 +14,7 @@ import (
 // commonEntries are what a process's directory and a thread's have in common.
 var commonEntries = []entry{
 	{name: "auxv", mode: 0o400, text: showAuxv, checked: true},
-	{name: "cgroup", mode: 0o444, text: func(_ *object, w *text) { w.add("0::/\n") }},
+	{name: "cgroup", mode: 0o444, text: showCgroup},
 	{name: "cmdline", mode: 0o444, text: showCmdline},
 	{name: "comm", mode: 0o644, text: func(o *object, w *text) { w.add(o.task.Comm() + "\n") }, store: storeComm},
 	{name: "cwd", mode: 0o777, link: linkCwd, follow: followCwd, checked: true},
@@ -45,6 +45,13 @@ var commonEntries = []entry{
 	{name: "status", mode: 0o444, text: showStatus},
 	{name: "uid_map", mode: 0o644, text: showUIDMap, store: storeUIDMap},
 	{name: "wchan", mode: 0o444, text: func(_ *object, w *text) { w.add("0") }},
+}
+
+// showCgroup is /proc/PID/cgroup (cgroups(7)).
+func showCgroup(o *object, w *text) {
+	for _, h := range o.task.ThreadGroup().Cgroup().Hierarchies() {
+		w.printf("%d:%s:%s\n", h.ID, h.Controllers, h.Path)
+	}
 }
 
 var processEntries, threadEntries []entry

@@ -20,7 +20,7 @@ var rootEntries = []entry{
 	{name: "thread-self", mode: 0o777, link: linkThreadSelf},
 	{name: "cgroups", mode: 0o444, text: showCgroups},
 	{name: "cmdline", mode: 0o444, text: func(o *object, w *text) { w.add(o.fs.opts.CommandLine) }},
-	{name: "cpuinfo", mode: 0o444, text: func(o *object, w *text) { w.add(o.fs.opts.CPUInfo) }},
+	{name: "cpuinfo", mode: 0o444, text: showCPUInfo},
 	{name: "devices", mode: 0o444, text: showDevices},
 	{name: "filesystems", mode: 0o444, text: showFilesystems},
 	{name: "loadavg", mode: 0o444, text: showLoadavg},
@@ -66,11 +66,23 @@ func linkThreadSelf(o *object, ctx *vfs.Context) (string, error) {
 	return strconv.Itoa(int(t.ThreadGroup().ID(o.fs.pids))) + "/task/" + strconv.Itoa(int(t.TIDIn(o.fs.pids))), nil
 }
 
-// showCgroups is /proc/cgroups: the controllers are those of version 2.
-func showCgroups(_ *object, w *text) {
+func showCPUInfo(o *object, w *text) {
+	if o.fs.opts.CPUInfo != nil {
+		w.add(o.fs.opts.CPUInfo())
+	}
+}
+
+// showCgroups is /proc/cgroups, with the hierarchies that the reader has.
+func showCgroups(o *object, w *text) {
+	ids := map[string]int{}
+	for _, h := range w.cgroup(o).Hierarchies() {
+		for c := range strings.SplitSeq(h.Controllers, ",") {
+			ids[c] = h.ID
+		}
+	}
 	w.add("#subsys_name\thierarchy\tnum_cgroups\tenabled\n")
-	for _, c := range []string{"cpuset", "cpu", "cpuacct", "blkio", "memory", "pids"} {
-		w.add(c + "\t0\t1\t1\n")
+	for _, c := range []string{"cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "pids"} {
+		w.printf("%s\t%d\t1\t1\n", c, ids[c])
 	}
 }
 
@@ -149,9 +161,9 @@ func (fs *FileSystem) used() uint64 {
 }
 
 func showMeminfo(o *object, w *text) {
-	k := o.fs.k
-	total := k.TotalMemory() >> 10
-	used := min(o.fs.used()>>10, total)
+	g := w.cgroup(o)
+	total := g.TotalMemory() >> 10
+	used := min(g.MemoryInUse()>>10, total)
 	free := total - used
 	for _, l := range []struct {
 		name string

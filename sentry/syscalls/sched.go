@@ -27,15 +27,24 @@ func sysSchedGetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	mask := o.Affinity()
 	b := make([]byte, 8*words)
-	for i := range t.Kernel().CPUs() {
-		if mask == nil || mask[i/64]>>(i%64)&1 != 0 {
-			b[i/8] |= 1 << (i % 8)
-		}
+	if !fillAffinity(b, o.Affinity(), t.Kernel().CPUs()) {
+		fillAffinity(b, nil, t.Kernel().CPUs()) // those that were asked for are not there any more
 	}
 	n := min(len(b), int(size))
 	return uint64(n), copyOut(t, a.Ptr(2), b[:n])
+}
+
+// fillAffinity sets in b the CPUs of mask, all if it is nil, that are among the first cpus,
+// which b has room for. It reports whether there is any.
+func fillAffinity(b []byte, mask []uint64, cpus int) (any bool) {
+	for i := range min(cpus, 8*len(b)) {
+		if mask == nil || i/64 < len(mask) && mask[i/64]>>(i%64)&1 != 0 {
+			b[i/8] |= 1 << (i % 8)
+			any = true
+		}
+	}
+	return any
 }
 
 // sysSchedSetaffinity is sched_setaffinity(2).
@@ -54,7 +63,7 @@ func sysSchedSetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	mask := make([]uint64, words)
 	any := false
-	for i := range t.Kernel().CPUs() {
+	for i := range min(t.Kernel().CPUs(), 64*words) {
 		if b[i/8]>>(i%8)&1 != 0 {
 			mask[i/64] |= 1 << (i % 64)
 			any = true

@@ -89,11 +89,9 @@ func sysSysinfo(t *kernel.Task, a kernel.Args) (uint64, error) {
 	k := t.Kernel()
 	var b [112]byte
 	le.PutUint64(b[0:], uint64(k.Uptime()/1e9))
-	total := k.TotalMemory()
-	free := uint64(0)
-	if used, err := k.MemoryFile().Usage(); err == nil && used < total {
-		free = total - used
-	}
+	g := t.ThreadGroup().Cgroup()
+	total := g.TotalMemory()
+	free := total - min(g.MemoryInUse(), total)
 	le.PutUint64(b[32:], total)
 	le.PutUint64(b[40:], free)
 	le.PutUint16(b[80:], uint16(min(k.NumTasks(), 0xffff)))

@@ -117,6 +117,9 @@ func newParams(mem []byte, o Options, h host) *Params {
 	return p
 }
 
+// SetCPUs changes Options.CPUs.
+func (p *Params) SetCPUs(n int) { p.page.setCPUs(n) }
+
 // Now returns the time of clock id (CLOCK_REALTIME, CLOCK_MONOTONIC, ...) in
 // nanoseconds, the same as an application reads. EINVAL for clocks of processes
 // and threads, alarm clocks and what does not exist. It does not block but for measuring the clocks, some microseconds.

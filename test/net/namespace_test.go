@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"casemate/test/bundle"
 )
@@ -104,11 +108,12 @@ func (p *pair) atPeer(ctx context.Context, args ...string) *exec.Cmd {
 func (p *pair) serve(t *testing.T, port int, args ...string) {
 	t.Helper()
 	cmd := p.atPeer(t.Context(), args...)
+	// What a script has started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
 	must(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
+	t.Cleanup(func() { cmd.Wait() }) // its context is done
 	if port != 0 {
 		waitFor(t, func() bool {
 			out, _ := p.atPeer(t.Context(), "ss", "-Hltn", fmt.Sprintf("sport = %d", port)).Output()
@@ -120,7 +125,7 @@ func (p *pair) serve(t *testing.T, port int, args ...string) {
 // waitFor waits until f is true.
 func waitFor(t *testing.T, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !f(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it takes too long")
 		}
@@ -140,6 +145,7 @@ func runscPath(t *testing.T) string {
 // A container is one that runs in the box's namespace.
 type container struct {
 	cmd      *exec.Cmd
+	in       io.Closer // its standard input, which is empty
 	out, err bytes.Buffer
 }
 
@@ -176,6 +182,8 @@ func (p *pair) startWith(t *testing.T, platform, script string, capabilities []s
 	c := &container{cmd: exec.CommandContext(ctx, runscPath(t), append(args, "run", "--bundle", dir, "c-"+filepath.Base(dir))...)}
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.err
 	c.cmd.WaitDelay = 10 * time.Second
+	c.in, err = c.cmd.StdinPipe()
+	must(t, err)
 	must(t, c.cmd.Start())
 	return c
 }
@@ -183,6 +191,7 @@ func (p *pair) startWith(t *testing.T, platform, script string, capabilities []s
 // end waits for the container, whose exit code must be 0, and returns what it prints.
 func (c *container) end(t *testing.T) string {
 	t.Helper()
+	c.in.Close()
 	err := c.cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -194,9 +203,12 @@ func (c *container) end(t *testing.T) string {
 	return c.out.String()
 }
 
-// eachPlatform runs f with a pair of its own for each platform.
+// eachPlatform runs f with a pair of its own for each platform, at once.
 func eachPlatform(t *testing.T, f func(t *testing.T, p *pair, platform string)) {
 	for _, platform := range platforms {
-		t.Run(platform, func(t *testing.T) { f(t, newPair(t), platform) })
+		t.Run(platform, func(t *testing.T) {
+			t.Parallel()
+			f(t, newPair(t), platform)
+		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,13 +89,9 @@ func newBundle(t *testing.T, script string) *bundle {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
 	b := &bundle{dir: dir}
-	for _, d := range []string{"bin", "dev", "etc", "proc", "root", "sys", "tmp"} {
-		must(t, os.MkdirAll(b.rootfs(d), 0o755))
-	}
-	must(t, os.Chmod(b.rootfs("tmp"), 0o777|os.ModeSticky))
+	must(t, command.Busybox(b.rootfs()))
 	must(t, os.WriteFile(b.rootfs("etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"), 0o644))
 	must(t, os.WriteFile(b.rootfs("etc/group"), []byte("root:x:0:\n"), 0o644))
-	installBusybox(t, b.rootfs("bin"))
 	b.spec = &specs.Spec{
 		Version: "1.0.2",
 		Process: &specs.Process{
@@ -121,21 +116,6 @@ func newBundle(t *testing.T, script string) *bundle {
 		}},
 	}
 	return b
-}
-
-// applets are the commands of busybox that the scripts use.
-const applets = "sh ash nproc cat chmod chown cp dd echo env false find grep head hostname id ifconfig ip kill ls ln mkdir mknod mount mv printenv printf ps pwd rm rmdir sed sleep sort stat stty su sync tail test touch tr true tty ulimit unshare umask umount uname wc yes cut awk readlink dirname basename df setpriv sysctl nc date"
-
-func installBusybox(t *testing.T, bin string) {
-	t.Helper()
-	busybox, err := exec.LookPath("busybox")
-	must(t, err)
-	data, err := os.ReadFile(busybox)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(bin, "busybox"), data, 0o755))
-	for a := range strings.FieldsSeq(applets) {
-		must(t, os.Symlink("busybox", filepath.Join(bin, a)))
-	}
 }
 
 func (b *bundle) write(t *testing.T) {

@@ -216,8 +216,9 @@ func contains(b []byte, text string) bool { return bytes.Contains(b, []byte(text
 func TestGroupFiles(t *testing.T) {
 	for _, rt := range runscs(t) {
 		b := newBundle(t, `cd /sys/fs/cgroup; cat memory.max cpu.max pids.max cgroup.controllers; sleep 5 & test $(cat pids.current) = $(wc -l <cgroup.threads) && echo same; grep -c . cgroup.procs
-test $(cat memory.current) -gt 4096 && echo used; grep -c usage_usec cpu.stat; cut -d' ' -f5,6,9- /proc/self/mountinfo | grep cgroup; cat /proc/self/cgroup; echo 1 >cgroup.procs`)
-		b.spec.Mounts = append(b.spec.Mounts, mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"))
+test $(cat memory.current) -gt 4096 && echo used; grep -c usage_usec cpu.stat; cut -d' ' -f5,6,9- /proc/self/mountinfo | grep cgroup; grep ^0: /proc/self/cgroup; echo 1 >cgroup.procs`)
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		b.spec.Mounts = append(b.spec.Mounts, mount("/sys/fs/cgroup", "cgroup2", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"))
 		b.spec.Linux.Resources = &specs.LinuxResources{
 			Memory: &specs.LinuxMemory{Limit: ptr(int64(128 << 20))}, Pids: &specs.LinuxPids{Limit: ptr(int64(40))},
 			CPU: &specs.LinuxCPU{Quota: ptr(int64(50000)), Period: ptr(uint64(100000))},

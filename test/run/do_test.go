@@ -70,7 +70,7 @@ func TestDoRoot(t *testing.T) {
 	b := newBundle(t, "")
 	must(t, os.Mkdir(b.rootfs("work"), 0o755))
 	got := finish(t, rt.do(t, "--root", b.rootfs(), "--cwd", "/work", "sh", "-c", "pwd; ls /; echo x >y; ls"))
-	if want := "/work\nbin\ndev\netc\nproc\nroot\nrun\nsys\ntmp\nwork\ny\n"; got.out != want || got.code != 0 {
+	if want := "/work\nbin\ndev\netc\nhome\nproc\nroot\nrun\nsys\ntmp\nvar\nwork\ny\n"; got.out != want || got.code != 0 {
 		t.Errorf("want %q: %v", want, got)
 	}
 	if names, _ := os.ReadDir(b.rootfs("work")); len(names) > 0 {

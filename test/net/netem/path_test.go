@@ -15,6 +15,7 @@ import (
 	"casemate/netstack/backlog"
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/fifo"
 	"casemate/netstack/link/lossy"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wheel"
@@ -51,7 +52,10 @@ func newPath(t *testing.T, c lossy.Config) *path {
 	us := &ourEnd{out: x, b: b}
 	p.ours = netstack.New(ip.Options{Backlog: b})
 	t.Cleanup(p.ours.Close)
-	i, err := p.ours.AddInterface("path", us)
+	// As Linux's packets do by their device, netstack's reach the path by a queue that a goroutine
+	// empties. Else it would be the first to send whenever acknowledgements for both arrive, and
+	// at a full bottleneck Linux would find no room.
+	i, err := p.ours.AddInterface("path", fifo.New(us))
 	must(t, err)
 	must(t, p.ours.AddAddress(i, ip.Address{Prefix: netip.PrefixFrom(nearOurs, 24)}))
 	p.ours.SetUp(i, true)
@@ -98,7 +102,7 @@ type ourEnd struct {
 func (e *ourEnd) Info() link.Info {
 	return link.Info{Type: unix.ARPHRD_NONE, Flags: unix.IFF_POINTOPOINT | unix.IFF_NOARP, MTU: 1500, Queues: 1}
 }
-func (e *ourEnd) Attach(rx pkt.Receiver, _ *backlog.Set) error { e.rx.Store(&rx); return nil }
+func (e *ourEnd) Attach(rx pkt.Receiver, b *backlog.Set) error { e.rx.Store(&rx); return nil }
 func (e *ourEnd) Close()                                       {}
 func (e *ourEnd) Send(p *pkt.Packet)                           { e.out.Send(p) }
 

@@ -22,7 +22,10 @@ def dns_udp():
 
 
 def dns_tcp(c):
-    n = struct.unpack(">H", c.recv(2, socket.MSG_WAITALL))[0]
+    size = c.recv(2, socket.MSG_WAITALL)
+    if len(size) < 2:
+        return
+    n = struct.unpack(">H", size)[0]
     r = answer(c.recv(n, socket.MSG_WAITALL))
     c.sendall(struct.pack(">H", len(r)) + r)
 
@@ -30,7 +33,10 @@ def dns_tcp(c):
 def websocket(c):
     request = b""
     while not request.endswith(b"\r\n\r\n"):
-        request += c.recv(1000)
+        more = c.recv(1000)
+        if not more:
+            return  # who only looks whether somebody listens
+        request += more
     key = [l for l in request.split(b"\r\n") if l.lower().startswith(b"sec-websocket-key:")][0].split(b":")[1].strip()
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")

@@ -64,6 +64,7 @@ backend web
 C
 cat >"$dir/rsyncd" <<C
 use chroot = no
+reverse lookup = no
 [www]
 	path = $dir/www
 	read only = yes
@@ -77,5 +78,5 @@ rsync --daemon --no-detach --config="$dir/rsyncd" --port=8730 &
 openssl s_server -accept 8444 -cert "$keys/tls.pem" -key "$keys/tls.key" -www -quiet &
 iperf3 -s >/dev/null &
 python3 "$(dirname "$0")/servers.py" &
-trap 'kill $(jobs -p); rm -rf "$dir"' EXIT TERM INT
+trap 'rm -rf "$dir"' EXIT TERM
 wait

@@ -38,6 +38,7 @@ func (i *Interface) CarrierChanged() {
 	s.mu.Unlock()
 	if changed {
 		i.portChanged()
+		i.autoconfigure()
 	}
 }
 

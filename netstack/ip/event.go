@@ -7,6 +7,7 @@ type Event struct {
 	// Interface is what has changed, if the others are nil; else the interface that they are of.
 	Interface *Interface
 	Address   *Address
+	Was       *Address    // what Address was before, if it was there
 	Route     *RouteEntry // Interface is nil
 	Neighbour *Neighbour
 	Rule      *Rule // Interface is nil
@@ -53,8 +54,9 @@ func (s *Stack) tellDifference(old, c *config) {
 			}
 		}
 		for k := range i.addrs {
-			if a := &i.addrs[k]; !a.like(find(was, a)) {
-				s.tell(Event{Interface: i, Address: a})
+			a := &i.addrs[k]
+			if o := find(was, a); o == nil || *o != *a {
+				s.tell(Event{Interface: i, Address: a, Was: o})
 			}
 		}
 	}
@@ -84,9 +86,6 @@ func find(l []Address, a *Address) *Address {
 	}
 	return nil
 }
-
-// like reports whether o, which may be nil, is a with the same flags and lifetimes.
-func (a *Address) like(o *Address) bool { return o != nil && *a == *o }
 
 func containsRoute(l []RouteEntry, r *RouteEntry) bool {
 	for k := range l {

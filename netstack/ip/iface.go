@@ -332,7 +332,14 @@ func (s *Stack) Rename(i *Interface, name string) error {
 		}
 	}
 	i.rename(name)
+	i.addrs = slices.Clone(i.addrs)
+	for k := range i.addrs {
+		if a := &i.addrs[k]; a.Label == i.Name() {
+			a.Label = name
+		}
+	}
 	i.name.Store(&name)
+	s.rebuild()
 	s.tell(Event{Interface: i})
 	return nil
 }

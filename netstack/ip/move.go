@@ -17,6 +17,7 @@ func (s *Stack) Move(i *Interface, to *Stack, name string) (*Interface, error) {
 	n.origin = i.origin
 	n.mtu.Store(i.mtu.Load())
 	n.mac.Store(i.mac.Load())
+	n.auto.Store(i.auto.Load())
 	err := to.insert(n, i.index)
 	if err == unix.EEXIST && to.InterfaceByName(name) == nil {
 		err = to.insert(n, 0)

@@ -53,6 +53,9 @@ type Neighbour struct {
 	Router bool
 }
 
+// Usable reports whether the neighbour's address is known.
+func (n *Neighbour) Usable() bool { return n.State&nudValid != 0 }
+
 // valid are the states in which the address can be used.
 const nudValid = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_PROBE | unix.NUD_STALE | unix.NUD_DELAY
 
@@ -272,15 +275,9 @@ func (i *Interface) learn(a netip.Addr, mac wire.MAC, create, solicited, overrid
 	if changed || n.state != old {
 		n.tell(false)
 	}
-	list := n.head
-	n.head, n.tail, n.queued = nil, nil, 0
+	list := n.takeWaiting()
 	t.mu.Unlock()
-	for list != nil {
-		p := list
-		list = p.Next
-		p.Next = nil
-		i.sendFrame(p, mac)
-	}
+	i.sendWaiting(list, mac)
 }
 
 // sendFrame puts an Ethernet header in front of p and sends it.
@@ -323,27 +320,40 @@ func (s *Stack) SetNeighbour(x Neighbour) error {
 	default:
 		return unix.EINVAL
 	}
+	now := s.Wheel.Now()
 	i.neigh.mu.Lock()
 	n := i.neigh.m[x.Addr]
 	if n == nil {
 		n = i.newNeighbour(x.Addr)
+		n.used = now
 	}
-	n.state = unix.NUD_STALE
-	i.neigh.mu.Unlock()
-	i.learn(x.Addr, x.MAC, true, x.State == unix.NUD_REACHABLE, true)
-	i.neigh.mu.Lock()
-	if n.state&nudValid != 0 {
-		if n.state != x.State {
-			n.state = x.State
-			n.tell(false)
-		}
-		if x.State != unix.NUD_REACHABLE {
-			n.timer.Stop()
-		}
+	n.state, n.mac, n.at = x.State, x.MAC, now
+	if n.timer.Stop(); x.State == unix.NUD_REACHABLE {
+		n.timer.Reset(now + neighReachable)
 	}
+	n.tell(false)
+	list := n.takeWaiting()
 	i.neigh.mu.Unlock()
+	i.sendWaiting(list, x.MAC)
 	s.Run()
 	return nil
+}
+
+// takeWaiting takes the packets that wait for the neighbour's address. The table's lock is held.
+func (n *neighbour) takeWaiting() *pkt.Packet {
+	list := n.head
+	n.head, n.tail, n.queued = nil, nil, 0
+	return list
+}
+
+// sendWaiting sends packets that have waited for a neighbour's address.
+func (i *Interface) sendWaiting(list *pkt.Packet, mac wire.MAC) {
+	for list != nil {
+		p := list
+		list = p.Next
+		p.Next = nil
+		i.sendFrame(p, mac)
+	}
 }
 
 // RemoveNeighbour removes an entry: ENOENT, ENODEV.

@@ -178,6 +178,21 @@ func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, erro
 	return s.lookup(src, dst, "lo", oif, mark)
 }
 
+// Match is the entry of a routing table that Lookup finds, as it would for a packet that came in by
+// the interface of the name iif, "" for one that this host sends; nil if it is none's, as for
+// addresses of this host. Errors are Lookup's.
+func (s *Stack) Match(src, dst netip.Addr, iif string, oif int32, mark uint32) (Route, *RouteEntry, error) {
+	if iif == "" {
+		iif = "lo"
+	}
+	r, err := s.lookup(src, dst, iif, oif, mark)
+	if err != nil {
+		return r, nil, err
+	}
+	e, _, _ := s.conf.Load().route(&flow{src: src, dst: r.Dst, iif: iif, oif: oif, mark: mark})
+	return r, e, nil
+}
+
 // lookup is Lookup for a packet that came in by iif; "lo": that this host sends.
 func (s *Stack) lookup(src, dst netip.Addr, iif string, oif int32, mark uint32) (Route, error) {
 	gen := s.gen.Load()

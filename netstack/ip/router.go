@@ -45,10 +45,10 @@ func (s *Stack) Autoconfigure(i *Interface) {
 	i.autoconfigure()
 }
 
-// autoconfigure gives an interface that is up its link-local address, or goes on if it has
+// autoconfigure gives an interface that is up and has a carrier its link-local address, or goes on if it has
 // one. No lock is held.
 func (i *Interface) autoconfigure() {
-	if !i.auto.Load() || !i.up() || i.noIP6.Load() || i.info.Type != unix.ARPHRD_ETHER {
+	if !i.auto.Load() || i.flags.Load()&unix.IFF_RUNNING == 0 || i.noIP6.Load() || i.info.Type != unix.ARPHRD_ETHER {
 		return
 	}
 	has := slices.ContainsFunc(i.stack.Addresses(i), func(a Address) bool {

@@ -42,6 +42,19 @@ func (p *Ports) Changed(e *ip.Event) {
 	}
 	m.End()
 	p.publish(group, m.B)
+	if a := e.Address; a != nil && a.Flags&unix.IFA_F_TENTATIVE == 0 && (e.Was == nil || e.Was.Flags&unix.IFA_F_TENTATIVE != 0) {
+		p.localChanged(e)
+	}
+}
+
+// localChanged tells of the entries of the local table that come or go with an address. Those for
+// broadcasts are there only while the interface is up.
+func (p *Ports) localChanged(e *ip.Event) {
+	for _, r := range localRoutes(e.Interface, e.Address) {
+		if r.Type == unix.RTN_LOCAL || e.Interface.Flags()&unix.IFF_UP != 0 {
+			p.Changed(&ip.Event{Route: &r, Removed: e.Removed})
+		}
+	}
 }
 
 // ofFamily is the group of a family.

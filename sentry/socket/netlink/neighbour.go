@@ -48,7 +48,7 @@ func ndmsg(n *ip.Neighbour) []byte {
 // putNeighbour appends the attributes of an entry.
 func putNeighbour(m *nlmsg.Builder, n *ip.Neighbour) {
 	m.AttrAddr(ndaDst, n.Addr)
-	if n.MAC != [6]byte{} {
+	if n.Usable() && n.MAC != [6]byte{} {
 		m.Attr(ndaLLAddr, n.MAC[:])
 	}
 }

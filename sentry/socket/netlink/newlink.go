@@ -175,6 +175,7 @@ func (p *Ports) addLink(l *linkRequest, pattern string, dev link.Link) (*ip.Inte
 			p.stack.RemoveInterface(i.Index())
 			return nil, err
 		}
+		p.stack.Autoconfigure(i)
 		return i, nil
 	}
 	return nil, unix.ENFILE

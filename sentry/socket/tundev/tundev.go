@@ -306,6 +306,9 @@ func (f *file) open(stack *netstack.Stack, name string, ethernet, exclusive bool
 		if err == unix.EEXIST && numbered {
 			continue
 		}
+		if err == nil {
+			stack.Autoconfigure(i)
+		}
 		return i, l, err
 	}
 	return nil, nil, unix.ENFILE

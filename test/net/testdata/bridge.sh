@@ -1,5 +1,5 @@
 # A bridge with three namespaces at its ports, and a network behind it that they reach by NAT.
-[ "$OWN" ] || OWN=1 exec unshare -m --propagation private sh "$0"
+[ "$CASEMATE_PRIVATE_MOUNTS" ] || CASEMATE_PRIVATE_MOUNTS=1 exec unshare -m --propagation private sh "$0"
 exec 2>&1
 . "$(dirname "$0")/eventually.sh"
 mount -t tmpfs run /run

@@ -12,6 +12,7 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/fifo"
 	"casemate/netstack/link/packet"
+	"casemate/netstack/link/xdp"
 	"casemate/runsc/netns"
 	"casemate/runsc/resolver"
 	"casemate/sentry/socket/families"
@@ -92,13 +93,12 @@ func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int, qdisc string)
 	if len(sockets) == 0 {
 		return takeLoopback(stack, l)
 	}
-	device, err := packet.New(sockets, l.Info)
+	dev, err := openLink(l, sockets)
 	if err != nil {
 		return err
 	}
-	var dev link.Link = device
 	if qdisc == "fifo" {
-		dev = fifo.New(device)
+		dev = fifo.New(dev)
 	}
 	i, err := stack.AddInterfaceAt(l.Index, l.Name, dev)
 	if err != nil {
@@ -115,6 +115,14 @@ func takeLink(stack *netstack.Stack, l *netns.Link, sockets []int, qdisc string)
 		stack.Autoconfigure(i)
 	}
 	return nil
+}
+
+// openLink makes a link of a device's descriptors.
+func openLink(l *netns.Link, sockets []int) (link.Link, error) {
+	if l.XDP != nil {
+		return xdp.New(sockets, *l.XDP, l.Info)
+	}
+	return packet.New(sockets, l.Info)
 }
 
 // takeLoopback brings the loopback device, which is up, into the state of the host's.

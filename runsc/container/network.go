@@ -81,7 +81,7 @@ func (c *Container) takeNetwork(spec *specs.Spec) (*netns.Network, []*os.File, e
 		return nil, nil, nil
 	}
 	n, sockets, err := netns.Take(c.State.NetNS, &netns.Options{
-		GSO: c.env.Conf.GSO, GRO: c.env.Conf.GRO, Channels: c.env.Conf.Channels, Note: func(note string) { c.env.Log.Warn(note) },
+		GSO: c.env.Conf.GSO, GRO: c.env.Conf.GRO, Channels: c.env.Conf.Channels, XDP: c.env.Conf.XDP, Note: c.env.Warn,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -14,6 +14,7 @@ import (
 
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/xdp"
 )
 
 // A Network is what a sandbox takes over of a namespace, as JSON on its way there.
@@ -38,6 +39,9 @@ type Link struct {
 	// Sockets is how many of the descriptors that go with the Network are this link's,
 	// in order: none for the loopback device.
 	Sockets int
+	// XDP is how the descriptors are laid out if they are package xdp's; else they are packet
+	// sockets.
+	XDP *xdp.Layout `json:",omitempty"`
 }
 
 // UpLoopback has the sandbox's loopback device up, whatever the namespace's was.
@@ -53,6 +57,8 @@ func (n *Network) UpLoopback() {
 type Options struct {
 	GSO, GRO bool
 	Channels int // packet sockets for each device, at least 1
+	// XDP has AF_XDP sockets where the host lets them be.
+	XDP bool
 	// Note is called with what cannot be taken over.
 	Note func(string)
 }

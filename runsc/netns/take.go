@@ -13,6 +13,7 @@ import (
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
 	"casemate/netstack/link/packet"
+	"casemate/netstack/link/xdp"
 )
 
 // A taker collects a Network. Its methods run on a thread in the namespace.
@@ -60,7 +61,7 @@ func (t *taker) take() error {
 	return t.resolver()
 }
 
-// link takes down what a device is and opens a packet socket on it.
+// link takes down what a device is and opens what its frames go by.
 func (t *taker) link(l netlink.Link) error {
 	a := l.Attrs()
 	up := a.Flags&net.FlagUp != 0
@@ -74,22 +75,9 @@ func (t *taker) link(l netlink.Link) error {
 		t.Note(fmt.Sprintf("the network device %s is left out: its type is %s, not ether", a.Name, a.EncapType))
 		return nil
 	default:
-		fds, info, err := packet.Open(a.Name, t.Channels)
-		if err != nil {
-			return fmt.Errorf("opening a packet socket: %w", err)
+		if err := t.open(&x); err != nil {
+			return err
 		}
-		for _, fd := range fds {
-			t.sockets = append(t.sockets, os.NewFile(uintptr(fd), a.Name))
-		}
-		if !t.GSO {
-			info.GSOMax = 0
-		}
-		if !t.GRO {
-			if err := disableGRO(a.Name); err != nil {
-				t.Note(fmt.Sprintf("the network device %s goes on putting packets together: %v", a.Name, err))
-			}
-		}
-		x.Info, x.Sockets = info, len(fds)
 	}
 	addresses, err := t.handle.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
@@ -107,6 +95,44 @@ func (t *taker) link(l netlink.Link) error {
 	t.links = append(t.links, l)
 	t.network.Links = append(t.network.Links, x)
 	return nil
+}
+
+// open opens what a device's frames go by.
+func (t *taker) open(x *Link) error {
+	fds, err := t.openXDP(x)
+	if err != nil {
+		t.Note(fmt.Sprintf("the network device %s goes by packet sockets, without XDP: %v", x.Name, err))
+	}
+	if len(fds) == 0 {
+		if fds, x.Info, err = packet.Open(x.Name, t.Channels); err != nil {
+			return fmt.Errorf("opening a packet socket: %w", err)
+		}
+		if !t.GSO {
+			x.Info.GSOMax = 0
+		}
+		if !t.GRO {
+			if err := disableGRO(x.Name); err != nil {
+				t.Note(fmt.Sprintf("the network device %s goes on putting packets together: %v", x.Name, err))
+			}
+		}
+	}
+	for _, fd := range fds {
+		t.sockets = append(t.sockets, os.NewFile(uintptr(fd), x.Name))
+	}
+	x.Sockets = len(fds)
+	return nil
+}
+
+// openXDP opens AF_XDP sockets if they are wanted.
+func (t *taker) openXDP(x *Link) ([]int, error) {
+	if !t.XDP {
+		return nil, nil
+	}
+	fds, layout, info, err := xdp.Open(x.Name)
+	if err == nil {
+		x.Info, x.XDP = info, &layout
+	}
+	return fds, err
 }
 
 // ipv6Enabled reports whether the host's stack speaks IPv6 on a device.

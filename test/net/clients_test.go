@@ -1,6 +1,7 @@
 package net
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,16 +73,36 @@ func TestManyServers(t *testing.T) {
 	})
 }
 
-// TestFlags transfers data with what flags say of packets.
-func TestFlags(t *testing.T) {
-	p := newPair(t)
+// serveTransfers starts servers at the peer for scripts of transfers, and returns a directory
+// with a file, "data", that they have.
+func (p *pair) serveTransfers(t *testing.T) string {
 	dir := keys(t)
 	p.serve(t, 8080, "python3", "-m", "http.server", "8080", "--bind", "::", "--directory", dir)
 	p.serve(t, 5201, "iperf3", "-s")
-	get := "curl -sS http://" + peer4 + ":8080/data | cmp - " + dir + "/data && curl -sS http://[" + peer6 + "]:8080/data | cmp - " + dir + "/data && iperf3 -n 20M -P4 -c " + peer4 + " >/dev/null && echo same"
+	return dir
+}
+
+// transfers is a script that moves data both ways, by both families, in several flows and in
+// fragments, and then prints "same". The server of iperf3 takes one test at a time, and is busy
+// a moment longer than its client.
+func transfers(dir string) string {
+	return fmt.Sprintf(`set -e
+iperf() { for i in 1 2 3 4 5 6 7 8; do iperf3 "$@" >/dev/null && return; sleep 0.3; done; return 1; }
+for u in %[1]s [%[2]s]; do curl -sS http://$u:8080/data | cmp - %[3]s/data; done
+iperf -n 20M -P4 -c %[1]s
+iperf -n 20M -P4 -R -c %[2]s
+ping -c2 -i0.1 -s 4000 %[1]s >/dev/null
+echo same
+`, peer4, peer6, dir)
+}
+
+// TestFlags transfers data with what flags say of packets.
+func TestFlags(t *testing.T) {
+	p := newPair(t)
+	dir := p.serveTransfers(t)
 	for _, flags := range []string{"--gso=false", "--gro=false", "--num-network-channels=4", "--qdisc=fifo", "--gso=false --gro=false --num-network-channels=2 --qdisc=fifo"} {
 		t.Run(flags, func(t *testing.T) {
-			if got := p.start(t, "systrap", get, strings.Fields(flags)...).end(t); got != "same\n" {
+			if got := p.start(t, "systrap", transfers(dir), strings.Fields(flags)...).end(t); got != "same\n" {
 				t.Error(got)
 			}
 		})

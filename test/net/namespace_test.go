@@ -112,8 +112,15 @@ func (p *pair) serve(t *testing.T, port int, args ...string) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	must(t, cmd.Start())
-	t.Cleanup(func() { cmd.Wait() }) // its context is done
+	t.Cleanup(func() {
+		err := cmd.Wait() // its context is done
+		if t.Failed() {
+			t.Logf("%v: %v: %s", args, err, out.String())
+		}
+	})
 	if port != 0 {
 		waitFor(t, func() bool {
 			out, _ := p.atPeer(t.Context(), "ss", "-Hltn", fmt.Sprintf("sport = %d", port)).Output()

@@ -11,9 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many packets are received before they are processed.
-const batch = 32
-
 // sendWait is how long, in ms, the processing of a queue waits for room in a
 // device before it drops a packet.
 const sendWait = 20
@@ -130,15 +127,12 @@ func (l *Link) receive(fd int, rx pkt.Receiver) {
 	}()
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
 	iov := make([][]byte, 3)
-	got, flow := 0, uint32(0)
+	batch := backlog.NewBatch(l.b)
 	for {
 		iov[0], iov[1], iov[2] = hdr[:], small.Bytes(), large.Bytes()
 		n, err := unix.Readv(fd, iov)
 		if err != nil || n < HeaderLen {
-			if got > 0 {
-				got = 0
-				l.b.Run()
-			}
+			batch.Run()
 			switch err {
 			case unix.EINTR, nil, unix.EIO, unix.ENETDOWN, unix.EINVAL:
 				// The device is down, or gave something odd: poll tells when it goes on.
@@ -172,18 +166,8 @@ func (l *Link) receive(fd int, rx pkt.Receiver) {
 			p.Free()
 			continue
 		}
-		if got > 0 && p.Hash != flow {
-			// The backlog orders packets of one flow only; answers to others would go out in another order.
-			got = 0
-			l.b.Run()
-		}
-		flow = p.Hash
 		p.Rx = rx
-		l.b.Put(p)
-		if got++; got >= batch {
-			got = 0
-			l.b.Run()
-		}
+		batch.Put(p)
 	}
 }
 

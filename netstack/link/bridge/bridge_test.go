@@ -43,7 +43,7 @@ func (s *member) Tap(_ *ip.Interface, p *pkt.Packet) {
 }
 
 func stationMAC(n int) wire.MAC { return wire.MAC{2, 0, 0, 0, 1, byte(n)} }
-func portMAC(n int) wire.MAC { return wire.MAC{2, 0, 0, 0, 2, byte(n)} }
+func portMAC(n int) wire.MAC    { return wire.MAC{2, 0, 0, 0, 2, byte(n)} }
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()

@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 
 # Debian packages: for building and trying, and for the tests besides.
 PACKAGES := git ca-certificates procps
-TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump iptables nftables conntrack python3
+TEST_PACKAGES := $(PACKAGES) gcc libc6-dev runc busybox-static debootstrap iproute2 iputils-ping iperf3 curl netcat-openbsd tcpdump iptables nftables conntrack python3 systemd
 
 # $(call install,PACKAGES) installs those that are missing, if it may.
 install = missing=; for p in $(1); do dpkg-query -Wf '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \

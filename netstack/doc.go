@@ -31,7 +31,8 @@
 //	netstack/sysctl    parameters by the names that /proc/sys/net gives them
 //	netstack/siphash   the keyed hash for sequence numbers, cookies and ports
 //
-// Imports go down that list only, but link uses backlog and pkt alone.
+// Imports go down that list only, but link uses backlog and pkt alone; its bridge, which has
+// interfaces for ports, uses ip.
 //
 // # How a packet goes
 //
@@ -53,6 +54,7 @@
 // (ip.Stack.mu), the neighbour table, a backlog queue, the wheel; of these none
 // is held while another is taken, but for the configuration, which may be held
 // when a neighbour's or the wheel's lock is taken. Notify functions are called
-// without any lock of an endpoint's state. No endpoint is ever locked while
+// without any lock of an endpoint's state, an ip.Watcher with the configuration's or the neighbour
+// table's. No endpoint is ever locked while
 // another one is, but a listener's child that nobody knows yet.
 package netstack

@@ -1,8 +1,6 @@
 package netstack
 
 import (
-	"net/netip"
-
 	"casemate/netstack/filter"
 	"casemate/netstack/ip"
 	"casemate/netstack/iptables"
@@ -45,16 +43,11 @@ func (s *Stack) Close() {
 	s.Stack.Close()
 }
 
-// UpLoopback gives lo its addresses 127.0.0.1/8 and ::1/128 and brings it up,
-// as every container engine does first.
+// UpLoopback brings lo up, as every container engine does first.
 func (s *Stack) UpLoopback() error {
 	lo := s.InterfaceByName("lo")
 	if lo == nil {
 		return unix.ENODEV
-	}
-	err := s.AddAddress(lo, ip.Address{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8), Scope: unix.RT_SCOPE_HOST, Label: "lo"})
-	if err != nil && err != unix.EEXIST {
-		return err
 	}
 	s.SetUp(lo, true)
 	return nil

@@ -112,6 +112,10 @@ type Context interface {
 	// Unpark lets Park return. Any goroutine may call it, under any lock; it does
 	// not block.
 	Unpark()
+	// After has r run as soon as the answer to the system call in progress is on its way, or
+	// the Context parks, and before any later event of the Context is served: for what the
+	// application need not wait for. It returns false if the caller is to do that itself.
+	After(r Runner) bool
 	// Interrupt makes the Context come up by HandleInterrupt soon if it is
 	// running application code; if it is in an upcall it does nothing (the
 	// sentry looks at its own state before it resumes), except that an
@@ -122,6 +126,9 @@ type Context interface {
 	// or after HandleDeath, or when it never was started.
 	Release()
 }
+
+// A Runner is something to be done.
+type Runner interface{ Run() }
 
 // An OpKind says what an Op does.
 type OpKind uint8

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"strconv"
+	"time"
 
 	"github.com/google/subcommands"
 
@@ -16,6 +19,9 @@ type debugCommand struct {
 	strace   string
 	logLevel string
 	ps       bool
+	cpu      string
+	heap     string
+	duration time.Duration
 }
 
 func (*debugCommand) Name() string     { return "debug" }
@@ -23,7 +29,8 @@ func (*debugCommand) Synopsis() string { return "look into a sandbox" }
 func (*debugCommand) Usage() string {
 	return `debug [flags] CONTAINER-ID
 
-Show the stacks of a container's sandbox, or change what it writes to its debug log.
+Show the stacks of a container's sandbox, make profiles of it for go tool pprof, or change
+what it writes to its debug log.
 
 `
 }
@@ -33,6 +40,9 @@ func (c *debugCommand) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.strace, "strace", "", "log every system call: `on` or off")
 	f.StringVar(&c.logLevel, "log-level", "", "`level` of the debug log: debug, info or warning")
 	f.BoolVar(&c.ps, "ps", false, "list the processes")
+	f.StringVar(&c.cpu, "profile-cpu", "", "`file` that a profile of the CPU time is written to")
+	f.StringVar(&c.heap, "profile-heap", "", "`file` that a profile of the memory is written to")
+	f.DurationVar(&c.duration, "duration", 10*time.Second, "`time` that the CPU profile takes")
 }
 
 func (c *debugCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
@@ -43,6 +53,9 @@ func (c *debugCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) 
 	ctr, err := a.env().Load(f.Arg(0))
 	if err != nil {
 		return a.fail(err)
+	}
+	if c.duration <= 0 {
+		return a.fail(errors.New("--duration must be more than 0"))
 	}
 	d := &control.Debug{Stacks: c.stacks, Level: c.logLevel}
 	switch c.strace {
@@ -57,7 +70,23 @@ func (c *debugCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) 
 		}
 		d.Strace = &on
 	}
-	text, err := ctr.Debug(d)
+	var files []*os.File
+	for _, name := range []string{c.cpu, c.heap} {
+		if name == "" {
+			continue
+		}
+		file, err := os.Create(name)
+		if err != nil {
+			return a.fail(err)
+		}
+		defer file.Close()
+		files = append(files, file)
+	}
+	if c.cpu != "" {
+		d.ProfileCPU = c.duration
+	}
+	d.ProfileHeap = c.heap != ""
+	text, err := ctr.Debug(d, files...)
 	if err != nil {
 		return a.fail(err)
 	}

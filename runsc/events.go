@@ -64,9 +64,10 @@ func (c *eventsCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any)
 		return a.fail(err)
 	}
 	out := json.NewEncoder(os.Stdout)
-	kills := group.OOMKills()
+	kills, _ := ctr.OOMKills()
 	for {
-		if now := group.OOMKills(); now > kills {
+		// It may be about to end, which is found out below.
+		if now, _ := ctr.OOMKills(); now > kills {
 			kills = now
 			if err := out.Encode(event{Type: "oom", ID: ctr.State.ID}); err != nil {
 				return a.fail(err)

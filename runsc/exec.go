@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path"
 	"strconv"
 	"strings"
 
@@ -77,7 +78,7 @@ func (c *execCommand) SetFlags(f *flag.FlagSet) {
 	f.BoolVar(&c.ignorePaused, "ignore-paused", false, "start the process in a paused container, where it runs when the container is resumed")
 	f.StringVar(&c.apparmor, "apparmor", "", "accepted for compatibility: `profiles` do not apply in a sandbox")
 	f.StringVar(&c.label, "process-label", "", "accepted for compatibility: `labels` do not apply in a sandbox")
-	f.StringVar(&c.cgroup, "cgroup", "", "accepted for compatibility: the `cgroup` is the sandbox's")
+	f.StringVar(&c.cgroup, "cgroup", "", "`cgroup` of the process, which can only be the container's own: /")
 }
 
 func (c *execCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) subcommands.ExitStatus {
@@ -89,6 +90,9 @@ func (c *execCommand) Execute(_ context.Context, f *flag.FlagSet, args ...any) s
 	}
 	if f.NArg() == 1 && c.process == "" {
 		return a.failExec(errors.New("process args cannot be empty"))
+	}
+	if c.cgroup != "" && path.Clean("/"+c.cgroup) != "/" {
+		return a.failExec(fmt.Errorf("no cgroup %q in the container: what is in a sandbox is in one cgroup of the host", c.cgroup))
 	}
 	ctr, err := a.env().Load(f.Arg(0))
 	if err != nil {

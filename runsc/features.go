@@ -37,7 +37,7 @@ func (*featuresCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any)
 				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.UserNamespace), string(specs.UTSNamespace),
 			},
 			Capabilities: bundle.CapabilityNames(),
-			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &no},
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &no},
 			Seccomp: &features.Seccomp{
 				Enabled: &yes, Archs: []string{string(specs.ArchX86_64)},
 				Actions: []string{
@@ -53,7 +53,7 @@ func (*featuresCommand) Execute(_ context.Context, _ *flag.FlagSet, args ...any)
 			Selinux:  &features.Selinux{Enabled: &no},
 			IntelRdt: &features.IntelRdt{Enabled: &no},
 			MountExtensions: &features.MountExtensions{
-				IDMap: &features.IDMap{Enabled: &no},
+				IDMap: &features.IDMap{Enabled: &yes},
 			},
 		},
 		Annotations: map[string]string{"org.casemate.runsc.version": version},

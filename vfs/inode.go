@@ -90,6 +90,12 @@ type Follower interface {
 	FollowLink(ctx *Context) (Path, error)
 }
 
+// A Binder is an InodeOps that cannot be bind mounted everywhere.
+type Binder interface {
+	// MayBind checks that the object can be mounted in ctx's mount namespace: EINVAL.
+	MayBind(ctx *Context) error
+}
+
 // Bits of masks of permission checks.
 const (
 	MayExec  = 1

@@ -63,7 +63,7 @@ type MountNamespace struct {
 	vfs *VFS
 	// UserNS is the user namespace that owns it.
 	UserNS *cred.UserNamespace
-	// Ino is the number by which /proc/PID/ns/mnt shows it.
+	// Ino is the number by which /proc/PID/ns/mnt shows it. That of a younger namespace is greater.
 	Ino  uint64
 	refs atomic.Int64
 
@@ -193,7 +193,7 @@ func (v *VFS) newMount(sb *Superblock, root *Dentry, flags uint32) *Mount {
 func (v *VFS) NewNamespace(ns *cred.UserNamespace, sb *Superblock, flags uint32) *MountNamespace {
 	v.mountMu.Lock()
 	defer v.mountMu.Unlock()
-	n := &MountNamespace{vfs: v, UserNS: ns, count: 1}
+	n := &MountNamespace{vfs: v, UserNS: ns, Ino: cred.NextNamespaceID(), count: 1}
 	n.refs.Store(1)
 	m := v.newMount(sb, sb.root, flags)
 	m.ns = n
@@ -212,8 +212,21 @@ func (v *VFS) NewKernelMount(sb *Superblock) *Mount {
 // VFS is the system that n belongs to.
 func (n *MountNamespace) VFS() *VFS { return n.vfs }
 
-// IncRef takes a reference.
+// IncRef takes a reference; the caller has one.
 func (n *MountNamespace) IncRef() { n.refs.Add(1) }
+
+// TryIncRef takes a reference, or reports that the namespace is gone.
+func (n *MountNamespace) TryIncRef() bool {
+	for {
+		r := n.refs.Load()
+		if r <= 0 {
+			return false
+		}
+		if n.refs.CompareAndSwap(r, r+1) {
+			return true
+		}
+	}
+}
 
 // Root returns the root directory with a reference: what is mounted topmost
 // there.
@@ -234,7 +247,7 @@ func AnonymousPath(mount *Mount, name string, in *Inode) Path {
 	d.at.Store(&dentryAt{name: name})
 	d.inode.Store(in)
 	d.refs.Store(1)
-	d.unhashed.Store(true)
+	d.unhashed.Store(in.sb.Flags&SBBindable == 0)
 	mount.IncRef()
 	return Path{mount, d}
 }

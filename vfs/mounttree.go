@@ -240,6 +240,11 @@ func (ctx *Context) Bind(src, dst Path, recursive bool) error {
 	if err := ctx.mayMount(); err != nil {
 		return err
 	}
+	if b, ok := src.Inode().ops.(Binder); ok {
+		if err := b.MayBind(ctx); err != nil {
+			return err
+		}
+	}
 	v := ctx.MountNS.vfs
 	_, err := v.Bind(src, dst, recursive, nil)
 	return err
@@ -249,7 +254,7 @@ func (ctx *Context) Bind(src, dst Path, recursive bool) error {
 // the topmost mount.
 func (v *VFS) Bind(src, dst Path, recursive bool, o *MountOptions) (*Mount, error) {
 	v.mountMu.Lock()
-	if src.Mount.ns == nil && src.Mount.sb.Flags&SBKernel != 0 {
+	if src.Mount.ns == nil && src.Mount.sb.Flags&(SBKernel|SBBindable) == SBKernel {
 		v.mountMu.Unlock()
 		return nil, unix.EINVAL
 	}
@@ -501,7 +506,7 @@ func reaches(p, top Path) bool {
 func (n *MountNamespace) Clone(ns *cred.UserNamespace, fs *FSState) *MountNamespace {
 	v := n.vfs
 	v.mountMu.Lock()
-	c := &MountNamespace{vfs: v, UserNS: ns, Ino: v.uniqueID.Add(1)}
+	c := &MountNamespace{vfs: v, UserNS: ns, Ino: cred.NextNamespaceID()}
 	c.refs.Store(1)
 	less := ns != n.UserNS
 	twins := make(map[*Mount]*Mount)
@@ -540,6 +545,9 @@ func (v *VFS) cloneTree(m *Mount, twins map[*Mount]*Mount, less bool) *Mount {
 		c.setMaster(m.master)
 	}
 	for _, k := range m.children {
+		if _, ok := k.root.Inode().ops.(Binder); ok {
+			continue // a mount namespace would hold itself
+		}
 		v.cloneTree(k, twins, less).attach(c, k.at.Load().point)
 	}
 	return c

@@ -15,12 +15,8 @@ import (
 // "pipe:[123]".
 func PathName(p, root Path) (name string, reachable bool) {
 	d, m := p.Dentry, p.Mount
-	if m.sb.Flags&SBKernel != 0 && d.Parent() == nil {
-		name = d.Name()
-		if strings.HasSuffix(name, ":") {
-			name += "[" + strconv.FormatUint(d.Inode().ino, 10) + "]"
-		}
-		return name, true
+	if m.sb.Flags&SBKernel != 0 && d.Parent() == nil && d != m.root {
+		return d.anonymousName(), true
 	}
 	if d.Parent() == nil && d != m.root {
 		return "/" + d.Name() + " (deleted)", true // memfd
@@ -66,6 +62,15 @@ func PathName(p, root Path) (name string, reachable bool) {
 		name += " (deleted)"
 	}
 	return name, reachable
+}
+
+// anonymousName is the name of a file without a place in a file system.
+func (d *Dentry) anonymousName() string {
+	name := d.Name()
+	if strings.HasSuffix(name, ":") {
+		name += "[" + strconv.FormatUint(d.Inode().ino, 10) + "]"
+	}
+	return name
 }
 
 // Getcwd returns the working directory's path: getcwd(2). ENOENT if it was removed.
@@ -129,8 +134,12 @@ func (n *MountNamespace) Mounts(root Path) []MountInfo {
 		if !ok {
 			return
 		}
+		shown := path.Join(m.sb.RootPath, dentryPath(m.root))
+		if m.sb.Flags&SBBindable != 0 {
+			shown = m.root.anonymousName()
+		}
 		i := MountInfo{
-			ID: m.id, ParentID: m.id, Dev: m.sb.Dev, Root: path.Join(m.sb.RootPath, dentryPath(m.root)), Point: point,
+			ID: m.id, ParentID: m.id, Dev: m.sb.Dev, Root: shown, Point: point,
 			Options: m.options, Unbindable: m.unbindable, Type: m.sb.Type, Source: m.sb.Source, Mount: m,
 		}
 		if at := m.at.Load(); at != nil {

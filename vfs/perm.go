@@ -15,11 +15,18 @@ func (in *Inode) Permission(ctx *Context, mask int) error {
 			return unix.EROFS
 		}
 	}
+	if mask&MayWrite != 0 && in.unmapped() {
+		return unix.EACCES
+	}
 	if in.perm != nil {
 		return in.perm.CheckPermission(ctx, mask)
 	}
 	return in.DefaultPermission(ctx, mask)
 }
+
+// unmapped reports whether the file is nobody's: its file system has an owner whom the mount
+// has no id for.
+func (in *Inode) unmapped() bool { return in.UID() == cred.NoUID || in.GID() == cred.NoGID }
 
 // DefaultPermission checks by owner, group, permission bits and capabilities
 // (path_resolution(7), "Permissions"): EACCES.
@@ -63,6 +70,9 @@ func (in *Inode) OwnerOrCapable(ctx *Context) bool {
 // mayDelete checks that ctx may remove the name of child from dir: unlink(2),
 // rmdir(2), rename(2). dir is locked.
 func mayDelete(ctx *Context, dir, child *Inode, wantDir bool) error {
+	if child.unmapped() {
+		return unix.EOVERFLOW
+	}
 	if err := dir.Permission(ctx, MayWrite|MayExec); err != nil {
 		return err
 	}
@@ -121,11 +131,15 @@ func (in *Inode) killSetID(ctx *Context) {
 // utimensat(2).
 func (in *Inode) prepareSetattr(ctx *Context, a *SetAttr) error {
 	c := ctx.Cred
+	if in.UID() == cred.NoUID && a.Mask&AttrUID == 0 || in.GID() == cred.NoGID && a.Mask&AttrGID == 0 {
+		return unix.EOVERFLOW // what is nobody's must be given an owner first
+	}
+	mayChown := c.HasCapOver(unix.CAP_CHOWN, in.UID(), in.GID()) || in.unmapped() && c.UserNS.Parent() == nil && c.Effective.Has(unix.CAP_CHOWN)
 	if a.Mask&AttrUID != 0 {
 		if a.UID == cred.NoUID {
 			return unix.EINVAL
 		}
-		if !(c.FSUID == in.UID() && a.UID == in.UID()) && !c.HasCapOver(unix.CAP_CHOWN, in.UID(), in.GID()) {
+		if !(c.FSUID == in.UID() && a.UID == in.UID()) && !mayChown {
 			return unix.EPERM
 		}
 	}
@@ -133,7 +147,7 @@ func (in *Inode) prepareSetattr(ctx *Context, a *SetAttr) error {
 		if a.GID == cred.NoGID {
 			return unix.EINVAL
 		}
-		if !(c.FSUID == in.UID() && (c.InGroup(a.GID) || a.GID == in.GID())) && !c.HasCapOver(unix.CAP_CHOWN, in.UID(), in.GID()) {
+		if !(c.FSUID == in.UID() && (c.InGroup(a.GID) || a.GID == in.GID())) && !mayChown {
 			return unix.EPERM
 		}
 	}

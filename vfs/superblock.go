@@ -41,6 +41,8 @@ const (
 	SBNoExec
 	// SBKernel: no mount of it can be made by applications (pipefs, sockfs).
 	SBKernel
+	// SBBindable: files without a name can be bind mounted all the same (nsfs).
+	SBBindable
 	// SBNoNegative: a name that does not exist is an error for those too who would
 	// make it (procfs): ENOENT.
 	SBNoNegative

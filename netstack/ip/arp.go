@@ -21,7 +21,7 @@ func (i *Interface) sendARPRequest(src, target netip.Addr, to wire.MAC) {
 
 func (i *Interface) sendARP(op uint16, src netip.Addr, tmac wire.MAC, target netip.Addr, to wire.MAC) {
 	p := pkt.New()
-	wire.ARP(p.Append(wire.ARPLen)).Put(op, i.info.HWAddr, src, tmac, target)
+	wire.ARP(p.Append(wire.ARPLen)).Put(op, i.HWAddr(), src, tmac, target)
 	p.EtherType = unix.ETH_P_ARP
 	i.sendFrame(p, to)
 }

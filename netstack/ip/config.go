@@ -20,6 +20,8 @@ type config struct {
 	main, def *table    // of tables; empty if there are none
 	rules     [2][]Rule // of IPv4, of IPv6, by priority
 	plain     [2]bool   // the rules are those of a new namespace
+	routes    []RouteEntry
+	addressed bool // some interface has, or has had, an address of IPv4
 }
 
 type localAddr struct {
@@ -37,12 +39,13 @@ type localNet struct {
 func (s *Stack) rebuild() {
 	c := &config{ifaces: s.mu.ifaces, byIndex: map[int32]*Interface{}, local: map[netip.Addr]localAddr{},
 		bcast: map[netip.Addr]*Interface{}, addrs: map[int32][]Address{}, tables: map[uint32]*table{},
-		rules: s.mu.rules, plain: [2]bool{slices.Equal(s.mu.rules[0], defaultRules(false)), slices.Equal(s.mu.rules[1], defaultRules(true))}}
+		routes: s.mu.routes, rules: s.mu.rules, plain: [2]bool{slices.Equal(s.mu.rules[0], defaultRules(false)), slices.Equal(s.mu.rules[1], defaultRules(true))}}
 	for _, i := range s.mu.ifaces {
 		c.byIndex[i.index] = i
 		c.addrs[i.index] = i.addrs
 		for _, a := range i.addrs {
 			ad := a.Prefix.Addr()
+			c.addressed = c.addressed || ad.Is4()
 			if a.Flags&unix.IFA_F_TENTATIVE != 0 {
 				continue
 			}
@@ -82,7 +85,14 @@ func (s *Stack) rebuild() {
 	for _, t := range c.tables {
 		t.sort()
 	}
+	old := s.conf.Load()
+	if old != nil {
+		c.addressed = c.addressed || old.addressed
+	}
 	s.conf.Store(c)
+	if old != nil && s.watched() {
+		s.tellDifference(old, c)
+	}
 	s.armLifetimes()
 	s.gen.Add(1)
 }

@@ -20,19 +20,25 @@ type Interface struct {
 
 	stack *Stack
 	index int32
-	info  link.Info
-	link  link.Link
-	name  atomic.Pointer[string]
-	flags atomic.Uint32
-	mtu   atomic.Int32
-	neigh neighTable
-	taps  atomic.Pointer[[]Tap]
-	tapMu sync.Mutex
-	noIP6 atomic.Bool  // disable_ipv6
-	mtu6  atomic.Int32 // of IPv6 as a router says; 0: mtu
-	auto  atomic.Bool  // Autoconfigure
-	conf4 conf4
-	conf6 conf6
+	// origin is the interface to which the link gives its packets; heir is what that has become.
+	origin    *Interface
+	heir      atomic.Pointer[Interface]
+	master    atomic.Pointer[port]
+	info      link.Info
+	link      link.Link
+	name      atomic.Pointer[string]
+	flags     atomic.Uint32
+	mtu       atomic.Int32
+	mac       atomic.Pointer[wire.MAC]
+	activated atomic.Bool // has been up
+	neigh     neighTable
+	taps      atomic.Pointer[[]Tap]
+	tapMu     sync.Mutex
+	noIP6     atomic.Bool  // disable_ipv6
+	mtu6      atomic.Int32 // of IPv6 as a router says; 0: mtu
+	auto      atomic.Bool  // Autoconfigure
+	conf4     conf4
+	conf6     conf6
 
 	igmp, mld reporter
 	checks    checks
@@ -75,8 +81,30 @@ func (i *Interface) Index() int32 { return i.index }
 // Name is the interface's name.
 func (i *Interface) Name() string { return *i.name.Load() }
 
-// Info is the link's.
-func (i *Interface) Info() link.Info { return i.info }
+// Info is the link's, with the interface's own hardware address.
+func (i *Interface) Info() link.Info {
+	info := i.info
+	info.HWAddr = i.HWAddr()
+	return info
+}
+
+// Activated reports whether the interface has ever been up.
+func (i *Interface) Activated() bool { return i.activated.Load() }
+
+// HWAddr is the hardware address.
+func (i *Interface) HWAddr() wire.MAC { return *i.mac.Load() }
+
+// SetHWAddr sets the hardware address: EADDRNOTAVAIL if it is no station's.
+func (s *Stack) SetHWAddr(i *Interface, mac wire.MAC) error {
+	if mac.IsMulticast() || mac == (wire.MAC{}) {
+		return unix.EADDRNOTAVAIL
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.mac.Store(&mac)
+	s.tell(Event{Interface: i})
+	return nil
+}
 
 // Link is what the interface sends by.
 func (i *Interface) Link() link.Link { return i.link }
@@ -111,36 +139,10 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
 		return nil, unix.EINVAL
 	}
-	i := &Interface{stack: s, info: l.Info(), link: l}
-	i.name.Store(&name)
-	i.flags.Store(i.info.Flags)
-	i.mtu.Store(int32(i.info.MTU))
-	i.noIP6.Store(s.def6.Disable.Bool())
-	i.igmp.init(i, false)
-	i.mld.init(i, true)
-	s.mu.Lock()
-	if s.mu.closed {
-		s.mu.Unlock()
-		return nil, unix.ENODEV
+	i := s.newInterface(name, l)
+	if err := s.insert(i, index); err != nil {
+		return nil, err
 	}
-	for _, o := range s.mu.ifaces {
-		if o.Name() == name || o.index == index {
-			s.mu.Unlock()
-			return nil, unix.EEXIST
-		}
-	}
-	if index == 0 {
-		index = s.mu.nextIndex
-	}
-	i.index = index
-	i.register()
-	s.mu.nextIndex = max(s.mu.nextIndex, index) + 1
-	s.mu.ifaces = append(slices.Clone(s.mu.ifaces), i)
-	for _, t := range s.mu.taps {
-		i.AddTap(t)
-	}
-	s.rebuild()
-	s.mu.Unlock()
 	if err := l.Attach(i, s.Backlog); err != nil {
 		s.RemoveInterface(i.index)
 		return nil, err
@@ -148,22 +150,32 @@ func (s *Stack) AddInterfaceAt(index int32, name string, l link.Link) (*Interfac
 	return i, nil
 }
 
+// newInterface makes an interface that is down and part of no stack yet.
+func (s *Stack) newInterface(name string, l link.Link) *Interface {
+	i := &Interface{stack: s, info: l.Info(), link: l}
+	i.origin = i
+	i.name.Store(&name)
+	i.flags.Store(i.info.Flags)
+	i.mtu.Store(int32(i.info.MTU))
+	mac := wire.MAC(i.info.HWAddr)
+	i.mac.Store(&mac)
+	i.noIP6.Store(s.def6.Disable.Bool())
+	i.igmp.init(i, false)
+	i.mld.init(i, true)
+	return i
+}
+
 // RemoveInterface removes an interface with its addresses and routes and
 // closes its link: ENODEV if there is none.
 func (s *Stack) RemoveInterface(index int32) error {
-	s.mu.Lock()
-	k := slices.IndexFunc(s.mu.ifaces, func(i *Interface) bool { return i.index == index })
-	if k < 0 {
-		s.mu.Unlock()
+	i := s.Interface(index)
+	if i == nil {
 		return ifaceError
 	}
-	i := s.mu.ifaces[k]
-	i.flags.And(^uint32(unix.IFF_UP))
-	s.mu.ifaces = slices.Delete(slices.Clone(s.mu.ifaces), k, k+1)
-	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == index })
-	s.rebuild()
-	i.unregister()
-	s.mu.Unlock()
+	i.release()
+	if err := s.extract(i); err != nil {
+		return err
+	}
 	i.link.Close()
 	i.quiet()
 	return nil
@@ -206,7 +218,7 @@ func (s *Stack) InterfaceByName(name string) *Interface {
 }
 
 // SetUp sets or clears IFF_UP. An interface that comes up gets the routes of
-// its addresses; the loopback interface gets ::1, as in Linux.
+// its addresses; the loopback interface gets 127.0.0.1 and ::1, as in Linux.
 func (s *Stack) SetUp(i *Interface, up bool) {
 	s.mu.Lock()
 	if up == i.up() {
@@ -214,7 +226,9 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 		return
 	}
 	if up {
-		i.flags.Or(unix.IFF_UP | unix.IFF_RUNNING)
+		i.flags.Or(unix.IFF_UP | i.running())
+		i.activated.Store(true)
+		i.addLoopback4()
 		i.addLoopback6()
 		for _, a := range i.addrs {
 			s.addConnected(i, a)
@@ -224,13 +238,26 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 		i.mtu6.Store(0)
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
 	}
+	s.tell(Event{Interface: i})
 	s.rebuild()
 	s.mu.Unlock()
+	i.setLinkUp(up)
+	i.portChanged()
 	if up {
 		i.awake()
 	} else {
 		i.quiet()
 	}
+}
+
+// addLoopback4 gives lo its address 127.0.0.1 if it has none of IPv4. s.mu is held.
+func (i *Interface) addLoopback4() {
+	if !i.loopback() || slices.ContainsFunc(i.addrs, func(a Address) bool { return a.Prefix.Addr().Is4() }) {
+		return
+	}
+	lo4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
+	i.addrs = append(slices.Clone(i.addrs), Address{Prefix: lo4, Scope: unix.RT_SCOPE_HOST, Label: i.Name(),
+		Flags: unix.IFA_F_PERMANENT, Preferred: forever, Valid: forever})
 }
 
 // addLoopback6 gives lo its address ::1 if it speaks IPv6. s.mu is held.
@@ -269,8 +296,14 @@ func (s *Stack) SetIPv6(i *Interface, on bool) {
 
 // SetFlags sets and clears flags other than IFF_UP.
 func (s *Stack) SetFlags(i *Interface, set, clear uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := i.flags.Load()
 	i.flags.And(^(clear &^ unix.IFF_UP))
 	i.flags.Or(set &^ unix.IFF_UP)
+	if i.flags.Load() != old {
+		s.tell(Event{Interface: i})
+	}
 }
 
 // SetMTU sets the MTU: EINVAL if it is out of range.
@@ -278,28 +311,36 @@ func (s *Stack) SetMTU(i *Interface, mtu int) error {
 	if mtu < 68 || mtu > 65536 || (i.info.Type == unix.ARPHRD_ETHER && mtu > 65535) {
 		return unix.EINVAL
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	i.mtu.Store(int32(mtu))
 	s.gen.Add(1)
+	s.tell(Event{Interface: i})
 	return nil
 }
 
-// Rename gives an interface another name: EEXIST, EBUSY while it is up.
+// Rename gives an interface another name: EEXIST.
 func (s *Stack) Rename(i *Interface, name string) error {
 	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
 		return unix.EINVAL
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i.up() {
-		return unix.EBUSY
-	}
 	for _, o := range s.mu.ifaces {
 		if o != i && o.Name() == name {
 			return unix.EEXIST
 		}
 	}
 	i.rename(name)
+	i.addrs = slices.Clone(i.addrs)
+	for k := range i.addrs {
+		if a := &i.addrs[k]; a.Label == i.Name() {
+			a.Label = name
+		}
+	}
 	i.name.Store(&name)
+	s.rebuild()
+	s.tell(Event{Interface: i})
 	return nil
 }
 

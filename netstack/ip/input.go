@@ -11,15 +11,18 @@ import (
 // Receive takes a packet that the interface's link has received. It implements
 // pkt.Receiver and is called by the backlog.
 func (i *Interface) Receive(p *pkt.Packet) {
-	n := uint64(p.Len())
-	i.Stats.RxPackets.Add(1)
-	i.Stats.RxBytes.Add(n)
-	p.InIf = i.index
 	if !i.up() {
+		if h := i.heir.Load(); h != nil {
+			h.Receive(p)
+			return
+		}
 		i.Stats.RxDropped.Add(1)
 		p.Free()
 		return
 	}
+	i.Stats.RxPackets.Add(1)
+	i.Stats.RxBytes.Add(uint64(p.Len()))
+	p.InIf = i.index
 	if i.info.Type == unix.ARPHRD_ETHER {
 		h := wire.Ethernet(p.Pull(wire.EthernetLen))
 		if h == nil {
@@ -29,7 +32,7 @@ func (i *Interface) Receive(p *pkt.Packet) {
 		}
 		p.EtherType = h.Type()
 		switch dst := h.Dst(); {
-		case dst == i.info.HWAddr:
+		case dst == i.HWAddr():
 			p.Type = pkt.ToHost
 		case dst == wire.BroadcastMAC:
 			p.Type = pkt.Broadcast
@@ -40,6 +43,10 @@ func (i *Interface) Receive(p *pkt.Packet) {
 			p.Type = pkt.OtherHost
 		}
 		i.tap(p)
+		if m := i.master.Load(); m != nil {
+			m.master.Input(i, p)
+			return
+		}
 		if p.Type == pkt.OtherHost {
 			p.Free()
 			return

@@ -144,7 +144,8 @@ func (i *Interface) ndpMessage(typ uint8, rest uint32, target netip.Addr, opt ui
 	copy(h[8:], t[:])
 	if opt != 0 {
 		h[24], h[25] = opt, 1
-		copy(h[26:], i.info.HWAddr[:])
+		mac := i.HWAddr()
+		copy(h[26:], mac[:])
 	}
 	i.finishNDP(p, src, dst)
 	return p

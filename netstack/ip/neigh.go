@@ -53,6 +53,9 @@ type Neighbour struct {
 	Router bool
 }
 
+// Usable reports whether the neighbour's address is known.
+func (n *Neighbour) Usable() bool { return n.State&nudValid != 0 }
+
 // valid are the states in which the address can be used.
 const nudValid = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_PROBE | unix.NUD_STALE | unix.NUD_DELAY
 
@@ -180,11 +183,13 @@ func (n *neighbour) expired() {
 	case unix.NUD_REACHABLE:
 		if now-n.at >= neighReachable {
 			n.state = unix.NUD_STALE
+			n.tell(false)
 		} else {
 			n.timer.Reset(n.at + neighReachable)
 		}
 	case unix.NUD_DELAY:
 		n.state, n.probes = unix.NUD_PROBE, 0
+		n.tell(false)
 		n.solicit(now)
 	case unix.NUD_INCOMPLETE, unix.NUD_PROBE:
 		if n.probes < neighProbes {
@@ -192,6 +197,7 @@ func (n *neighbour) expired() {
 			break
 		}
 		n.state = unix.NUD_FAILED
+		n.tell(false)
 		failed, n.head, n.tail, n.queued = n.head, nil, nil, 0
 	}
 	t.mu.Unlock()
@@ -250,11 +256,13 @@ func (i *Interface) learn(a netip.Addr, mac wire.MAC, create, solicited, overrid
 	if known && n.mac != mac && !override {
 		if n.state == unix.NUD_REACHABLE {
 			n.state = unix.NUD_STALE
+			n.tell(false)
 		}
 		t.mu.Unlock()
 		return
 	}
 	changed := !known || n.mac != mac
+	old := n.state
 	n.mac = mac
 	switch {
 	case solicited:
@@ -264,20 +272,17 @@ func (i *Interface) learn(a netip.Addr, mac wire.MAC, create, solicited, overrid
 		n.state = unix.NUD_STALE
 		n.timer.Stop()
 	}
-	list := n.head
-	n.head, n.tail, n.queued = nil, nil, 0
-	t.mu.Unlock()
-	for list != nil {
-		p := list
-		list = p.Next
-		p.Next = nil
-		i.sendFrame(p, mac)
+	if changed || n.state != old {
+		n.tell(false)
 	}
+	list := n.takeWaiting()
+	t.mu.Unlock()
+	i.sendWaiting(list, mac)
 }
 
 // sendFrame puts an Ethernet header in front of p and sends it.
 func (i *Interface) sendFrame(p *pkt.Packet, to wire.MAC) {
-	wire.Ethernet(p.Prepend(wire.EthernetLen)).Put(to, i.info.HWAddr, p.EtherType)
+	wire.Ethernet(p.Prepend(wire.EthernetLen)).Put(to, i.HWAddr(), p.EtherType)
 	i.send(p)
 }
 
@@ -296,7 +301,7 @@ func (s *Stack) Neighbours() []Neighbour {
 	for _, i := range s.Interfaces() {
 		i.neigh.mu.Lock()
 		for _, n := range i.neigh.m {
-			l = append(l, Neighbour{i.index, n.addr, n.mac, n.state, n.router})
+			l = append(l, n.line())
 		}
 		i.neigh.mu.Unlock()
 	}
@@ -315,24 +320,40 @@ func (s *Stack) SetNeighbour(x Neighbour) error {
 	default:
 		return unix.EINVAL
 	}
+	now := s.Wheel.Now()
 	i.neigh.mu.Lock()
 	n := i.neigh.m[x.Addr]
 	if n == nil {
 		n = i.newNeighbour(x.Addr)
+		n.used = now
 	}
-	n.state = unix.NUD_STALE
-	i.neigh.mu.Unlock()
-	i.learn(x.Addr, x.MAC, true, x.State == unix.NUD_REACHABLE, true)
-	i.neigh.mu.Lock()
-	if n.state&nudValid != 0 {
-		n.state = x.State
-		if x.State != unix.NUD_REACHABLE {
-			n.timer.Stop()
-		}
+	n.state, n.mac, n.at = x.State, x.MAC, now
+	if n.timer.Stop(); x.State == unix.NUD_REACHABLE {
+		n.timer.Reset(now + neighReachable)
 	}
+	n.tell(false)
+	list := n.takeWaiting()
 	i.neigh.mu.Unlock()
+	i.sendWaiting(list, x.MAC)
 	s.Run()
 	return nil
+}
+
+// takeWaiting takes the packets that wait for the neighbour's address. The table's lock is held.
+func (n *neighbour) takeWaiting() *pkt.Packet {
+	list := n.head
+	n.head, n.tail, n.queued = nil, nil, 0
+	return list
+}
+
+// sendWaiting sends packets that have waited for a neighbour's address.
+func (i *Interface) sendWaiting(list *pkt.Packet, mac wire.MAC) {
+	for list != nil {
+		p := list
+		list = p.Next
+		p.Next = nil
+		i.sendFrame(p, mac)
+	}
 }
 
 // RemoveNeighbour removes an entry: ENOENT, ENODEV.
@@ -347,9 +368,25 @@ func (s *Stack) RemoveNeighbour(index int32, a netip.Addr) error {
 	if n == nil {
 		return unix.ENOENT
 	}
+	n.state = unix.NUD_FAILED
+	n.tell(false)
 	n.drop()
+	n.tell(true)
 	delete(i.neigh.m, a)
 	return nil
+}
+
+// line is the entry as others see it. The table's lock is held.
+func (n *neighbour) line() Neighbour {
+	return Neighbour{n.iface.index, n.addr, n.mac, n.state, n.router}
+}
+
+// tell tells of a change of the entry, or of its end. The table's lock is held.
+func (n *neighbour) tell(removed bool) {
+	if s := n.iface.stack; s.watched() {
+		l := n.line()
+		s.tell(Event{Removed: removed, Interface: n.iface, Neighbour: &l})
+	}
 }
 
 // setRouter notes whether a neighbour is a router.
@@ -367,6 +404,7 @@ func (t *neighTable) flush() {
 	defer t.mu.Unlock()
 	for a, n := range t.m {
 		n.drop()
+		n.tell(true)
 		delete(t.m, a)
 	}
 }

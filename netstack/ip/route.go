@@ -144,6 +144,12 @@ func (s *Stack) IsLocal(a netip.Addr) bool {
 	return i != nil
 }
 
+// Bindable reports whether sockets may be bound to a: it is local, or net.ipv4.ip_nonlocal_bind
+// allows any, or no interface has ever had an address of IPv4, so that there is no table to tell.
+func (s *Stack) Bindable(a netip.Addr) bool {
+	return s.IsLocal(a) || s.Params.NonlocalBind.Bool() || a.Is4() && !s.conf.Load().addressed
+}
+
 // IsBroadcast reports whether a is a broadcast address of this host's networks.
 func (s *Stack) IsBroadcast(a netip.Addr) bool {
 	return a == limitedBroadcast || s.conf.Load().bcast[a] != nil
@@ -170,6 +176,21 @@ func (r *Route) Fresh() bool { return r.Iface != nil && r.gen == r.Iface.stack.g
 // unspecified destination means this host.
 func (s *Stack) Lookup(src, dst netip.Addr, oif int32, mark uint32) (Route, error) {
 	return s.lookup(src, dst, "lo", oif, mark)
+}
+
+// Match is the entry of a routing table that Lookup finds, as it would for a packet that came in by
+// the interface of the name iif, "" for one that this host sends; nil if it is none's, as for
+// addresses of this host. Errors are Lookup's.
+func (s *Stack) Match(src, dst netip.Addr, iif string, oif int32, mark uint32) (Route, *RouteEntry, error) {
+	if iif == "" {
+		iif = "lo"
+	}
+	r, err := s.lookup(src, dst, iif, oif, mark)
+	if err != nil {
+		return r, nil, err
+	}
+	e, _, _ := s.conf.Load().route(&flow{src: src, dst: r.Dst, iif: iif, oif: oif, mark: mark})
+	return r, e, nil
 }
 
 // lookup is Lookup for a packet that came in by iif; "lo": that this host sends.

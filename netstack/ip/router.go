@@ -45,10 +45,10 @@ func (s *Stack) Autoconfigure(i *Interface) {
 	i.autoconfigure()
 }
 
-// autoconfigure gives an interface that is up its link-local address, or goes on if it has
+// autoconfigure gives an interface that is up and has a carrier its link-local address, or goes on if it has
 // one. No lock is held.
 func (i *Interface) autoconfigure() {
-	if !i.auto.Load() || !i.up() || i.noIP6.Load() || i.info.Type != unix.ARPHRD_ETHER {
+	if !i.auto.Load() || i.flags.Load()&unix.IFF_RUNNING == 0 || i.noIP6.Load() || i.info.Type != unix.ARPHRD_ETHER {
 		return
 	}
 	has := slices.ContainsFunc(i.stack.Addresses(i), func(a Address) bool {
@@ -56,7 +56,7 @@ func (i *Interface) autoconfigure() {
 	})
 	if !has {
 		// EEXIST, if somebody is quicker, is as good.
-		i.stack.AddAddress(i, Address{Prefix: netip.PrefixFrom(eui64(linkLocalNet, i.info.HWAddr), 64), Scope: unix.RT_SCOPE_LINK,
+		i.stack.AddAddress(i, Address{Prefix: netip.PrefixFrom(eui64(linkLocalNet, i.HWAddr()), 64), Scope: unix.RT_SCOPE_LINK,
 			Flags: unix.IFA_F_TENTATIVE})
 	}
 	if i.linkLocal() != netip.IPv6Unspecified() {
@@ -135,7 +135,8 @@ func (i *Interface) sendRouterSolicitation() {
 	h.Put(wire.ICMPv6RouterSolicit, 0, 0)
 	if n > wire.ICMPLen {
 		h[8], h[9] = ndpSourceLink, 1
-		copy(h[10:], i.info.HWAddr[:])
+		mac := i.HWAddr()
+		copy(h[10:], mac[:])
 	}
 	i.finishNDP(p, src, dst)
 	i.sendFrame(p, wire.MulticastMAC(dst))
@@ -199,7 +200,7 @@ func (i *Interface) prefixAdvertised(o []byte) {
 	if flags&autonomous == 0 || bits != 64 || !i.conf6.Autoconf.Bool() {
 		return
 	}
-	i.autoAddress(netip.PrefixFrom(eui64(net.Addr(), i.info.HWAddr), 64), preferred, valid)
+	i.autoAddress(netip.PrefixFrom(eui64(net.Addr(), i.HWAddr()), 64), preferred, valid)
 }
 
 // autoAddress makes the address of an advertised prefix, or renews it; one that is there

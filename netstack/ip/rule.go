@@ -171,6 +171,7 @@ func (s *Stack) AddRule(r Rule, automatic bool) error {
 	}
 	s.mu.rules[k] = slices.Insert(slices.Clone(l), at, r)
 	s.rebuild()
+	s.tell(Event{Rule: &r})
 	return nil
 }
 
@@ -187,7 +188,9 @@ func (s *Stack) RemoveRule(v6 bool, match func(*Rule) bool) error {
 	if at < 0 {
 		return unix.ENOENT
 	}
+	old := l[at]
 	s.mu.rules[k] = slices.Delete(l, at, at+1)
 	s.rebuild()
+	s.tell(Event{Rule: &old, Removed: true})
 	return nil
 }

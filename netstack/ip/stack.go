@@ -50,6 +50,8 @@ type Stack struct {
 	Limits   *sock.Limits
 	Params   Params
 	Counters Counters
+	// Owner is whatever the stack belongs to; it is set before the stack has a second interface.
+	Owner any
 	// Secret is the key of the stack's hashes.
 	Secret siphash.Key
 
@@ -66,6 +68,7 @@ type Stack struct {
 	echo       EchoHandler
 	redirect   atomic.Pointer[redirect]
 	hook       atomic.Pointer[Hook]
+	watcher    Watcher
 	lifetimes  wheel.Timer
 	all4, def4 conf4
 	all6, def6 conf6

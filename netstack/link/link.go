@@ -21,6 +21,23 @@ type Info struct {
 	Queues int
 }
 
+// Carried is a Link whose carrier comes and goes.
+type Carried interface {
+	// SetUp tells that the link's interface has come up or gone down. No lock is held.
+	SetUp(up bool)
+	// Carrier reports whether what is sent can arrive. It takes no lock.
+	Carrier() bool
+}
+
+// A Listener is a Receiver that wants to know what becomes of its link. Both are called with no lock
+// held.
+type Listener interface {
+	// CarrierChanged tells that Carrier may have another answer.
+	CarrierChanged()
+	// LinkGone tells that the link is of no use any more, because its other end is gone.
+	LinkGone()
+}
+
 // Link carries packets of a network interface.
 type Link interface {
 	// Info does not change, but for its MTU.

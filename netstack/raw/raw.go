@@ -264,7 +264,7 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 		return err
 	}
 	s := e.proto.ip
-	if !a.Addr.IsUnspecified() && !s.IsLocal(a.Addr) && !a.Addr.IsMulticast() && !(a.Addr.Is4() && s.IsBroadcast(a.Addr)) && !e.opts.FreeBind.Load() {
+	if !a.Addr.IsUnspecified() && !s.Bindable(a.Addr) && !a.Addr.IsMulticast() && !(a.Addr.Is4() && s.IsBroadcast(a.Addr)) && !e.opts.FreeBind.Load() {
 		return unix.EADDRNOTAVAIL
 	}
 	e.mu.Lock()

@@ -91,6 +91,9 @@ type Endpoint interface {
 type Msg struct {
 	// Flags are the caller's MSG_* flags.
 	Flags int
+	// Later says that the packets of the call may wait in the stack's backlog: the caller
+	// runs that soon.
+	Later bool
 	// Addr is the destination on Send (invalid: the peer), the source on Recv.
 	Addr Addr
 	// OutFlags are MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE, MSG_CTRUNC as recvmsg gives them.

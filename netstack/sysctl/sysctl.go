@@ -165,16 +165,25 @@ func (t *Table) Lookup(name string) *Int {
 
 // Names are all names, sorted.
 func (t *Table) Names() []string {
+	n := t.List("")
+	slices.Sort(n)
+	return n
+}
+
+// List are the names that begin with prefix, in no order.
+func (t *Table) List(prefix string) (n []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := make([]string, 0, len(t.m)+len(t.t))
 	for k := range t.m {
-		n = append(n, k)
+		if strings.HasPrefix(k, prefix) {
+			n = append(n, k)
+		}
 	}
 	for k := range t.t {
-		n = append(n, k)
+		if strings.HasPrefix(k, prefix) {
+			n = append(n, k)
+		}
 	}
-	slices.Sort(n)
 	return n
 }
 

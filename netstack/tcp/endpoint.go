@@ -243,7 +243,7 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 			e.opts.BoundDev.Store(int32(a.Scope))
 			b.Dev = int32(a.Scope)
 		}
-		if !e.proto.ip.IsLocal(addr) && !e.opts.FreeBind.Load() && !e.opts.Transparent.Load() && !e.proto.ip.Params.NonlocalBind.Bool() {
+		if !e.proto.ip.Bindable(addr) && !e.opts.FreeBind.Load() && !e.opts.Transparent.Load() {
 			return unix.EADDRNOTAVAIL
 		}
 		b.Addr = addr

@@ -91,7 +91,9 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 			e.told = 0
 		}
 		e.unlock()
-		e.proto.ip.Run()
+		if !m.Later {
+			e.proto.ip.Run()
+		}
 		return copied, nil
 	}
 	defer e.unlock()
@@ -275,7 +277,9 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 			e.output(false)
 		}
 		e.unlock()
-		e.proto.ip.Flush(e.hash)
+		if !m.Later {
+			e.proto.ip.Flush(e.hash)
+		}
 		return sent, nil
 	}
 	e.unlock()

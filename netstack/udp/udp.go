@@ -190,8 +190,8 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 			b.Dev = int32(a.Scope)
 			e.opts.BoundDev.Store(b.Dev)
 		}
-		if !s.IsLocal(addr) && !addr.IsMulticast() && !(addr.Is4() && s.IsBroadcast(addr)) &&
-			!e.opts.FreeBind.Load() && !e.opts.Transparent.Load() && !s.Params.NonlocalBind.Bool() {
+		if !s.Bindable(addr) && !addr.IsMulticast() && !(addr.Is4() && s.IsBroadcast(addr)) &&
+			!e.opts.FreeBind.Load() && !e.opts.Transparent.Load() {
 			return unix.EADDRNOTAVAIL
 		}
 		b.Addr = addr

@@ -99,6 +99,9 @@ func (c *context) SetAddressSpace(space platform.AddressSpace) error {
 	return nil
 }
 
+// After implements platform.Context: nothing goes on while a tracee is in an upcall.
+func (c *context) After(platform.Runner) bool { return false }
+
 // Interrupt stops the thread if it runs.
 func (c *context) Interrupt() {
 	if c.flags.Or(pending) != running {

@@ -3,6 +3,7 @@
 package systrap
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"casemate/platform"
@@ -35,6 +36,10 @@ type context struct {
 	// worker makes the upcall; nil if that is none of a worker's.
 	worker atomic.Pointer[worker]
 
+	// after is what After was given; late says that it has not been done.
+	after platform.Runner
+	late  atomic.Bool
+
 	parking  atomic.Uint32
 	unparked chan struct{} // capacity 1
 
@@ -64,6 +69,28 @@ func (c *context) Blocking() {
 	}
 }
 
+// After implements platform.Context. Who makes the call by notification gets its processor
+// back no sooner for an early answer.
+func (c *context) After(r platform.Runner) bool {
+	if w := c.worker.Load(); w == nil || c.p.spinner.owner.Load() != w || c.t.Load().phase.Load() != phaseFast {
+		return false
+	}
+	if c.after == nil {
+		c.after = r
+		c.late.Store(true)
+	}
+	return c.after == r
+}
+
+// catchUp does what After was given.
+func (c *context) catchUp() {
+	if r := c.after; r != nil {
+		c.after = nil
+		r.Run()
+		c.late.Store(false)
+	}
+}
+
 // Interrupt implements platform.Context.
 func (c *context) Interrupt() {
 	c.intr.Store(true)
@@ -80,6 +107,9 @@ func (c *context) Release() {}
 
 // event serves an event of t, c's thread: sig is 0 for a plain system call.
 func (c *context) event(t *thread, n *notification, sig int) {
+	for c.late.Load() {
+		runtime.Gosched() // the spinner is at it
+	}
 	if !c.run.CompareAndSwap(runApp, runUpcall) {
 		return // it has died meanwhile
 	}

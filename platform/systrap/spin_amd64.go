@@ -91,6 +91,13 @@ type spinner struct {
 	// until is when spinning may begin again, by the counter.
 	until atomic.Uint64
 
+	// calls counts the system calls of patched sites. There were calls0 of them at the
+	// time rested, when the spinner ended.
+	calls          atomic.Uint64
+	calls0, rested uint64
+	// pace is how many there were in 1024 ms before it began again, if that is known.
+	pace uint64
+
 	tally tally // the owner's
 
 	// What the counter said at a time of the clock: its frequency is found when
@@ -108,6 +115,9 @@ type tally struct {
 	lost             uint64 // somebody else had the processor
 	// The balance of late.
 	gain, waste uint64
+	// How many calls there were at the time yielded, and their rate of late, as
+	// spinner.pace.
+	calls, pace uint64
 }
 
 func (sp *spinner) init() {
@@ -129,10 +139,23 @@ func (sp *spinner) ticks(d time.Duration) uint64 {
 	return uint64(d) * sp.perUs / 1000
 }
 
+// pauses notes that the spinner ends, and returns the time.
+func (sp *spinner) pauses() uint64 {
+	sp.calls0, sp.rested = sp.calls.Load(), rdtsc()
+	sp.seat.free()
+	return sp.rested
+}
+
+// rate is that of n calls in a time of the counter, in calls in 1024 ms.
+func (sp *spinner) rate(n, past uint64) uint64 {
+	return n << 20 / max(past/sp.ticks(time.Microsecond), 1)
+}
+
 // heat notes that a patched site of t has made a system call by notification. The
 // caller is the listener.
 func (p *Platform) heat(t *thread) {
 	sp := &p.spinner
+	sp.calls.Add(1)
 	if sp.policy.cpus < 2 || t.hot.Load() {
 		return // if it is hot the stub has given up; the spinner notices
 	}
@@ -169,8 +192,12 @@ func (p *Platform) startSpin() {
 	}
 	w := p.idleWorker()
 	if now := rdtsc(); sp.owner.CompareAndSwap(nil, w) {
-		sp.tally = tally{started: now, yielded: now}
-		sp.seat.free()
+		sp.pace = 0
+		calls := sp.calls.Load()
+		if past := now - sp.rested; past >= sp.ticks(restMin) {
+			sp.pace = sp.rate(calls-sp.calls0, past)
+		}
+		sp.tally = tally{started: now, yielded: now, calls: calls}
 		p.launch(w)
 	} else {
 		p.release(w)
@@ -183,10 +210,9 @@ func (p *Platform) respin(t *thread) {
 	sp := &p.spinner
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	sp.pauses()
 	if hot := *sp.hot.Load(); len(hot) > 1 || len(hot) == 1 && hot[0] != t {
 		p.startSpin()
-	} else {
-		sp.seat.free()
 	}
 	p.launchReady() // who has counted on the spinner
 }
@@ -267,8 +293,15 @@ func (w *worker) spin() {
 		if cpu != seat {
 			seat = sp.seat.take() // on another thread
 		}
-		if now-y.yielded > turn {
+		if past := now - y.yielded; past > turn {
 			y.yielded = now
+			calls := sp.calls.Load()
+			pace := sp.rate(calls-y.calls, past)
+			y.calls = calls
+			if y.pace == 0 {
+				y.pace = pace
+			}
+			y.pace = (y.pace + pace) / 2
 			y.gain, y.waste = y.gain/2, y.waste/2
 			p.prune()
 			runtime.Gosched()
@@ -291,7 +324,8 @@ func (w *worker) spin() {
 		default:
 			y.waste += since / spare
 		}
-		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain {
+		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain ||
+			y.pace != 0 && y.pace < sp.pace+sp.pace/4 {
 			p.stopSpin(w)
 			return
 		}
@@ -344,13 +378,13 @@ func (p *Platform) stopSpin(w *worker) {
 	defer sp.mu.Unlock()
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
-	if now := rdtsc(); y.saved < now-y.started || y.waste > y.gain {
+	now := sp.pauses()
+	if y.saved < now-y.started || y.waste > y.gain || y.pace < sp.pace+sp.pace/4 {
 		sp.until.Store(now + sp.ticks(sp.rest))
 		sp.rest = min(2*sp.rest, restMax)
 	} else {
 		sp.rest = restMin
 	}
-	sp.seat.free()
 	for _, t := range hot {
 		t.cool()
 	}
@@ -360,6 +394,10 @@ func (p *Platform) stopSpin(w *worker) {
 func (w *worker) fast(t *thread) {
 	if !t.mu.TryLock() {
 		return
+	}
+	if c := t.ctx.Load(); c != nil && c.late.Load() {
+		t.mu.Unlock()
+		return // another worker is at it
 	}
 	if t.proc.dead.Load() || !t.area.take() || !t.phase.CompareAndSwap(phaseApp, phaseFast) {
 		// If t has come up otherwise meanwhile, the call is made again.
@@ -381,6 +419,7 @@ func (w *worker) fast(t *thread) {
 // fastCall serves the system call of a patched site, which c.state has.
 func (c *context) fastCall(t *thread) {
 	c.p.spinner.running.Add(-1)
+	c.p.spinner.calls.Add(1)
 	c.intr.Store(false)
 	if c.p.full[c.state.Regs.Orig_rax&(fullNumbers-1)] {
 		// A site that makes calls of many kinds, and this is one that needs it all.
@@ -396,4 +435,5 @@ func (c *context) fastCall(t *thread) {
 		c.state.Regs.Rax = errNoSys
 	}
 	c.finish(c.h.HandleSyscall(c))
+	c.catchUp()
 }

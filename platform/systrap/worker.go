@@ -304,6 +304,7 @@ func (w *worker) giveWay() bool {
 // Park implements platform.Context.
 func (c *context) Park() {
 	if w := c.worker.Load(); w != nil {
+		c.catchUp()
 		w.parked = c
 		w.yield(outcomeParked)
 		return

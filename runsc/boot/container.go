@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/gofer"
-	"casemate/netstack"
 	"casemate/runsc/control"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket/families"
@@ -28,8 +27,8 @@ type container struct {
 	userNS     *cred.UserNamespace
 	namespaces kernel.Namespaces
 	cgroup     *kernel.Cgroup
-	ownPIDs    bool            // no other container shares the pid namespace
-	ownNet     *netstack.Stack // of a network namespace that is not the sandbox's, or nil
+	ownPIDs    bool                 // no other container shares the pid namespace
+	net        *kernel.NetNamespace // of namespaces, if the container has a reference to it
 	stdio      []int
 	storeFDs   []int // as Stores
 	mounts     *vfs.MountNamespace
@@ -117,8 +116,8 @@ func (s *container) enterNamespaces() error {
 			s.namespaces.UTS = k.NewUTSNamespace(cmp.Or(s.Spec.Hostname, s.host.name), cmp.Or(s.Spec.Domainname, s.host.domain), s.userNS)
 		case specs.NetworkNamespace:
 			s.namespaces.Net = k.NewNetNamespace(s.userNS)
-			s.ownNet = families.Of(k, s.namespaces.Net).IP
-			if err := s.ownNet.UpLoopback(); err != nil {
+			s.net = s.namespaces.Net
+			if err := families.Of(k, s.net).IP.UpLoopback(); err != nil {
 				return err
 			}
 		}
@@ -145,7 +144,8 @@ func (s *container) share(kind specs.LinuxNamespaceType, of *kernel.Namespaces) 
 	case specs.UTSNamespace:
 		s.namespaces.UTS = of.UTS
 	case specs.NetworkNamespace:
-		s.namespaces.Net = of.Net
+		s.namespaces.Net, s.net = of.Net, of.Net
+		s.net.IncRef()
 	}
 }
 
@@ -291,8 +291,8 @@ func (s *container) release() {
 		s.mounts.DecRef()
 	}
 	s.gofer.Close()
-	if s.ownNet != nil {
-		s.ownNet.Close()
+	if s.net != nil {
+		s.net.DecRef()
 	}
 	if s.cgroup != s.kernel.RootCgroup() {
 		s.cgroup.Remove()

@@ -1,15 +1,19 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
+	"runtime/pprof"
+	"time"
 
 	"casemate/runsc/control"
 )
 
-// debug serves runsc debug.
-func (s *sandbox) debug(d *control.Debug) (*control.Reply, error) {
+// debug serves runsc debug. It takes over files.
+func (s *sandbox) debug(d *control.Debug, files []int) (*control.Reply, error) {
 	reply := &control.Reply{}
 	switch d.Level {
 	case "":
@@ -33,7 +37,42 @@ func (s *sandbox) debug(d *control.Debug) (*control.Reply, error) {
 	if d.Stacks {
 		reply.Text = stacks()
 	}
-	return reply, nil
+	return reply, s.profile(d, files)
+}
+
+// profile writes profiles of the sentry (runtime/pprof) to files, which it takes over.
+func (s *sandbox) profile(d *control.Debug, files []int) error {
+	next := func(name string) (*os.File, error) {
+		if len(files) == 0 {
+			return nil, errors.New("no file has come for a profile")
+		}
+		f := os.NewFile(uintptr(files[0]), name)
+		files = files[1:]
+		return f, nil
+	}
+	defer func() { closeAll(files) }()
+	if d.ProfileCPU > 0 {
+		f, err := next("CPU profile")
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		time.Sleep(d.ProfileCPU)
+		pprof.StopCPUProfile()
+	}
+	if d.ProfileHeap {
+		f, err := next("heap profile")
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		runtime.GC() // it tells of the memory at the last collection
+		return pprof.WriteHeapProfile(f)
+	}
+	return nil
 }
 
 // stacks are those of all goroutines, as many as go into a message.

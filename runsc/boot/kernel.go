@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 
-	"casemate/netstack"
 	"casemate/sentry/cgroupfs"
 	"casemate/sentry/hostfd"
 	"casemate/sentry/kernel"
@@ -59,7 +58,7 @@ func (s *sandbox) makeKernel(l *limits) error {
 		return err
 	}
 	devfs.Register(s.vfs)
-	tundev.Register(s.vfs, func(ctx *vfs.Context) *netstack.Stack { return families.Of(s.kernel, networkOf(ctx, s.kernel)).IP })
+	tundev.Register(s.kernel)
 	for _, name := range []string{"cgroup", "cgroup2"} {
 		s.vfs.RegisterType(&cgroupfs.Type{TypeName: name, Kernel: s.kernel})
 	}
@@ -71,14 +70,6 @@ func (s *sandbox) makeKernel(l *limits) error {
 	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	s.watch = s.newMemoryWatch(l)
 	return nil
-}
-
-// networkOf is the network namespace of a context.
-func networkOf(ctx *vfs.Context, k *kernel.Kernel) *kernel.NetNamespace {
-	if t, ok := ctx.Task.(*kernel.Task); ok {
-		return t.Namespaces().Net
-	}
-	return k.RootNamespaces().Net
 }
 
 // procOptions are what /proc shows that the kernel does not know.

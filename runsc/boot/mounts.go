@@ -16,6 +16,7 @@ import (
 	"casemate/sentry/procfs"
 	"casemate/sentry/tty"
 	"casemate/vfs"
+	"casemate/vfs/cred"
 	"casemate/vfs/goferfs"
 	"casemate/vfs/overlay"
 	"casemate/vfs/tmpfs"
@@ -57,7 +58,7 @@ func (s *container) assemble() error {
 // rootSuperblock is the root file system: the gofer's first tree, below an overlay
 // if there is to be one.
 func (s *container) rootSuperblock() (*vfs.Superblock, error) {
-	tree, err := s.tree(0)
+	tree, err := s.tree(0, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +75,11 @@ func (s *container) inherited(tree int) uint32 {
 	return flags &^ unix.MS_STRICTATIME
 }
 
-// tree mounts a tree of the gofer.
-func (s *container) tree(i int) (*vfs.Superblock, error) {
+// tree mounts a tree of the gofer, whose owners ids maps if it is not nil.
+func (s *container) tree(i int, ids *cred.UserNamespace) (*vfs.Superblock, error) {
 	m := &s.Mounts[i]
 	fs, err := goferfs.New(s.vfs, s.gofer, i, goferfs.Options{
-		Type: m.Type, Source: m.Source, Root: m.Root, Super: m.Super, Shared: s.Shared[i], MaxOpen: maxOpen,
+		Type: m.Type, Source: m.Source, Root: m.Root, Super: m.Super, Shared: s.Shared[i], IDs: ids, MaxOpen: maxOpen,
 	})
 	if err != nil {
 		return nil, err
@@ -162,6 +163,8 @@ func parseMountOptions(options []string) (r mountRequest) {
 		case "tmpcopyup", "notmpcopyup":
 			r.copyUp = o == "tmpcopyup"
 			continue
+		case "idmap", "ridmap": // see mountIDs
+			continue
 		}
 		if f, ok := mountFlags[o]; ok {
 			if f.clear {
@@ -212,9 +215,6 @@ func (s *container) mount(i int, m *specs.Mount) error {
 	r := parseMountOptions(m.Options)
 	if bundle.IsBind(m) {
 		r.bind(s.inherited(s.BindTrees[i]))
-	}
-	if slices.Contains(r.data, "idmap") || slices.Contains(r.data, "ridmap") || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-		return errors.New("idmapped mounts are not supported")
 	}
 	if m.Type == "cgroup" && s.legacyCgroups() {
 		return s.mountLegacyCgroups(m, &r)
@@ -276,7 +276,11 @@ func (s *container) overlaid(m *specs.Mount, r *mountRequest) bool {
 // superblock is the file system that m asks for.
 func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Superblock, error) {
 	if bundle.IsBind(m) {
-		sb, err := s.tree(s.BindTrees[i])
+		ids, err := s.mountIDs(m)
+		if err != nil {
+			return nil, err
+		}
+		sb, err := s.tree(s.BindTrees[i], ids)
 		if err == nil && s.overlaid(m, r) && sb.Root().Inode().IsDir() {
 			return s.overlay(s.BindTrees[i], sb, m.Source)
 		}
@@ -299,7 +303,7 @@ func (s *container) superblock(i int, m *specs.Mount, r *mountRequest) (*vfs.Sup
 		return nil, fmt.Errorf("file system type %q is not supported", m.Type)
 	}
 	if proc, ok := t.(*procfs.Type); ok {
-		t = proc.Of(s.namespaces.PIDForChildren)
+		t = proc.Of(&s.namespaces)
 	}
 	sb, err := t.Mount(s.ctx, m.Source, r.flags&unix.MS_RDONLY, data)
 	if err != nil {

@@ -101,6 +101,8 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		return &control.Reply{}, c.add(r.Create, files)
 	case r.Exec != nil:
 		return c.exec(r.Exec, files)
+	case r.Debug != nil:
+		return c.debug(r.Debug, files)
 	case r.Network != nil:
 		found, err := c.find(r.Start)
 		if err != nil {
@@ -177,6 +179,12 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		found.update(r.Update)
 		return &control.Reply{}, nil
+	case r.OOMKills != "":
+		found, err := c.find(r.OOMKills)
+		if err != nil {
+			return nil, err
+		}
+		return &control.Reply{OOMKills: found.cgroup.OOMKills()}, nil
 	case r.Pause != "":
 		found, err := c.find(r.Pause)
 		if err != nil {
@@ -193,8 +201,6 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		return &control.Reply{}, nil
 	case r.Delete != "":
 		return &control.Reply{}, c.remove(r.Delete)
-	case r.Debug != nil:
-		return c.debug(r.Debug)
 	}
 	return nil, errors.New("unknown request")
 }

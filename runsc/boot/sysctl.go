@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/sentry/procfs"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 )
@@ -23,6 +24,9 @@ func (s *container) setSysctls() error {
 	t, err := s.vfs.Type("proc")
 	if err != nil {
 		return err
+	}
+	if proc, ok := t.(*procfs.Type); ok {
+		t = proc.Of(&s.namespaces)
 	}
 	sb, err := t.Mount(s.ctx, "proc", 0, "")
 	if err != nil {

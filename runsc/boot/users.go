@@ -3,9 +3,11 @@ package boot
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"casemate/runsc/bundle"
 	"casemate/vfs/cred"
 )
 
@@ -27,6 +29,11 @@ func (s *sandbox) userNamespace(spec *specs.Spec, have *cred.UserNamespace) (*cr
 	if len(spec.Linux.UIDMappings) == 0 || len(spec.Linux.GIDMappings) == 0 {
 		return nil, errors.New("user namespaces enabled, but no uid/gid mappings found")
 	}
+	return mapped(have, spec.Linux.UIDMappings, spec.Linux.GIDMappings)
+}
+
+// mapped returns a new user namespace with these mappings below the initial one of have.
+func mapped(have *cred.UserNamespace, uids, gids []specs.LinuxIDMapping) (*cred.UserNamespace, error) {
 	for have.Parent() != nil {
 		have = have.Parent()
 	}
@@ -34,13 +41,34 @@ func (s *sandbox) userNamespace(spec *specs.Spec, have *cred.UserNamespace) (*cr
 	if err != nil {
 		return nil, err
 	}
-	if err := ns.SetUIDMap(extents(spec.Linux.UIDMappings)); err != nil {
-		return nil, fmt.Errorf("linux.uidMappings: %w", err)
+	if err := ns.SetUIDMap(extents(uids)); err != nil {
+		return nil, fmt.Errorf("uidMappings: %w", err)
 	}
-	if err := ns.SetGIDMap(extents(spec.Linux.GIDMappings)); err != nil {
-		return nil, fmt.Errorf("linux.gidMappings: %w", err)
+	if err := ns.SetGIDMap(extents(gids)); err != nil {
+		return nil, fmt.Errorf("gidMappings: %w", err)
 	}
 	return ns, nil
+}
+
+// mountIDs is the mapping of the owners of an idmapped mount (runtime-spec, config.md, "Mounts"):
+// its own, or the container's if it has the option alone; nil if m is not idmapped. All below
+// the mount is mapped with it.
+func (s *container) mountIDs(m *specs.Mount) (*cred.UserNamespace, error) {
+	own := len(m.UIDMappings)+len(m.GIDMappings) > 0
+	asked := slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap")
+	switch {
+	case !own && !asked:
+		return nil, nil
+	case !bundle.IsBind(m):
+		return nil, errors.New("only bind mounts can be idmapped")
+	case own && (len(m.UIDMappings) == 0 || len(m.GIDMappings) == 0):
+		return nil, errors.New("an idmapped mount needs both uidMappings and gidMappings")
+	case own:
+		return mapped(s.userNS, m.UIDMappings, m.GIDMappings)
+	case s.userNS.Parent() == nil:
+		return nil, errors.New("an idmapped mount needs mappings: it has none, nor has the container")
+	}
+	return s.userNS, nil
 }
 
 func extents(mappings []specs.LinuxIDMapping) (lines []cred.IDMapExtent) {

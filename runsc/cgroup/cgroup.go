@@ -31,53 +31,87 @@ const mountPoint = "/sys/fs/cgroup"
 // process that may write the host's cgroup file system; they are not safe for
 // concurrent use.
 type Group struct {
-	paths Paths
+	place Place
 	v1    cgroup1.Cgroup
 	v2    *cgroup2.Manager
+	// waits says that the group is made, with the limits of asked, when its first process is
+	// added: systemd makes none without a process.
+	waits bool
+	asked *specs.LinuxResources
+}
+
+// A Place is where a group is, and whether systemd makes it. It can be saved as JSON.
+type Place struct {
+	Paths Paths `json:"paths"`
+	// Unit is systemd's name of the group, in Slice; "" if it is not systemd's.
+	Unit  string `json:"unit,omitempty"`
+	Slice string `json:"slice,omitempty"`
 }
 
 // Paths say where a Group is, by controller and below the controller's mount; the one
-// path of version 2 is that of the controller "". They can be saved as JSON.
+// path of version 2 is that of the controller "".
 type Paths map[string]string
 
-// Place returns where linux.cgroupsPath of the spec, which is name, has the group of the
+// PlaceOf returns where linux.cgroupsPath of the spec, which is name, has the group of the
 // container id (runtime-spec, config-linux.md, "Control groups"). An absolute name is one
 // below the controllers' mounts, any other is below the caller's own group; an empty one
-// stands for id. ErrUnavailable.
-func Place(name, id string) (Paths, error) {
+// stands for id. With systemd, which makes the group then, it is SLICE:PREFIX:NAME.
+// ErrUnavailable.
+func PlaceOf(name, id string, systemd bool) (*Place, error) {
+	if systemd {
+		return placeOfUnit(name, id)
+	}
 	if strings.Count(name, ":") == 2 && !strings.Contains(name, "/") {
-		return nil, fmt.Errorf("cgroupsPath %q is one for systemd, which is not supported", name)
+		return nil, fmt.Errorf("cgroupsPath %q is one for systemd: that needs --systemd-cgroup", name)
 	}
 	if name == "" {
 		name = id
 	}
+	var paths Paths
+	var err error
 	switch cgroups.Mode() {
 	case cgroups.Unified:
-		return place2(name)
+		paths, err = place2(name)
 	case cgroups.Legacy, cgroups.Hybrid:
-		return place1(name)
-	}
-	return nil, ErrUnavailable
-}
-
-// Create makes the group at paths, which Place has returned, with the limits of r, the
-// spec's linux.resources. A group that is there already is taken over. r may be nil.
-func Create(paths Paths, r *specs.LinuxResources) (g *Group, err error) {
-	if name, ok := paths[""]; ok {
-		g, err = create2(mountPoint, name, r)
-	} else {
-		g, err = create1(paths, r)
+		paths, err = place1(name)
+	default:
+		err = ErrUnavailable
 	}
 	if err != nil {
-		return nil, fmt.Errorf("creating the cgroup %s: %w", paths, err)
+		return nil, err
 	}
-	return g, nil
+	return &Place{Paths: paths}, nil
 }
 
-// Load returns the group at paths, which Create has made. It need not be there any
+// Create makes the group at p, which PlaceOf has returned, with the limits of r, the
+// spec's linux.resources; one of systemd is made when a process is added. A group that is
+// there already is taken over. r may be nil.
+func Create(p *Place, r *specs.LinuxResources) (*Group, error) {
+	g := &Group{place: *p, waits: p.Unit != "", asked: r}
+	if g.waits {
+		return g, nil
+	}
+	return g, g.make(r)
+}
+
+// make makes the group's directories.
+func (g *Group) make(r *specs.LinuxResources) (err error) {
+	if name, ok := g.place.Paths[""]; ok {
+		g.v2, err = create2(mountPoint, name, r)
+	} else {
+		g.v1, err = create1(g.place.Paths, r)
+	}
+	if err != nil {
+		return fmt.Errorf("creating the cgroup %s: %w", g.place.Paths, err)
+	}
+	return nil
+}
+
+// Load returns the group at p, which Create has made. It need not be there any
 // more.
-func Load(paths Paths) (*Group, error) {
-	g := &Group{paths: paths}
+func Load(p *Place) (*Group, error) {
+	g := &Group{place: *p}
+	paths := p.Paths
 	if name, ok := paths[""]; ok {
 		var err error
 		if g.v2, err = cgroup2.Load(name, cgroup2.WithMountpoint(mountPoint)); err != nil {
@@ -93,17 +127,23 @@ func Load(paths Paths) (*Group, error) {
 	return g, nil
 }
 
-// Paths returns where the group is.
-func (g *Group) Paths() Paths { return maps.Clone(g.paths) }
-
 // Add moves the process with all its threads into the group. What it starts is in it
 // too.
 func (g *Group) Add(pid int) error {
 	var err error
+	if g.waits {
+		if err := g.place.startUnit(pid, g.asked); err != nil {
+			return err
+		}
+		if err := g.make(g.asked); err != nil {
+			return errors.Join(err, g.place.stopUnit())
+		}
+		g.waits = false
+	}
 	if g.v2 != nil {
 		err = g.v2.AddProc(uint64(pid))
-	} else {
-		err = g.v1.AddProc(uint64(pid))
+	} else if err = g.v1.AddProc(uint64(pid)); err == nil && g.place.Unit != "" {
+		err = g.addTracked(pid)
 	}
 	if err != nil {
 		return fmt.Errorf("moving process %d into the cgroup: %w", pid, err)
@@ -111,8 +151,24 @@ func (g *Group) Add(pid int) error {
 	return nil
 }
 
+// addTracked moves the process into the unit's group of the hierarchy of version 2 by which
+// systemd knows the processes of its units on a hybrid host.
+func (g *Group) addTracked(pid int) error {
+	file := filepath.Join(mountPoint, "unified", g.place.Paths["systemd"], "cgroup.procs")
+	err := os.WriteFile(file, fmt.Append(nil, pid), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Update sets the limits of r; those that it does not name stay as they are.
 func (g *Group) Update(r *specs.LinuxResources) error {
+	if g.place.Unit != "" {
+		if err := g.place.setUnit(r); err != nil {
+			return err
+		}
+	}
 	if g.v2 != nil {
 		return update2(g.v2, g.dir(""), r)
 	}
@@ -176,6 +232,11 @@ func (g *Group) Delete() error {
 			return fmt.Errorf("removing the cgroup: processes %v are still in it", pids)
 		}
 	}
+	if g.place.Unit != "" {
+		if err := g.place.stopUnit(); err != nil {
+			return err
+		}
+	}
 	if g.v2 != nil {
 		err := g.v2.Delete()
 		if errors.Is(err, os.ErrNotExist) {
@@ -196,9 +257,9 @@ func (g *Group) Delete() error {
 // none there.
 func (g *Group) dir(controller string) string {
 	if g.v2 != nil {
-		return filepath.Join(mountPoint, g.paths[""])
+		return filepath.Join(mountPoint, g.place.Paths[""])
 	}
-	name, ok := g.paths[controller]
+	name, ok := g.place.Paths[controller]
 	if !ok {
 		return ""
 	}

@@ -93,16 +93,16 @@ func TestVersion1(t *testing.T) {
 		CPU:    &specs.LinuxCPU{Quota: ptr(int64(150000)), Period: ptr(uint64(100000)), Shares: ptr(uint64(512)), Cpus: "0"},
 		Pids:   &specs.LinuxPids{Limit: ptr(int64(50))},
 	}
-	paths, err := Place(name, "id")
+	place, err := PlaceOf(name, "id", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := Create(paths, r)
+	g, err := Create(place, r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for c := range g.Paths() {
+		for c := range place.Paths {
 			os.Remove(filepath.Dir(g.dir(c)))
 		}
 	})
@@ -123,20 +123,20 @@ func TestVersion1(t *testing.T) {
 	if got := g.Limits().Memory; got != 300<<20 {
 		t.Errorf("memory limit after an update: %d", got)
 	}
-	saved, err := json.Marshal(g.Paths())
+	saved, err := json.Marshal(place)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again Paths
+	var again Place
 	if err := json.Unmarshal(saved, &again); err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := Load(again)
+	loaded, err := Load(&again)
 	if err != nil {
 		t.Fatal(err)
 	}
 	live(t, loaded, g.dir("memory"))
-	if gone, err := Load(paths); err != nil {
+	if gone, err := Load(place); err != nil {
 		t.Error(err)
 	} else if err := gone.Delete(); err != nil {
 		t.Errorf("deleting what is gone: %v", err)
@@ -147,7 +147,7 @@ func TestVersion1(t *testing.T) {
 func TestVersion1Failure(t *testing.T) {
 	needs(t, cgroups.Legacy, cgroups.Hybrid)
 	name := fmt.Sprintf("/casemate-test-%d", os.Getpid())
-	paths, err := Place(name, "id")
+	place, err := PlaceOf(name, "id", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestVersion1Failure(t *testing.T) {
 		{CPU: &specs.LinuxCPU{Cpus: "4000"}},
 		{Unified: map[string]string{"memory.high": "1"}},
 	} {
-		if g, err := Create(paths, r); err == nil {
+		if g, err := Create(place, r); err == nil {
 			g.Delete()
 			t.Errorf("no error for %+v", r)
 		}
@@ -174,11 +174,85 @@ func TestVersion2(t *testing.T) {
 		mount = filepath.Join(mountPoint, "unified")
 	}
 	name := fmt.Sprintf("/casemate-test-%d", os.Getpid())
-	g, err := create2(mount, name, nil)
+	m, err := create2(mount, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	live(t, g, filepath.Join(mount, name))
+	live(t, &Group{place: Place{Paths: Paths{"": name}}, v2: m}, filepath.Join(mount, name))
+}
+
+// TestUnified takes a group through its life where there is version 2 alone. Limits are set
+// only of the controllers that version 2 has there.
+func TestUnified(t *testing.T) {
+	needs(t, cgroups.Unified)
+	place, err := PlaceOf(fmt.Sprintf("/casemate-test-%d/inner", os.Getpid()), "id", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(mountPoint, place.Paths[""])
+	t.Cleanup(func() { os.Remove(filepath.Dir(dir)) })
+	available := strings.Fields(read(t, mountPoint, "cgroup.controllers"))
+	r := &specs.LinuxResources{}
+	want := Limits{}
+	if slices.Contains(available, "memory") {
+		r.Memory = &specs.LinuxMemory{Limit: ptr(int64(200 << 20))}
+		want.Memory = 200 << 20
+	}
+	if slices.Contains(available, "cpu") {
+		r.CPU = &specs.LinuxCPU{Quota: ptr(int64(90000)), Period: ptr(uint64(100000))}
+		want.CPUs = 1
+	}
+	if _, err := Create(place, r); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Load(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Limits(); got.Memory != want.Memory || want.CPUs != 0 && got.CPUs != want.CPUs {
+		t.Errorf("limits: %+v, want %+v", got, want)
+	}
+	if err := g.Update(&specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "7"}}); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, dir, "cgroup.max.depth"); got != "7" {
+		t.Errorf("cgroup.max.depth is %s", got)
+	}
+	if _, err := g.Stats(); err != nil {
+		t.Error(err)
+	}
+	view, err := View(place.Paths, false)
+	if err != nil || len(view) == 0 || view[len(view)-1].Path != place.Paths[""] {
+		t.Errorf("view: %+v, %v", view, err)
+	}
+	live(t, g, dir)
+	// It is clear what is missing if a limit needs a controller that is not there.
+	for controller, r := range map[string]*specs.LinuxResources{
+		"memory": {Memory: &specs.LinuxMemory{Limit: ptr(int64(200 << 20))}},
+		"pids":   {Pids: &specs.LinuxPids{Limit: ptr(int64(50))}},
+	} {
+		g, err := Create(place, r)
+		if has := slices.Contains(available, controller); has != (err == nil) {
+			t.Errorf("a limit of %s: %v, which the host has: %v", controller, err, has)
+		} else if has {
+			err = g.Delete()
+		}
+		if _, serr := os.Stat(dir); !errors.Is(serr, os.ErrNotExist) {
+			t.Errorf("%s: the group is still there: %v", controller, err)
+		}
+	}
+}
+
+// TestUnifiedAlone runs the tests of version 2 in a mount namespace in which version 1 is not
+// mounted.
+func TestUnifiedAlone(t *testing.T) {
+	needs(t, cgroups.Hybrid)
+	const script = `mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`
+	out, err := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+		os.Args[0], "-test.v", "-test.run", "^TestUnified$|^TestVersion2$").CombinedOutput()
+	if err != nil || strings.Count(string(out), "--- PASS") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 func TestResourcesOfVersion2(t *testing.T) {

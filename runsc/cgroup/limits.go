@@ -172,7 +172,7 @@ func (g *Group) cpuLimit() (least int) {
 
 // upwards calls f with the directory of the group for a controller and with each above.
 func (g *Group) upwards(controller string, f func(dir string)) {
-	name, ok := g.paths[controller]
+	name, ok := g.place.Paths[controller]
 	for ok {
 		f(filepath.Join(mountPoint, controller, name))
 		ok = name != "/"

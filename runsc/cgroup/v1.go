@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	cgroups "github.com/containerd/cgroups/v3"
@@ -15,7 +16,7 @@ import (
 
 // place1 works out where a group is in each controller of version 1 that is mounted.
 func place1(name string) (Paths, error) {
-	subsystems, err := cgroup1.Default()
+	all, err := subsystems()
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +27,7 @@ func place1(name string) (Paths, error) {
 		}
 	}
 	paths := Paths{}
-	for _, s := range subsystems {
+	for _, s := range all {
 		controller := string(s.Name())
 		paths[controller] = clean(name)
 		parent := own[controller]
@@ -42,9 +43,22 @@ func place1(name string) (Paths, error) {
 	return paths, nil
 }
 
+// subsystems are the controllers of version 1 that are mounted. There may be directories for
+// others too: systemd makes them where it cannot mount.
+func subsystems() ([]cgroup1.Subsystem, error) {
+	all, err := cgroup1.Default()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(s cgroup1.Subsystem) bool {
+		_, err := os.Stat(filepath.Join(mountPoint, string(s.Name()), "cgroup.procs"))
+		return err != nil
+	}), nil
+}
+
 // create1 makes a group in each of these controllers.
-func create1(paths Paths, r *specs.LinuxResources) (*Group, error) {
-	g := &Group{paths: paths}
+func create1(paths Paths, r *specs.LinuxResources) (cgroup1.Cgroup, error) {
+	g := &Group{place: Place{Paths: paths}}
 	if err := requires(r, paths); err != nil {
 		return nil, err
 	}
@@ -54,21 +68,20 @@ func create1(paths Paths, r *specs.LinuxResources) (*Group, error) {
 			made = append(made, g.dir(controller))
 		}
 	}
-	var err error
-	g.v1, err = cgroup1.New(paths.find, resources1(r), cgroup1.WithHierarchy(hierarchy(paths)))
+	group, err := cgroup1.New(paths.find, resources1(r), cgroup1.WithHierarchy(hierarchy(paths)))
 	if err != nil {
 		for _, dir := range made {
 			os.Remove(dir) // what New has not made is not there
 		}
 		return nil, err
 	}
-	return g, nil
+	return group, nil
 }
 
 // hierarchy are the controllers in which paths has a group.
 func hierarchy(paths Paths) cgroup1.Hierarchy {
 	return func() ([]cgroup1.Subsystem, error) {
-		all, err := cgroup1.Default()
+		all, err := subsystems()
 		var found []cgroup1.Subsystem
 		for _, s := range all {
 			if _, ok := paths[string(s.Name())]; ok {

@@ -28,7 +28,7 @@ func place2(name string) (Paths, error) {
 }
 
 // create2 makes a group in the tree of version 2 that is mounted on mount.
-func create2(mount, name string, r *specs.LinuxResources) (*Group, error) {
+func create2(mount, name string, r *specs.LinuxResources) (*cgroup2.Manager, error) {
 	_, err := os.Stat(filepath.Join(mount, name))
 	made := os.IsNotExist(err)
 	m, err := cgroup2.NewManager(mount, name, &cgroup2.Resources{})
@@ -49,7 +49,7 @@ func create2(mount, name string, r *specs.LinuxResources) (*Group, error) {
 		}
 		return nil, err
 	}
-	return &Group{paths: Paths{"": name}, v2: m}, nil
+	return m, nil
 }
 
 // update2 sets the limits of r.

@@ -27,6 +27,8 @@ type Config struct {
 	Strace        bool   // log each system call to the debug log
 	OCISeccomp    bool   // apply linux.seccomp inside
 	IgnoreCgroups bool
+	// SystemdCgroup has systemd make the cgroups.
+	SystemdCgroup bool
 	Rootless      bool
 	// AllowHostNetwork lets a container whose configuration asks for the host's network have
 	// sockets of the host.
@@ -49,6 +51,7 @@ func (c *Config) SetFlags(f *flag.FlagSet) {
 	f.StringVar(&c.FileAccess, "file-access", "exclusive", "who changes the root file system: exclusive (only the sandbox) or shared (the host too)")
 	f.BoolVar(&c.Strace, "strace", false, "log every system call to the debug log")
 	f.BoolVar(&c.OCISeccomp, "oci-seccomp", true, "apply the seccomp profile of the configuration inside the sandbox")
+	f.BoolVar(&c.SystemdCgroup, "systemd-cgroup", false, "have systemd make the cgroup: linux.cgroupsPath is SLICE:PREFIX:NAME")
 	f.BoolVar(&c.IgnoreCgroups, "ignore-cgroups", false, "do not set up cgroups")
 	f.BoolVar(&c.Rootless, "rootless", os.Geteuid() != 0, "run as an ordinary user, in a user namespace")
 }

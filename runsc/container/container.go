@@ -64,11 +64,11 @@ type State struct {
 	// its sandbox.
 	Init Process `json:"init"`
 	// Sandbox is the id of the sandbox's first container.
-	Sandbox string       `json:"sandbox"`
-	Network network      `json:"network"`
-	Sentry  Process      `json:"sentry"`
-	Gofer   Process      `json:"gofer"`
-	Cgroup  cgroup.Paths `json:"cgroup,omitempty"`
+	Sandbox string        `json:"sandbox"`
+	Network network       `json:"network"`
+	Sentry  Process       `json:"sentry"`
+	Gofer   Process       `json:"gofer"`
+	Cgroup  *cgroup.Place `json:"cgroup,omitempty"`
 	// NetNS is the host's network namespace whose network the container takes over, ""
 	// if there is none, or it shares that of another container.
 	NetNS string `json:"netns,omitempty"`

@@ -88,10 +88,12 @@ func (c *Container) create(o *Options) error {
 	if err != nil {
 		return err
 	}
-	if group != nil {
-		args.Cgroup, args.Boot.Limits = group, group.Limits()
+	args.Cgroup = group
+	var paths cgroup.Paths
+	if c.State.Cgroup != nil {
+		paths = c.State.Cgroup.Paths
 	}
-	if args.Boot.Hierarchies, err = cgroup.View(c.State.Cgroup, lists(o.Spec, specs.CgroupNamespace)); err != nil {
+	if args.Boot.Hierarchies, err = cgroup.View(paths, lists(o.Spec, specs.CgroupNamespace)); err != nil {
 		return err
 	}
 	if args.Files, err = o.Terminal.files(o.Spec.Process.Terminal, o.PreserveFDs, &args.Boot.Stdio); err != nil {
@@ -250,7 +252,7 @@ func writePID(path string, pid int) error {
 
 // group returns the container's cgroup, nil if it has none.
 func (c *Container) group() (*cgroup.Group, error) {
-	if len(c.State.Cgroup) == 0 {
+	if c.State.Cgroup == nil {
 		return nil, nil
 	}
 	return cgroup.Load(c.State.Cgroup)

@@ -23,14 +23,14 @@ func (c *Container) makeGroup(spec *specs.Spec) (*cgroup.Group, error) {
 	if l == nil {
 		l = new(specs.Linux)
 	}
-	paths, err := cgroup.Place(l.CgroupsPath, c.State.ID)
+	place, err := cgroup.PlaceOf(l.CgroupsPath, c.State.ID, e.Conf.SystemdCgroup)
 	if err == nil {
-		c.State.Cgroup = paths
+		c.State.Cgroup = place
 		if err := c.save(); err != nil {
 			return nil, err
 		}
 		var group *cgroup.Group
-		if group, err = cgroup.Create(paths, l.Resources); err == nil {
+		if group, err = cgroup.Create(place, l.Resources); err == nil {
 			return group, nil
 		}
 	}

@@ -141,5 +141,23 @@ func (c *Container) tellLimits(g *cgroup.Group) error {
 	return err
 }
 
+// OOMKills returns how many processes of the container have been killed for want of memory: by
+// the host, which ends the sandbox, or by the sandbox.
+func (c *Container) OOMKills() (uint64, error) {
+	g, err := c.limited()
+	if err != nil {
+		return 0, err
+	}
+	kills := g.OOMKills()
+	if c.Status() == StatusRunning {
+		reply, err := c.call(&control.Request{OOMKills: c.State.ID})
+		if err != nil {
+			return kills, err
+		}
+		kills += uint64(reply.OOMKills)
+	}
+	return kills, nil
+}
+
 // Group returns the container's cgroup, for figures of what it uses.
 func (c *Container) Group() (*cgroup.Group, error) { return c.limited() }

@@ -101,9 +101,10 @@ func (c *Container) Processes() ([]control.Process, error) {
 	return reply.Processes, nil
 }
 
-// Debug asks the container's sandbox for something, or changes what it logs.
-func (c *Container) Debug(d *control.Debug) (string, error) {
-	reply, err := c.call(&control.Request{Debug: d})
+// Debug asks the container's sandbox for something, or changes what it logs. files are those
+// that profiles are written to.
+func (c *Container) Debug(d *control.Debug, files ...*os.File) (string, error) {
+	reply, err := c.call(&control.Request{Debug: d}, files...)
 	if err != nil {
 		return "", err
 	}

@@ -10,8 +10,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"casemate/runsc/cgroup"
 )
 
 // A Status is a container's state in the sense of the runtime-spec, and "paused".
@@ -118,7 +116,7 @@ func (c *Container) Status() Status {
 	if s.Paused {
 		return StatusPaused
 	}
-	if g, err := cgroup.Load(s.Cgroup); err == nil && len(s.Cgroup) > 0 && g.Frozen() {
+	if g, err := c.group(); err == nil && g != nil && g.Frozen() {
 		return StatusPaused
 	}
 	return StatusRunning

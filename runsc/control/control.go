@@ -8,6 +8,8 @@
 package control
 
 import (
+	"time"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"casemate/runsc/cgroup"
@@ -141,6 +143,8 @@ type Request struct {
 	Shown     bool   `json:",omitempty"`
 	// Update sets the limits of a container.
 	Update *Update `json:",omitempty"`
+	// OOMKills asks how many processes of a container have been killed for want of memory.
+	OOMKills string `json:",omitempty"`
 	// Pause and Resume stop the processes of a container that is not the first one, and let
 	// them go on.
 	Pause  string `json:",omitempty"`
@@ -180,6 +184,10 @@ type Debug struct {
 	Strace *bool  `json:",omitempty"` // log each system call
 	Level  string `json:",omitempty"` // debug, info, warning
 	Stacks bool   `json:",omitempty"` // the stacks of all goroutines, as Text
+	// ProfileCPU is for how long to make a profile of the CPU time. ProfileHeap asks for one of
+	// the memory. For each a file comes with the request, in this order, to be written to.
+	ProfileCPU  time.Duration `json:",omitempty"`
+	ProfileHeap bool          `json:",omitempty"`
 }
 
 // A Reply is a message from a sandbox.
@@ -190,6 +198,7 @@ type Reply struct {
 	Exited    *Exit     `json:",omitempty"`
 	Processes []Process `json:",omitempty"`
 	Text      string    `json:",omitempty"`
+	OOMKills  int64     `json:",omitempty"`
 }
 
 // A Process is a process of a container.

@@ -3,6 +3,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -57,6 +58,10 @@ func Compile(p *specs.LinuxSeccomp, number func(name string) (nr uint32, ok bool
 	return c.program(), nil
 }
 
+// errNotify says why there is no SCMP_ACT_NOTIFY: linux.seccomp.listenerPath would have to get a
+// descriptor by which an agent of the host answers calls of processes of the host.
+var errNotify = errors.New("seccomp: SCMP_ACT_NOTIFY is not supported: the system calls of a sandbox do not reach the host, and no agent of it could see them")
+
 // action is the value that the program returns for an action.
 func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	data := uint32(unix.EPERM)
@@ -78,6 +83,9 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 		return unix.SECCOMP_RET_TRAP, nil
 	case specs.ActLog:
 		return unix.SECCOMP_RET_LOG, nil
+	}
+	if a == specs.ActNotify {
+		return 0, errNotify
 	}
 	return 0, fmt.Errorf("seccomp: the action %q is not supported", a)
 }

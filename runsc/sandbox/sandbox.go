@@ -161,7 +161,8 @@ func command(name string, a *Args, flags uintptr, uid, gid int) (*exec.Cmd, erro
 	return cmd, nil
 }
 
-// start starts a process that waits for its configuration, and puts it into the cgroup.
+// start starts a process that waits for its configuration, and puts it into the cgroup, whose
+// limits are known then.
 func (a *Args) start(cmd *exec.Cmd) error {
 	defer cmd.Stderr.(*os.File).Close()
 	if err := cmd.Start(); err != nil {
@@ -174,8 +175,10 @@ func (a *Args) start(cmd *exec.Cmd) error {
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
+		return err
 	}
-	return err
+	a.Boot.Limits = a.Cgroup.Limits()
+	return nil
 }
 
 // nobody is the host's user and group that the sentry's root is, if runsc is root.

@@ -26,16 +26,16 @@ func GoRuntime() []Rule {
 	)
 	// No memory becomes code.
 	for _, nr := range []uintptr{unix.SYS_MMAP, unix.SYS_MPROTECT} {
-		rules = append(rules, Rule{nr, []Arg{{Index: 2, Value: 0, Mask: unix.PROT_EXEC}}})
+		rules = append(rules, Rule{Nr: nr, Args: []Arg{{Index: 2, Value: 0, Mask: unix.PROT_EXEC}}})
 	}
 	// Threads are preempted by a signal.
-	rules = append(rules, Rule{unix.SYS_TGKILL, []Arg{{Index: 0, Value: uint64(os.Getpid())}}})
-	rules = append(rules, Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: threadFlags, Mask: ^uint64(unix.CLONE_SETTLS)}}})
+	rules = append(rules, Rule{Nr: unix.SYS_TGKILL, Args: []Arg{{Index: 0, Value: uint64(os.Getpid())}}})
+	rules = append(rules, Rule{Nr: unix.SYS_CLONE, Args: []Arg{{Index: 0, Value: threadFlags, Mask: ^uint64(unix.CLONE_SETTLS)}}})
 	for _, option := range []uint64{unix.PR_SET_VMA, unix.PR_SET_TIMERSLACK} {
-		rules = append(rules, Rule{unix.SYS_PRCTL, []Arg{{Index: 0, Value: option}}})
+		rules = append(rules, Rule{Nr: unix.SYS_PRCTL, Args: []Arg{{Index: 0, Value: option}}})
 	}
 	for _, cmd := range []uint64{unix.F_GETFL, unix.F_GETFD} {
-		rules = append(rules, Rule{unix.SYS_FCNTL, []Arg{{Index: 1, Value: cmd}}})
+		rules = append(rules, Rule{Nr: unix.SYS_FCNTL, Args: []Arg{{Index: 1, Value: cmd}}})
 	}
 	return rules
 }

@@ -15,6 +15,9 @@ import (
 type Rule struct {
 	Nr   uintptr
 	Args []Arg
+	// Refuse has the call, whatever its arguments, fail with this error instead. It must be
+	// the number's only rule.
+	Refuse unix.Errno
 }
 
 // An Arg says that argument Index (0 to 5), under Mask, equals Value. Mask 0
@@ -97,18 +100,22 @@ func Compile(rules []Rule) ([]unix.SockFilter, error) {
 		ret(unix.SECCOMP_RET_KILL_PROCESS),
 		load(offNr),
 	}
-	byNr := map[uintptr][][]Arg{}
+	byNr := map[uintptr][]Rule{}
 	var order []uintptr
 	for _, r := range rules {
 		if _, ok := byNr[r.Nr]; !ok {
 			order = append(order, r.Nr)
 		}
-		byNr[r.Nr] = append(byNr[r.Nr], r.Args)
+		byNr[r.Nr] = append(byNr[r.Nr], r)
 	}
 	for _, nr := range order {
 		var body []unix.SockFilter
-		for _, args := range byNr[nr] {
-			body = append(body, alternative(args)...)
+		for _, r := range byNr[nr] {
+			if r.Refuse != 0 {
+				body = append(body, ret(unix.SECCOMP_RET_ERRNO|uint32(r.Refuse)))
+				continue
+			}
+			body = append(body, alternative(r.Args)...)
 		}
 		// Where no alternative holds; never reached if one has no conditions.
 		body = append(body, ret(unix.SECCOMP_RET_TRAP))

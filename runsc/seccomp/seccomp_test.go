@@ -52,9 +52,9 @@ func run(t *testing.T, prog []unix.SockFilter, arch uint32, nr uint32, args [6]u
 
 func TestCompile(t *testing.T) {
 	rules := append(Allow(unix.SYS_READ, unix.SYS_WRITE),
-		Rule{unix.SYS_IOCTL, []Arg{{Index: 1, Value: 0x5401}}},
-		Rule{unix.SYS_IOCTL, []Arg{{Index: 1, Value: 0x5402}, {Index: 2, Value: 1 << 40, Mask: 0xff << 36}}},
-		Rule{unix.SYS_CLONE, []Arg{{Index: 0, Value: 0x10000, Mask: 0x10000}}})
+		Rule{Nr: unix.SYS_IOCTL, Args: []Arg{{Index: 1, Value: 0x5401}}},
+		Rule{Nr: unix.SYS_IOCTL, Args: []Arg{{Index: 1, Value: 0x5402}, {Index: 2, Value: 1 << 40, Mask: 0xff << 36}}},
+		Rule{Nr: unix.SYS_CLONE, Args: []Arg{{Index: 0, Value: 0x10000, Mask: 0x10000}}})
 	prog, err := Compile(rules)
 	if err != nil {
 		t.Fatal(err)
@@ -109,5 +109,19 @@ func TestInstall(t *testing.T) {
 	}
 	if ws := exit.Sys().(syscall.WaitStatus); ws.ExitStatus() == 3 || ws.ExitStatus() == 4 {
 		t.Fatalf("the child got past its filter: %v: %s", err, out)
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	prog, err := Compile([]Rule{{Nr: unix.SYS_OPENAT, Refuse: unix.ENOENT}, {Nr: unix.SYS_READ}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for nr, want := range map[uint32]uint32{
+		unix.SYS_OPENAT: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOENT), unix.SYS_READ: unix.SECCOMP_RET_ALLOW, unix.SYS_WRITE: unix.SECCOMP_RET_TRAP,
+	} {
+		if got := run(t, prog, unix.AUDIT_ARCH_X86_64, nr, [6]uint64{}); got != want {
+			t.Errorf("call %d: %#x, want %#x", nr, got, want)
+		}
 	}
 }

@@ -63,14 +63,15 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	if !k.tasksLeft() || !t.tg.cgroup.tasksLeft() {
 		return 0, unix.EAGAIN
 	}
+	if f&unix.CLONE_PARENT != 0 && t.tg.unkillable {
+		return 0, unix.EINVAL
+	}
 	ns, c, err := t.cloneNamespaces(f, c)
 	if err != nil {
 		return 0, err
 	}
-	if f&unix.CLONE_PARENT != 0 && t.tg.unkillable {
-		return 0, unix.EINVAL
-	}
 	if f&unix.CLONE_THREAD != 0 && ns.PIDForChildren != t.pid.ns {
+		ns.Net.DecRef()
 		return 0, unix.EINVAL
 	}
 
@@ -103,6 +104,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 	if f&unix.CLONE_VM != 0 {
 		m.IncUsers()
 	} else if m, err = m.Fork(t.ctx); err != nil {
+		ns.Net.DecRef()
 		n.exe.DecRef()
 		n.ctx.Release()
 		return 0, err
@@ -114,16 +116,17 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 
 	// Files.
 	fs := *t.fs
-	n.fs = &vfs.Context{Cred: c, Mem: m.ForContext(n.ctx), MountNS: fs.MountNS, Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
+	n.fs = &vfs.Context{Cred: c, Mem: m.ForContext(n.ctx), Task: n, FileSizeLimit: fs.FileSizeLimit, FS: fs.FS}
 	if f&unix.CLONE_FS != 0 {
 		fs.FS.IncRef()
 	} else {
 		n.fs.FS = fs.FS.Fork()
 	}
 	if f&unix.CLONE_NEWNS != 0 {
-		n.fs.MountNS = fs.MountNS.Clone(c.UserNS, n.fs.FS)
+		n.setMountNamespace(fs.MountNS.Clone(c.UserNS, n.fs.FS))
 	} else {
-		n.fs.MountNS.IncRef()
+		fs.MountNS.IncRef()
+		n.setMountNamespace(fs.MountNS)
 	}
 	fds := t.fds.Load()
 	if f&unix.CLONE_FILES != 0 {
@@ -136,6 +139,7 @@ func (t *Task) Clone(a *CloneArgs) (uint64, error) {
 		fds.DecRef(n.fs, tg)
 		n.fs.FS.DecRef()
 		n.fs.MountNS.DecRef()
+		n.setNamespaces(nil)
 		m.DecUsers()
 		n.exe.DecRef()
 		n.ctx.Release()
@@ -326,10 +330,11 @@ func (t *Task) waitVfork(n *Task) {
 }
 
 // cloneNamespaces returns the namespaces and credentials of a child made with
-// flags f, or of the caller after unshare(2).
+// flags f, or of the caller after unshare(2). The caller gets a reference to Net.
 func (t *Task) cloneNamespaces(f uint64, c *cred.Credentials) (*Namespaces, *cred.Credentials, error) {
 	ns := t.ns.Load()
 	if f&cloneNamespaces == 0 {
+		ns.Net.IncRef()
 		return ns, c, nil
 	}
 	if f&unix.CLONE_NEWUSER != 0 {
@@ -338,21 +343,15 @@ func (t *Task) cloneNamespaces(f uint64, c *cred.Credentials) (*Namespaces, *cre
 			return nil, nil, err
 		}
 		c = c.Clone()
-		c.UserNS = user
-		c.Permitted, c.Effective, c.Bounding = cred.AllCaps, cred.AllCaps, cred.AllCaps
-		c.Inheritable, c.Ambient = 0, 0
-		c.Securebits = 0
+		c.EnterUserNamespace(user)
 	}
 	rest := f & cloneNamespaces &^ unix.CLONE_NEWUSER
 	if rest == 0 {
+		ns.Net.IncRef()
 		return ns, c, nil
 	}
 	if !c.HasCap(unix.CAP_SYS_ADMIN) {
 		return nil, nil, unix.EPERM
-	}
-	if rest&(unix.CLONE_NEWNET|unix.CLONE_NEWCGROUP) != 0 {
-		// A new network stack or cgroup root is not to be had yet.
-		return nil, nil, unix.EINVAL
 	}
 	n := *ns
 	if rest&unix.CLONE_NEWUTS != 0 {
@@ -371,6 +370,14 @@ func (t *Task) cloneNamespaces(f uint64, c *cred.Credentials) (*Namespaces, *cre
 			return nil, nil, err
 		}
 		n.PIDForChildren = pids
+	}
+	if rest&unix.CLONE_NEWCGROUP != 0 {
+		n.Cgroup = t.k.newCgroupNamespace(c.UserNS)
+	}
+	if rest&unix.CLONE_NEWNET != 0 {
+		n.Net = t.k.NewNetNamespace(c.UserNS)
+	} else {
+		n.Net.IncRef()
 	}
 	return &n, c, nil
 }

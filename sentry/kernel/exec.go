@@ -289,6 +289,7 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 			t.fs.FS.DecRef()
 			o.MountNS.DecRef()
 		}
+		t.setNamespaces(nil)
 		if m := t.mm.Load(); m != nil {
 			m.DecUsers()
 		}
@@ -297,12 +298,14 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 		return nil, err
 	}
 	t.cred.Store(o.Cred)
-	t.ns.Store(o.Namespaces)
+	o.Namespaces.Net.IncRef()
+	t.setNamespaces(o.Namespaces)
 	t.personality = o.Personality
 	t.noNewPrivs.Store(o.NoNewPrivs)
 	tg.oomScoreAdj.Store(o.OOMScoreAdj)
 	t.fs = vfs.NewContext(o.Cred, o.MountNS)
 	o.MountNS.IncRef()
+	t.setMountNamespace(o.MountNS)
 	t.fs.Task = t
 	t.fds.Store(o.FDs)
 	t.fs.FS.SetUmask(o.Umask)

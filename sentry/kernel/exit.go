@@ -93,6 +93,7 @@ func (t *Task) exit() {
 	}
 	t.fs.FS.DecRef()
 	t.fs.MountNS.DecRef()
+	t.setNamespaces(nil)
 
 	if lastTask {
 		t.killNamespace()

@@ -48,6 +48,7 @@ func (c *fakeContext) SetAddressSpace(platform.AddressSpace) error { return nil 
 func (c *fakeContext) Blocking()                                   {}
 func (c *fakeContext) Park()                                       { <-c.unparked }
 func (c *fakeContext) Unpark()                                     { c.unparked <- struct{}{} }
+func (c *fakeContext) After(platform.Runner) bool                  { return false }
 func (c *fakeContext) Interrupt()                                  {}
 func (c *fakeContext) Release()                                    {}
 

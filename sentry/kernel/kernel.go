@@ -69,6 +69,7 @@ type Kernel struct {
 	mapVDSO        func(m *mm.MemoryManager) (uint64, error)
 	clock          func(id int32) (int64, error)
 	anon           *anonFS
+	nsfs           *nsFS
 	pipes          *pipe.FS
 	shm            shm
 	async          asyncFiles
@@ -77,7 +78,6 @@ type Kernel struct {
 	barrierWaiters atomic.Int32
 	strace         atomic.Bool
 	straceTo       atomic.Pointer[func(line string)]
-	inodes         atomic.Uint64
 	tasks          atomic.Int64
 	forks          atomic.Int64
 	missing        [MaxSyscall + 1]atomic.Bool // calls whose absence has been logged
@@ -91,10 +91,6 @@ type Kernel struct {
 	mu sync.RWMutex // see the package comment
 }
 
-// firstInode is the first inode number of a namespace; Linux's initial namespaces
-// have numbers near it.
-const firstInode = 0xf0000000
-
 // New returns a kernel without processes.
 func New(o Options) *Kernel {
 	k := &Kernel{
@@ -106,6 +102,7 @@ func New(o Options) *Kernel {
 		mapVDSO:  o.MapVDSO,
 		clock:    o.Clock,
 		anon:     newAnonFS(o.VFS),
+		nsfs:     newNSFS(o.VFS),
 		pipes:    pipe.NewFS(o.VFS),
 		shm:      newShm(o.VFS, o.Memory),
 		timers:   clock.NewQueue(),
@@ -124,7 +121,6 @@ func New(o Options) *Kernel {
 	if k.clock == nil {
 		k.clock = clock.Host
 	}
-	k.inodes.Store(firstInode)
 	k.boot = k.Boottime()
 	k.futexes.init()
 	pids, err := k.newPIDNamespace(nil, k.userNS)
@@ -135,6 +131,7 @@ func New(o Options) *Kernel {
 		UTS:            k.NewUTSNamespace(o.Hostname, "(none)", k.userNS),
 		IPC:            k.NewIPCNamespace(k.userNS),
 		Net:            k.NewNetNamespace(k.userNS),
+		Cgroup:         &CgroupNamespace{ID: initialCgroupNS, UserNS: k.userNS},
 		PIDForChildren: pids,
 	}
 	return k
@@ -190,9 +187,6 @@ func (k *Kernel) SetMaxTasks(n int64) { k.maxTasks.Store(n) }
 
 // Forks is the number of tasks that there have been.
 func (k *Kernel) Forks() int64 { return k.forks.Load() }
-
-// NextInode returns a new inode number for a namespace and the like.
-func (k *Kernel) NextInode() uint64 { return k.inodes.Add(1) }
 
 // Clock returns what applications read from one of the system's clocks, in ns:
 // EINVAL for CPU and alarm clocks and for what does not exist.

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"casemate/vfs/cred"
 )
@@ -14,6 +13,8 @@ type Namespaces struct {
 	UTS *UTSNamespace
 	IPC *IPCNamespace
 	Net *NetNamespace
+	// Cgroup is the root of what the task sees of control groups: cgroup_namespaces(7).
+	Cgroup *CgroupNamespace
 	// PIDForChildren is where new children get their pids.
 	PIDForChildren *PIDNamespace
 }
@@ -29,7 +30,7 @@ type UTSNamespace struct {
 
 // NewUTSNamespace returns a namespace with the given names.
 func (k *Kernel) NewUTSNamespace(host, domain string, user *cred.UserNamespace) *UTSNamespace {
-	return &UTSNamespace{ID: k.NextInode(), UserNS: user, host: host, domain: domain}
+	return &UTSNamespace{ID: cred.NextNamespaceID(), UserNS: user, host: host, domain: domain}
 }
 
 // Names returns host name and domain name.
@@ -64,22 +65,23 @@ type IPCNamespace struct {
 
 // NewIPCNamespace returns an empty namespace with the usual limits.
 func (k *Kernel) NewIPCNamespace(user *cred.UserNamespace) *IPCNamespace {
-	ns := &IPCNamespace{ID: k.NextInode(), UserNS: user}
+	ns := &IPCNamespace{ID: cred.NextNamespaceID(), UserNS: user}
 	ns.Limits.init()
 	return ns
 }
 
-// A NetNamespace is a network stack.
-type NetNamespace struct {
+// A CgroupNamespace is a root of control groups. All tasks of a sandbox are in the one group
+// that there is, so that all of them show the same.
+type CgroupNamespace struct {
 	ID     uint64 // inode number in /proc/PID/ns
 	UserNS *cred.UserNamespace
-	// Stack is the socket layer's.
-	Stack atomic.Value
 }
 
-// NewNetNamespace returns a namespace without a stack.
-func (k *Kernel) NewNetNamespace(user *cred.UserNamespace) *NetNamespace {
-	return &NetNamespace{ID: k.NextInode(), UserNS: user}
+// initialCgroupNS is the number of the initial namespace (PROC_CGROUP_INIT_INO).
+const initialCgroupNS = 0xeffffffb
+
+func (k *Kernel) newCgroupNamespace(user *cred.UserNamespace) *CgroupNamespace {
+	return &CgroupNamespace{ID: cred.NextNamespaceID(), UserNS: user}
 }
 
 // NewPIDNamespace returns a pid namespace below parent, or one that nobody else
@@ -87,6 +89,3 @@ func (k *Kernel) NewNetNamespace(user *cred.UserNamespace) *NetNamespace {
 func (k *Kernel) NewPIDNamespace(parent *PIDNamespace, user *cred.UserNamespace) (*PIDNamespace, error) {
 	return k.newPIDNamespace(parent, user)
 }
-
-// SetNamespaces gives the calling task other namespaces.
-func (t *Task) SetNamespaces(ns *Namespaces) { t.ns.Store(ns) }

@@ -45,7 +45,7 @@ type PID struct {
 // newPIDNamespace returns a namespace below parent, nil for a namespace that
 // nobody contains.
 func (k *Kernel) newPIDNamespace(parent *PIDNamespace, user *cred.UserNamespace) (*PIDNamespace, error) {
-	ns := &PIDNamespace{ID: k.NextInode(), UserNS: user, k: k, parent: parent, pids: map[int32]*PID{}}
+	ns := &PIDNamespace{ID: cred.NextNamespaceID(), UserNS: user, k: k, parent: parent, pids: map[int32]*PID{}}
 	if parent != nil {
 		ns.level = parent.level + 1
 		if ns.level > maxPIDNamespaceLevel {

@@ -43,6 +43,7 @@ type Task struct {
 	fds     atomic.Pointer[vfs.FDTable]
 	cred    atomic.Pointer[cred.Credentials]
 	ns      atomic.Pointer[Namespaces]
+	mountNS atomic.Pointer[vfs.MountNamespace] // fs.MountNS
 	image   atomic.Pointer[loader.Image]
 	comm    atomic.Pointer[string]
 	seccomp atomic.Pointer[seccompState]
@@ -100,6 +101,9 @@ func (t *Task) Regs() *platform.State { return t.state }
 // task itself.
 func (t *Task) FSContext() *vfs.Context { return t.fs }
 
+// After is platform.Context's, for the system call in progress.
+func (t *Task) After(r platform.Runner) bool { return t.ctx.After(r) }
+
 // FDTable returns the task's descriptors; nil once it has exited.
 func (t *Task) FDTable() *vfs.FDTable { return t.fds.Load() }
 
@@ -127,7 +131,7 @@ func (t *Task) SetCredentials(c *cred.Credentials) {
 // HasCap reports whether the task has a capability in its own user namespace.
 func (t *Task) HasCap(c cred.Capability) bool { return t.Credentials().HasCap(c) }
 
-// Namespaces returns the task's namespaces but for mounts and pids.
+// Namespaces returns the task's namespaces but for mounts and pids; nil once it has exited.
 func (t *Task) Namespaces() *Namespaces { return t.ns.Load() }
 
 // PIDNamespace returns the namespace in which the task sees pids.

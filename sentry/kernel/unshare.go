@@ -35,7 +35,7 @@ func (t *Task) Unshare(flags uint64) error {
 	}
 	if flags&unix.CLONE_NEWNS != 0 {
 		old := t.fs.MountNS
-		t.fs.MountNS = old.Clone(c.UserNS, t.fs.FS)
+		t.setMountNamespace(old.Clone(c.UserNS, t.fs.FS))
 		old.DecRef()
 	}
 	if flags&unix.CLONE_FILES != 0 {
@@ -44,7 +44,7 @@ func (t *Task) Unshare(flags uint64) error {
 			old.DecRef(t.fs, t.tg)
 		}
 	}
-	t.ns.Store(ns)
+	t.setNamespaces(ns)
 	if c != t.Credentials() {
 		t.SetCredentials(c)
 	}

@@ -39,6 +39,7 @@ type FileSystem struct {
 	vfs.Superblock
 	k    *kernel.Kernel
 	pids *kernel.PIDNamespace
+	net  *kernel.NetNamespace // whose parameters who is not a task sees
 	opts Options
 	root dir
 	hide atomic.Pointer[hiding]
@@ -48,8 +49,8 @@ type FileSystem struct {
 }
 
 // newFileSystem returns an instance for pids.
-func newFileSystem(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, source string, o Options, hide hiding) *FileSystem {
-	fs := &FileSystem{k: k, pids: pids, opts: o, bootID: newUUID()}
+func newFileSystem(v *vfs.VFS, k *kernel.Kernel, pids *kernel.PIDNamespace, net *kernel.NetNamespace, source string, o Options, hide hiding) *FileSystem {
+	fs := &FileSystem{k: k, pids: pids, net: net, opts: o, bootID: newUUID()}
 	fs.netNames = slices.Sorted(maps.Keys(o.Net))
 	fs.Type, fs.Magic, fs.Source = "proc", unix.PROC_SUPER_MAGIC, source
 	fs.Flags = vfs.SBNoCache | vfs.SBNoNegative | vfs.SBNoDev | vfs.SBNoExec | vfs.SBUserMount
@@ -75,12 +76,16 @@ func (fs *FileSystem) Statfs(_ *vfs.Context, st *unix.Statfs_t) error {
 	return nil
 }
 
-// Revalidate implements vfs.Revalidator: what is about a task goes with its number.
-func (fs *FileSystem) Revalidate(_ *vfs.Context, _ *vfs.Inode, _ string, child *vfs.Inode) bool {
+// Revalidate implements vfs.Revalidator: what is about a task goes with its number, and who is in
+// another network namespace sees other parameters.
+func (fs *FileSystem) Revalidate(ctx *vfs.Context, _ *vfs.Inode, _ string, child *vfs.Inode) bool {
 	if child == nil {
 		return false
 	}
 	o := child.Ops().(interface{ self() *object }).self()
+	if o.entry != nil && o.entry.net != nil && o.entry.net != fs.netOf(ctx) {
+		return false
+	}
 	return o.task == nil || fs.pids.Task(o.task.TIDIn(fs.pids)) == o.task
 }
 
@@ -122,6 +127,9 @@ type entry struct {
 	open func(o *object, ctx *vfs.Context, f *vfs.File) (vfs.FileOps, error)
 	// list adds entries to a directory that come and go.
 	list *dynamic
+	// net is the network namespace that a parameter, or a directory of them, is of; nil for what
+	// is of none.
+	net *kernel.NetNamespace
 	// checked entries are for those only who may trace the process (ptrace(2),
 	// "Ptrace access mode checking").
 	checked bool
@@ -159,11 +167,21 @@ func taskIno(t *kernel.Task, pids *kernel.PIDNamespace, group bool) uint64 {
 	return n
 }
 
-// init sets up an object. One about a task belongs to the task's effective user.
+// init sets up an object. One about a task belongs to the task's effective user, a parameter of a
+// network namespace to root there.
 func (o *object) init(fs *FileSystem, ops vfs.InodeOps, ino uint64, mode uint32) {
 	o.fs = fs
 	var uid cred.UID
 	var gid cred.GID
+	if o.entry != nil && o.entry.net != nil {
+		// The root of the namespace's owner, if there is one.
+		if root, ok := o.entry.net.UserNS.ToUID(0); ok {
+			uid = root
+		}
+		if root, ok := o.entry.net.UserNS.ToGID(0); ok {
+			gid = root
+		}
+	}
 	if o.task != nil {
 		c := o.task.Credentials()
 		uid, gid = c.EUID, c.EGID

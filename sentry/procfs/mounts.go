@@ -12,7 +12,7 @@ func (o *object) mounts() []vfs.MountInfo {
 	}
 	root := fs.Root()
 	defer root.DecRef()
-	return o.task.FSContext().MountNS.Mounts(root)
+	return o.task.MountNamespace().Mounts(root)
 }
 
 // showMountinfo is /proc/PID/mountinfo (proc_pid_mountinfo(5)).

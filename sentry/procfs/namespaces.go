@@ -2,7 +2,6 @@ package procfs
 
 import (
 	"bufio"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"casemate/sentry/kernel"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 )
@@ -18,44 +16,18 @@ import (
 // nsNames are the names in /proc/PID/ns.
 var nsNames = []string{"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"}
 
-// Inode numbers of namespaces of which the sandbox has one only, as in Linux
-// (proc_ns.h).
-const (
-	timeNS   = 0xeffffffa
-	cgroupNS = 0xeffffffb
-	userNS   = 0xeffffffd
-	mountNS  = 0xf0000000
-)
-
-// linkNS is what a link in /proc/PID/ns reads as.
-func linkNS(t *kernel.Task, name string) string {
-	n := t.Namespaces()
-	if n == nil {
-		return ""
+// nsLink is a link in /proc/PID/ns.
+func nsLink(name string) *entry {
+	e := &entry{name: name, mode: 0o777, checked: true}
+	e.follow = func(o *object, _ *vfs.Context) (vfs.Path, error) {
+		ns := o.task.Namespace(name)
+		if ns == nil {
+			return vfs.Path{}, unix.ENOENT
+		}
+		return o.fs.k.NamespacePath(ns), nil
 	}
-	kind, _, _ := strings.Cut(name, "_for_children")
-	id := uint64(0)
-	switch name {
-	case "cgroup":
-		id = cgroupNS
-	case "ipc":
-		id = n.IPC.ID
-	case "mnt":
-		id = mountNS
-	case "net":
-		id = n.Net.ID
-	case "pid":
-		id = t.PIDNamespace().ID
-	case "pid_for_children":
-		id = n.PIDForChildren.ID
-	case "time", "time_for_children":
-		id = timeNS
-	case "user":
-		id = userNS
-	case "uts":
-		id = n.UTS.ID
-	}
-	return fmt.Sprintf("%s:[%d]", kind, id)
+	e.link = func(o *object, ctx *vfs.Context) (string, error) { return o.linkTo(ctx, e.follow) }
+	return e
 }
 
 func lookupNS(o *object, _ *vfs.Context, name string) (*vfs.Inode, error) {
@@ -63,13 +35,7 @@ func lookupNS(o *object, _ *vfs.Context, name string) (*vfs.Inode, error) {
 	if i < 0 {
 		return nil, unix.ENOENT
 	}
-	e := &entry{name: name, mode: 0o777, checked: true, link: func(o *object, _ *vfs.Context) (string, error) {
-		if s := linkNS(o.task, name); s != "" {
-			return s, nil
-		}
-		return "", unix.ENOENT
-	}}
-	return o.make(o.fs, e, o.Ino()*64+uint64(i)+2), nil
+	return o.make(o.fs, nsLink(name), o.Ino()*64+uint64(i)+2), nil
 }
 
 func eachNS(o *object, _ *vfs.Context, pos int64, emit func(string, uint64, uint8, int64) bool) {

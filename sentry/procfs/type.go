@@ -12,12 +12,14 @@ type Type struct {
 	// PIDs is the namespace that a mount shows which no task makes; nil is the
 	// sandbox's.
 	PIDs *kernel.PIDNamespace
+	// Net is the namespace whose parameters those see who are no tasks; nil is the sandbox's.
+	Net *kernel.NetNamespace
 }
 
-// Of returns a copy of t whose PIDs is pids.
-func (t *Type) Of(pids *kernel.PIDNamespace) *Type {
+// Of returns a copy of t whose PIDs and Net are those of n.
+func (t *Type) Of(n *kernel.Namespaces) *Type {
 	c := *t
-	c.PIDs = pids
+	c.PIDs, c.Net = n.PIDForChildren, n.Net
 	return &c
 }
 
@@ -41,5 +43,9 @@ func (t *Type) Mount(ctx *vfs.Context, source string, _ uint32, data string) (*v
 	if task, _ := ctx.Task.(*kernel.Task); task != nil {
 		pids = task.PIDNamespace()
 	}
-	return &newFileSystem(t.Kernel.VFS(), t.Kernel, pids, source, t.Options, hide).Superblock, nil
+	net := t.Net
+	if net == nil {
+		net = t.Kernel.RootNamespaces().Net
+	}
+	return &newFileSystem(t.Kernel.VFS(), t.Kernel, pids, net, source, t.Options, hide).Superblock, nil
 }

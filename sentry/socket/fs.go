@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
 
@@ -52,11 +53,20 @@ type inode struct {
 	vfs.NotSymlink
 	vfs.NoXattr
 	vfs.NoOpen
+	net *kernel.NetNamespace // with a reference; nil for the root
+}
+
+// Evict implements vfs.InodeOps.
+func (in *inode) Evict() {
+	if in.net != nil {
+		in.net.DecRef()
+	}
 }
 
 // NewFile returns a file for s. flags are of O_NONBLOCK.
 func (fs *FS) NewFile(ctx *vfs.Context, s Socket, flags uint32) *vfs.File {
-	in := &inode{}
+	in := &inode{net: s.Common().Net}
+	in.net.IncRef()
 	ino := fs.ino.Add(1)
 	s.Common().Inode.Store(ino)
 	s.Common().Owner.Store(uint32(ctx.Cred.FSUID))

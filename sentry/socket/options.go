@@ -129,19 +129,19 @@ func Set(ctx *vfs.Context, s Socket, level, name int, value []byte) error {
 		c.PassCred.Store(v != 0)
 		return nil
 	case unix.SO_PRIORITY:
-		if (v < 0 || v > 6) && !netCap(ctx) {
+		if (v < 0 || v > 6) && !c.netCap(ctx) {
 			return unix.EPERM
 		}
 	case unix.SO_MARK:
-		if !netCap(ctx) {
+		if !c.netCap(ctx) {
 			return unix.EPERM
 		}
 	case unix.SO_DEBUG:
-		if v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+		if v != 0 && !c.HasCap(ctx, unix.CAP_NET_ADMIN) {
 			return unix.EACCES
 		}
 	case unix.SO_SNDBUFFORCE, unix.SO_RCVBUFFORCE:
-		if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+		if !c.HasCap(ctx, unix.CAP_NET_ADMIN) {
 			return unix.EPERM
 		}
 	case unix.SO_REUSEPORT:
@@ -152,8 +152,9 @@ func Set(ctx *vfs.Context, s Socket, level, name int, value []byte) error {
 	return s.SetOption(ctx, level, name, value)
 }
 
-func netCap(ctx *vfs.Context) bool {
-	return ctx.Cred.HasCap(unix.CAP_NET_ADMIN) || ctx.Cred.HasCap(unix.CAP_NET_RAW)
+// netCap reports whether ctx may set what concerns all of the network namespace.
+func (c *Common) netCap(ctx *vfs.Context) bool {
+	return c.HasCap(ctx, unix.CAP_NET_ADMIN) || c.HasCap(ctx, unix.CAP_NET_RAW)
 }
 
 // GetKept is GetOption of SOL_SOCKET for a family on which the option has no

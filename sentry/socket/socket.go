@@ -5,6 +5,8 @@
 package socket
 
 import (
+	"io"
+
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +17,13 @@ import (
 	"casemate/vfs/cred"
 	"casemate/vfs/usermem"
 )
+
+// A Sender is a socket to which a file's data goes without a copy in between.
+type Sender interface {
+	// SendFrom sends up to n bytes that r gives. It does not wait: EAGAIN.
+	// EOPNOTSUPP if the socket is none of this kind after all.
+	SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error)
+}
 
 // A Socket is an open socket. Its methods do not wait: they give EAGAIN (Connect:
 // EINPROGRESS or EAGAIN) and the system call waits for Readiness, unless the file is
@@ -133,6 +142,9 @@ func credentials(ctx *vfs.Context, uid cred.UID, gid cred.GID) *Credentials {
 type Common struct {
 	Family, Type, Protocol int
 
+	// Net is the network namespace that the socket is of. Its file has a reference to it.
+	Net *kernel.NetNamespace
+
 	ReceiveTimeout atomic.Int64 // ns, 0: none
 	SendTimeout    atomic.Int64
 	PassCred       atomic.Bool
@@ -147,6 +159,11 @@ type Common struct {
 
 	mu     sync.Mutex
 	values map[int][8]byte // options that are kept and have no effect here
+}
+
+// HasCap reports whether ctx has a capability towards the socket's network namespace.
+func (c *Common) HasCap(ctx *vfs.Context, capability cred.Capability) bool {
+	return c.Net.HasCap(ctx.Cred, capability)
 }
 
 // TakeError returns the pending error and clears it.

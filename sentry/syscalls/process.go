@@ -407,3 +407,8 @@ func sysPidfdGetfd(t *kernel.Task, a kernel.Args) (uint64, error) {
 
 // sysUnshare is unshare(2).
 func sysUnshare(t *kernel.Task, a kernel.Args) (uint64, error) { return 0, t.Unshare(a.Size(0)) }
+
+// sysSetns is setns(2).
+func sysSetns(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.Setns(a.Int(0), uint64(uint32(a.Int(1))))
+}

@@ -1,12 +1,14 @@
 package syscalls
 
 import (
+	"io"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/sentry/clock"
 	"casemate/sentry/kernel"
+	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/pipe"
 	"casemate/vfs/usermem"
@@ -113,6 +115,65 @@ func copyFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
 	return total, nil
 }
 
+// A fileReader is a file as the reader that a socket.Sender takes.
+type fileReader struct {
+	end
+	got int   // bytes that it has given for a call of SendFrom
+	err error // of the last Read
+}
+
+// Read implements io.Reader.
+func (r *fileReader) Read(p []byte) (n int, err error) {
+	n, err = r.read(p)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	r.got += n
+	r.err = err
+	return n, err
+}
+
+// sendFile moves up to n bytes from a regular file to a socket. EOPNOTSUPP if the socket
+// cannot do that; nothing has been read then.
+func sendFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
+	s, ok := to.f.Ops().(socket.Sender)
+	if !ok || !from.f.Inode().IsRegular() {
+		return 0, unix.EOPNOTSUPP
+	}
+	r := fileReader{end: *from}
+	defer func() { from.off = r.off }()
+	total := uint64(0)
+	send := func() (int, error) {
+		put, err := s.SendFrom(to.ctx, &r, int(n-total))
+		r.seekBack(r.got - put)
+		r.got = 0
+		return put, err
+	}
+	for total < n {
+		put, err := send()
+		if err == unix.EAGAIN && r.err == nil && !to.f.Nonblocking() {
+			put, err = waitFile(t, to.f, wait.Writable, 0, send)
+		}
+		total += uint64(put)
+		if r.err == io.EOF {
+			return total, nil
+		}
+		if err != nil || put == 0 {
+			if err == unix.EPIPE {
+				t.SignalSelf(unix.SIGPIPE)
+			}
+			if total > 0 {
+				return total, nil
+			}
+			return 0, err
+		}
+		if t.Interrupted() {
+			break
+		}
+	}
+	return total, nil
+}
+
 // newEnd returns the end at a descriptor. addr is where its offset is, 0 for the
 // position.
 func newEnd(t *kernel.Task, fd int32, addr uint64) (*end, error) {
@@ -167,7 +228,11 @@ func sysSendfile(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if int64(a.Size(3)) < 0 {
 		return 0, unix.EINVAL
 	}
-	n, err := copyFile(t, from, to, min(a.Size(3), usermem.MaxRW))
+	length := min(a.Size(3), usermem.MaxRW)
+	n, err := sendFile(t, from, to, length)
+	if err == unix.EOPNOTSUPP {
+		n, err = copyFile(t, from, to, length)
+	}
 	if err != nil {
 		return 0, fileError(t, err)
 	}

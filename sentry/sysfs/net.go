@@ -84,7 +84,7 @@ func netDevice(i *ip.Interface) []textfs.Entry {
 		}),
 		textfs.File("proto_down", "0"), textfs.Dir("queues", textfs.Dir("rx-0"), textfs.Dir("tx-0")), ofLink("speed", "10000"),
 		textfs.Dir("statistics", statistics(i)...), textfs.Link("subsystem", "../../../../class/net"), textfs.File("testing", "0"), textfs.File("threaded", "0"),
-		number("tx_queue_len", func() int { return netdev.TxQueueLen }), textfs.File("type", strconv.Itoa(int(info.Type))),
+		number("tx_queue_len", func() int { return int(netdev.TxQueueLen(i)) }), textfs.File("type", strconv.Itoa(int(info.Type))),
 		show("uevent", func() (string, error) { return "INTERFACE=" + i.Name() + "\nIFINDEX=" + index, nil }),
 	}
 }

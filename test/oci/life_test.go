@@ -47,6 +47,14 @@ func TestDebug(t *testing.T) {
 		"1\n1 0 sleep\n1\n1\n1\n")
 }
 
+// TestProfile makes profiles of a sandbox, which go tool pprof can read.
+func TestProfile(t *testing.T) {
+	p := newPlace(t)
+	p.bundle(t, "busy", "while :; do cat /proc/self/status >/dev/null; done", nil)
+	p.expect(t, `run $N busy; rt debug --duration 1s --profile-cpu cpu --profile-heap heap $N; status $N
+		go tool pprof -top cpu 2>/dev/null | grep -c '^Type: cpu'; go tool pprof -sample_index=inuse_space -top heap 2>/dev/null | grep -c '^Type: inuse_space'; rt debug --profile-heap nothing/here $N 2>/dev/null; echo $?`, "running\n1\n1\n1\n")
+}
+
 // TestConsoleSocket has a container's terminal, and that of another process in it, at the ends
 // that came over a socket.
 func TestConsoleSocket(t *testing.T) {

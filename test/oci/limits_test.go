@@ -100,6 +100,16 @@ func TestPodLimits(t *testing.T) {
 		strings.Join([]string{"MemTotal:         131072 kB", "134217728", "20", "MemTotal:          65536 kB", "67108864", "3", "Resource temporarily unavailable", "made", "137", "running", "running", ""}, "\n"))
 }
 
+// TestOOMEvent has events tell of a process that was killed for want of memory while the container
+// goes on.
+func TestOOMEvent(t *testing.T) {
+	p := newPlace(t)
+	p.bundle(t, "script", "exec sleep 1000", func(s bundle.Object) { withLimits(p, s) })
+	p.expect(t, `run $N script; rt events --interval 100ms $N >events & pid=$!; eventually grep -q stats events
+		rt exec $N sh -c 'x=$(head -c 200000000 /dev/zero | tr "\0" x)'; echo $?; eventually grep -q '"type":"oom"' events; grep -c '"type":"oom"' events; rt exec $N grep -hs 'oom_kill [1-9]' /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; status $N; rt delete --force $N; wait $pid`,
+		"137\n1\noom_kill 1\nrunning\n")
+}
+
 // TestWaitStopped asks for exit codes when the containers have ended.
 func TestWaitStopped(t *testing.T) {
 	p := newPlace(t)

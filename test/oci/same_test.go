@@ -15,14 +15,17 @@ func hook(dir, name string) []bundle.Object {
 	}}
 }
 
-// sameCases say the same with runc and with runsc. The bundles are sleep, which sleeps until
-// it is killed; and script, which runs the case's program.
-var sameCases = []struct {
+// A sameCase is a script, and what it runs.
+type sameCase struct {
 	name    string
 	program string
 	change  func(p *place, spec bundle.Object)
 	script  string
-}{
+}
+
+// sameCases say the same with runc and with runsc. The bundles are sleep, which sleeps until
+// it is killed; and script, which runs the case's program.
+var sameCases = []sameCase{
 	{name: "life", program: `echo started; sleep 0.3; exit 7`, script: `up $N script; status $N; cat $N.out; rt start $N; status $N; becomes stopped $N; cat $N.out; rt delete $N; rt state $N; echo $?; ls state`},
 	{name: "state", script: `up $N sleep; rt state $N | sed 's/"pid": [1-9][0-9]*/PID/; s/ociVersion.*/VERSION/'; rt start $N; rt kill $N KILL; becomes stopped $N; rt state $N | grep pid`},
 	{name: "annotations", change: func(_ *place, s bundle.Object) { s["annotations"] = map[string]string{"a.b": "c", "d": "e f"} }, script: `up $N script; rt state $N | grep -A3 annotations`},
@@ -78,31 +81,52 @@ var sameCases = []struct {
 			{"type": "network", "path": "/proc/INIT/ns/net"}, {"type": "pid", "path": "/proc/INIT/ns/pid"}}
 	}, program: `hostname; nc -w 5 127.0.0.1 7 </dev/null; ps >/tmp/ps; grep -c '[s]leep 1000' /tmp/ps; exit 3`, script: `run $N sleep; rt exec -d $N sh -c 'echo served | nc -l -p 7' </dev/null >/dev/null 2>&1; eventually rt exec $N grep -q :0007 /proc/net/tcp /proc/net/tcp6
 		pid=$(rt state $N | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'); sed -i "s/INIT/$pid/" script/config.json; run $N-2 script; becomes stopped $N-2; cat $N-2.out; rt delete $N-2; status $N`},
+	{name: "devices of the host's network", change: func(_ *place, s bundle.Object) {
+		s["linux"].(bundle.Object)["namespaces"] = []bundle.Object{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}}
+	}, program: `ip -o link show lo | cut -d: -f1,2; ip link show nothing; echo $?`, script: `rt run --bundle script $N; echo $?`},
 	{name: "files of control groups", change: withLimits, program: groupFiles, script: `run $N script; eventually grep first $N.out; rt update --memory 150000000 --cpu-quota 30000 --cpu-share 300 --pids-limit 30 $N; touch rootfs/tmp/go; eventually grep second $N.out; cat $N.out`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},
 }
 
-func TestSame(t *testing.T) {
+// same runs a case with runc and with runsc, by way of the command line enter, and compares.
+func (c *sameCase) same(t *testing.T, enter ...string) {
 	runc, err := exec.LookPath("runc")
 	must(t, err)
-	runsc := runscPath(t)
-	for _, c := range sameCases {
-		t.Run(c.name, func(t *testing.T) {
-			said := func(name, path string) string {
-				p := newPlace(t)
-				p.bundle(t, "sleep", "exec sleep 1000", nil)
-				p.bundle(t, "script", c.program, func(s bundle.Object) {
-					if c.change != nil {
-						c.change(p, s)
-					}
-				})
-				return p.script(t, name, path, c.script)
-			}
-			want := said("runc", runc)
-			if got := said("runsc", runsc); got != want {
-				t.Errorf("runsc:\n%s\nrunc:\n%s", got, want)
+	said := func(name, path string) string {
+		p := newPlace(t)
+		p.enter = enter
+		p.bundle(t, "sleep", "exec sleep 1000", nil)
+		p.bundle(t, "script", c.program, func(s bundle.Object) {
+			if c.change != nil {
+				c.change(p, s)
 			}
 		})
+		return p.script(t, name, path, c.script)
+	}
+	want := said("runc", runc)
+	if got := said("runsc", runscPath(t)); got != want {
+		t.Errorf("runsc:\n%s\nrunc:\n%s", got, want)
+	}
+}
+
+func TestSame(t *testing.T) {
+	for _, c := range sameCases {
+		t.Run(c.name, func(t *testing.T) { c.same(t) })
+	}
+}
+
+// TestUnified runs cases where the host has version 2 of control groups alone: in a mount
+// namespace, if it has others besides.
+func TestUnified(t *testing.T) {
+	for _, c := range sameCases {
+		switch c.name {
+		case "life", "kill all", "exec", "exec --detach", "ps", "pause", "kill what is paused", "delete what is paused":
+			t.Run(c.name, func(t *testing.T) {
+				c.same(t, "unshare", "--mount", "--propagation", "private", "sh", "-ec",
+					`! mountpoint -q /sys/fs/cgroup/unified || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+					test -e /sys/fs/cgroup/cgroup.controllers || echo version 2 is not mounted; exec "$@"`, "sh")
+			})
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,7 +33,11 @@ func runscPath(t *testing.T) string {
 }
 
 // A place is a directory with a root file system, in which bundles are made.
-type place struct{ dir string }
+type place struct {
+	dir     string
+	enter   []string // the command line that runs another one where the scripts are to run
+	options string   // that the runtime gets besides
+}
 
 // state is where the containers' state is.
 func (p *place) state() string { return filepath.Join(p.dir, "state") }
@@ -46,7 +51,7 @@ func newPlace(t *testing.T) *place {
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &place{dir}
+	p := &place{dir: dir}
 	must(t, bundle.Busybox(filepath.Join(dir, "rootfs")))
 	return p
 }
@@ -69,7 +74,7 @@ func (p *place) bundle(t *testing.T, name, script string, change func(spec bundl
 // prelude is what the scripts have: rt is the runtime, X a directory of the script's own with
 // the bundles, N a container's id.
 const prelude = `
-rt() { $RUNTIME --root $X/state "$@"; }
+rt() { $RUNTIME --root $X/state $OPTIONS "$@"; }
 status() { rt state $1 | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
 eventually() { _i=0; until "$@" >/dev/null 2>&1; do _i=$((_i+1)); [ $_i -lt 100 ] || { echo "never: $*"; return 1; }; sleep 0.1; done; }
 # becomes STATUS NAME waits until a container has the status.
@@ -92,16 +97,20 @@ func (p *place) script(t *testing.T, name, runtime, text string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	id := p.id(name)
-	cmd := exec.CommandContext(ctx, "sh", "-c", prelude+text)
-	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "N="+id, "X="+p.dir)
+	command := func(text string) *exec.Cmd {
+		args := slices.Concat(p.enter, []string{"sh", "-c", prelude + text})
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "OPTIONS="+p.options, "N="+id, "X="+p.dir)
+		return cmd
+	}
+	cmd := command(text)
 	cmd.WaitDelay = time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
-	clean := exec.Command("sh", "-c", prelude+`rt list -q | while read id; do rt delete --force $id; done`)
-	clean.Env = cmd.Env
+	clean := command(`rt list -q | while read id; do rt delete --force $id; done`)
 	if said, err := clean.CombinedOutput(); err != nil || len(said) > 0 {
 		t.Errorf("%s: deleting what is left: %v: %s", name, err, said)
 	}

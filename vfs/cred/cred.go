@@ -59,6 +59,15 @@ func NewRoot(ns *UserNamespace) *Credentials {
 	return c
 }
 
+// EnterUserNamespace makes ns the user namespace of c, with all capabilities there, for a copy that
+// nobody else has seen (user_namespaces(7), "Capabilities").
+func (c *Credentials) EnterUserNamespace(ns *UserNamespace) {
+	c.UserNS = ns
+	c.Permitted, c.Effective, c.Bounding = AllCaps, AllCaps, AllCaps
+	c.Inheritable, c.Ambient = 0, 0
+	c.Securebits = 0
+}
+
 // Clone returns a copy that the caller may modify. Groups is shared until
 // SetGroups.
 func (c *Credentials) Clone() *Credentials {

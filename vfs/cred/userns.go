@@ -79,6 +79,9 @@ func (m *idMap) fromKernel(id uint32) (uint32, bool) {
 
 // A UserNamespace is a user namespace, user_namespaces(7). Lookups take no lock.
 type UserNamespace struct {
+	// ID is the number by which /proc/PID/ns/user shows it.
+	ID uint64
+
 	parent *UserNamespace
 	level  int
 	owner  UID
@@ -93,7 +96,7 @@ type UserNamespace struct {
 // NewRootUserNamespace returns an initial user namespace, in which every id but
 // (uid_t)-1 is itself.
 func NewRootUserNamespace() *UserNamespace {
-	ns := &UserNamespace{setgroups: true}
+	ns := &UserNamespace{ID: initialUserNSID, setgroups: true}
 	identity := &idMap{
 		lines:  []IDMapExtent{{0, 0, 0xffffffff}},
 		kernel: []kernelExtent{{0, 0, 0xffffffff}},
@@ -120,7 +123,7 @@ func NewChild(c *Credentials) (*UserNamespace, error) {
 	parent.mu.Lock()
 	defer parent.mu.Unlock()
 	return &UserNamespace{
-		parent: parent, level: parent.level + 1, owner: c.EUID, group: c.EGID,
+		ID: NextNamespaceID(), parent: parent, level: parent.level + 1, owner: c.EUID, group: c.EGID,
 		setgroups: parent.setgroups,
 	}, nil
 }

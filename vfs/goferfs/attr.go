@@ -5,14 +5,13 @@ import (
 
 	"casemate/gofer"
 	"casemate/vfs"
-	"casemate/vfs/cred"
 )
 
 // update takes over attributes that the gofer has told: of a new node, of a directory
 // that is locked for writing, or in a tree that the host changes too.
 func (n *node) update(a *gofer.Attr) {
 	n.SetMode(a.Mode)
-	n.SetOwner(cred.UID(a.UID), cred.GID(a.GID))
+	n.SetOwner(n.fs.owner(a.UID, a.GID))
 	n.SetNlink(a.Nlink)
 	n.SetSize(int64(a.Size))
 	n.SetTimes(nanoseconds(a.Atime), nanoseconds(a.Mtime), nanoseconds(a.Ctime))
@@ -49,7 +48,7 @@ func (n *node) refresh() error {
 		}
 		if n.fs.shared {
 			n.SetMode(st.Mode)
-			n.SetOwner(cred.UID(st.Uid), cred.GID(st.Gid))
+			n.SetOwner(n.fs.owner(st.Uid, st.Gid))
 			n.SetNlink(uint32(st.Nlink))
 			n.SetSize(st.Size)
 			n.SetTimes(st.Atim.Nano(), st.Mtim.Nano(), st.Ctim.Nano())
@@ -98,7 +97,19 @@ func (n *node) Setattr(_ *vfs.Context, a *vfs.SetAttr) error {
 		set.Valid |= gofer.SetMode
 		mode = n.Mode()
 	}
-	set.Mode, set.UID, set.GID = mode&0o7777, uint32(a.UID), uint32(a.GID)
+	set.Mode = mode & 0o7777
+	// What is not to be changed has to have a place on the host too.
+	uid, gid := n.UID(), n.GID()
+	if a.Mask&vfs.AttrUID != 0 {
+		uid = a.UID
+	}
+	if a.Mask&vfs.AttrGID != 0 {
+		gid = a.GID
+	}
+	var err error
+	if set.UID, set.GID, err = n.fs.hostOwner(uid, gid); err != nil {
+		return err
+	}
 	set.Size = uint64(a.Size)
 	set.Atime, set.Mtime = timestamp(a.Atime), timestamp(a.Mtime)
 	shrunk := a.Mask&vfs.AttrSize != 0 && a.Size < n.Size()
@@ -111,7 +122,7 @@ func (n *node) Setattr(_ *vfs.Context, a *vfs.SetAttr) error {
 	} else {
 		// The size is the sentry's: a write may be going on that the gofer has not seen.
 		n.SetMode(got.Mode)
-		n.SetOwner(cred.UID(got.UID), cred.GID(got.GID))
+		n.SetOwner(n.fs.owner(got.UID, got.GID))
 		n.SetTimes(nanoseconds(got.Atime), nanoseconds(got.Mtime), nanoseconds(got.Ctime))
 		n.blocks.Store(got.Blocks)
 		if a.Mask&vfs.AttrSize != 0 {

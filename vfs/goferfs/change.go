@@ -22,11 +22,14 @@ func (n *node) Create(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, e
 	if err != nil {
 		return nil, err
 	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFREG)
+	uid, gid, mode, err := n.newOwner(ctx, mode|unix.S_IFREG)
+	if err != nil {
+		return nil, err
+	}
 	var created gofer.Created
 	n.expect(name, false)
 	for tried := false; ; {
-		created, err = n.fs.client.Create(h, name, unix.O_RDWR|unix.O_EXCL, mode&0o7777, uint32(uid), uint32(gid))
+		created, err = n.fs.client.Create(h, name, unix.O_RDWR|unix.O_EXCL, mode&0o7777, uid, gid)
 		if !n.fs.again(err, &tried) {
 			break
 		}
@@ -67,11 +70,14 @@ func (n *node) Mkdir(ctx *vfs.Context, name string, mode uint32) (*vfs.Inode, er
 	if err != nil {
 		return nil, err
 	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode|unix.S_IFDIR)
+	uid, gid, mode, err := n.newOwner(ctx, mode|unix.S_IFDIR)
+	if err != nil {
+		return nil, err
+	}
 	var m gofer.Made
 	n.expect(name, false)
 	for tried := false; ; {
-		m, err = n.fs.client.Mkdir(h, name, mode&0o7777, uint32(uid), uint32(gid))
+		m, err = n.fs.client.Mkdir(h, name, mode&0o7777, uid, gid)
 		if !n.fs.again(err, &tried) {
 			break
 		}
@@ -94,9 +100,12 @@ func (n *node) Mknod(ctx *vfs.Context, name string, mode uint32, dev vfs.Dev) (*
 	if err != nil {
 		return nil, err
 	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode)
+	uid, gid, mode, err := n.newOwner(ctx, mode)
+	if err != nil {
+		return nil, err
+	}
 	n.expect(name, false)
-	m, err := n.fs.client.Mknod(h, name, mode, dev.Major(), dev.Minor(), uint32(uid), uint32(gid))
+	m, err := n.fs.client.Mknod(h, name, mode, dev.Major(), dev.Minor(), uid, gid)
 	if err != nil {
 		n.unexpect(name, false)
 		n.unsure()
@@ -111,9 +120,12 @@ func (n *node) Symlink(ctx *vfs.Context, name, target string) (*vfs.Inode, error
 	if err != nil {
 		return nil, err
 	}
-	uid, gid, _ := vfs.InitOwner(ctx, &n.Inode, unix.S_IFLNK|0o777)
+	uid, gid, _, err := n.newOwner(ctx, unix.S_IFLNK|0o777)
+	if err != nil {
+		return nil, err
+	}
 	n.expect(name, false)
-	m, err := n.fs.client.Symlink(h, name, target, uint32(uid), uint32(gid))
+	m, err := n.fs.client.Symlink(h, name, target, uid, gid)
 	if err != nil {
 		n.unexpect(name, false)
 		n.unsure()
@@ -326,10 +338,13 @@ func (n *node) Tmpfile(ctx *vfs.Context, mode uint32) (*vfs.Inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	uid, gid, mode := vfs.InitOwner(ctx, &n.Inode, mode)
+	uid, gid, mode, err := n.newOwner(ctx, mode)
+	if err != nil {
+		return nil, err
+	}
 	var o gofer.Opened
 	for tried := false; ; {
-		o, err = n.fs.client.Tmpfile(h, unix.O_RDWR, mode&0o7777, uint32(uid), uint32(gid))
+		o, err = n.fs.client.Tmpfile(h, unix.O_RDWR, mode&0o7777, uid, gid)
 		if !n.fs.again(err, &tried) {
 			break
 		}

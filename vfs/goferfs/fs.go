@@ -37,6 +37,9 @@ type Options struct {
 	ReadOnly bool
 	// Shared says that the host changes the tree too.
 	Shared bool
+	// IDs has for the owners of the host's files those that they have in this tree, as for an
+	// idmapped mount (mount_setattr(2)); nil: the same.
+	IDs *cred.UserNamespace
 	// MaxOpen is how many host files are kept open that nobody uses.
 	MaxOpen int64
 }
@@ -46,7 +49,8 @@ type FS struct {
 	vfs.Superblock
 	client *gofer.Client
 	shared bool
-	open   atomic.Int64 // host descriptors of nodes
+	ids    *cred.UserNamespace // Options.IDs
+	open   atomic.Int64        // host descriptors of nodes
 	max    int64
 
 	mu    sync.Mutex
@@ -67,7 +71,7 @@ func New(v *vfs.VFS, client *gofer.Client, tree int, o Options) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs := &FS{client: client, shared: o.Shared, max: o.MaxOpen, nodes: map[fileID]*node{}}
+	fs := &FS{client: client, shared: o.Shared, ids: o.IDs, max: o.MaxOpen, nodes: map[fileID]*node{}}
 	st, err := client.Statfs(root.Node)
 	if err != nil {
 		return nil, err
@@ -127,7 +131,8 @@ func (fs *FS) node(a *gofer.Attr, dir *node, name string) *node {
 	if dir != nil {
 		dir.IncRef()
 	}
-	n.Inode.Init(&fs.Superblock, n, a.Ino, a.Mode, cred.UID(a.UID), cred.GID(a.GID))
+	uid, gid := fs.owner(a.UID, a.GID)
+	n.Inode.Init(&fs.Superblock, n, a.Ino, a.Mode, uid, gid)
 	n.SetRdev(vfs.MakeDev(a.RdevMajor, a.RdevMinor))
 	n.SetBtime(nanoseconds(a.Btime))
 	n.update(a)

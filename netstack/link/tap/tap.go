@@ -48,13 +48,35 @@ func (*Link) Kind() string { return "tun" }
 func (l *Link) Ethernet() bool { return l.info.Type == unix.ARPHRD_ETHER }
 
 // Hold takes the program's side of the link: false if another one has it. notify is called
-// when a packet can be taken; it must not block.
-func (l *Link) Hold(notify func()) bool { return l.notify.CompareAndSwap(nil, &notify) }
+// when a packet can be taken; it must not block. The caller of Hold and Release holds no lock of the
+// stack.
+func (l *Link) Hold(notify func()) bool {
+	if !l.notify.CompareAndSwap(nil, &notify) {
+		return false
+	}
+	l.carrierChanged()
+	return true
+}
 
 // Release gives the program's side up. What waits is dropped.
 func (l *Link) Release() {
 	l.notify.Store(nil)
 	l.drop()
+	l.carrierChanged()
+}
+
+// SetUp implements link.Carried.
+func (l *Link) SetUp(bool) {}
+
+// Carrier implements link.Carried: a program has the other side.
+func (l *Link) Carrier() bool { return l.notify.Load() != nil }
+
+func (l *Link) carrierChanged() {
+	if r := l.rx.Load(); r != nil {
+		if i, ok := r.rx.(link.Listener); ok {
+			i.CarrierChanged()
+		}
+	}
 }
 
 func (l *Link) drop() {

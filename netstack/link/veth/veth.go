@@ -19,6 +19,7 @@ type Link struct {
 	mtu  int
 	peer *Link
 	on   atomic.Pointer[receiver]
+	up   atomic.Bool // SetUp
 }
 
 type receiver struct {
@@ -66,5 +67,35 @@ func (l *Link) Send(p *pkt.Packet) {
 	r.b.Put(p)
 }
 
-// Close implements link.Link.
-func (l *Link) Close() { l.on.Store(nil) }
+// Receiver is who gets what the peer sends: nil before Attach and after Close.
+func (l *Link) Receiver() pkt.Receiver {
+	if r := l.on.Load(); r != nil {
+		return r.rx
+	}
+	return nil
+}
+
+// SetUp implements link.Carried: either end tells both.
+func (l *Link) SetUp(up bool) {
+	if l.up.Swap(up) == up {
+		return
+	}
+	for _, end := range [...]*Link{l, l.peer} {
+		if r, ok := end.Receiver().(link.Listener); ok {
+			r.CarrierChanged()
+		}
+	}
+}
+
+// Carrier implements link.Carried: both ends are up.
+func (l *Link) Carrier() bool { return l.up.Load() && l.peer.up.Load() }
+
+// Close implements link.Link. A pair goes as a whole: the peer's interface is told.
+func (l *Link) Close() {
+	if l.on.Swap(nil) == nil {
+		return
+	}
+	if r, ok := l.peer.Receiver().(link.Listener); ok {
+		r.LinkGone()
+	}
+}

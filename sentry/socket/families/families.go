@@ -5,6 +5,8 @@
 package families
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
@@ -31,6 +33,7 @@ type Network struct {
 	Inet *inet.Sockets
 	// Netlink are the netlink sockets.
 	Netlink *netlink.Ports
+	root    *Network // of the root namespace; nil for that one itself
 	// Host, if not nil, has the sockets of AF_INET, AF_INET6 and AF_NETLINK instead.
 	Host *hostinet.Host
 }
@@ -45,17 +48,36 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 			return err
 		}
 	}
-	n := newNetwork(k, socket.NewFS(k.VFS()), stack)
-	n.Host = host
-	k.RootNamespaces().Net.Stack.Store(n)
+	root := k.RootNamespaces().Net
+	n := newNetwork(k, root, socket.NewFS(k.VFS()), stack)
+	if n.Host = host; host != nil {
+		host.Net = root
+		n.Unix.Devices = host.Ioctl
+	}
+	root.Stack.Store(n)
 	return nil
 }
 
-func newNetwork(k *kernel.Kernel, fs *socket.FS, stack *netstack.Stack) *Network {
-	n := &Network{FS: fs, Unix: unixsocket.NewNames(stack), IP: stack, Inet: inet.NewSockets(stack)}
-	n.Netlink = netlink.NewPorts(n.Inet, n.Unix)
+func newNetwork(k *kernel.Kernel, ns *kernel.NetNamespace, fs *socket.FS, stack *netstack.Stack) *Network {
+	n := &Network{FS: fs, Unix: unixsocket.NewNames(ns, stack), IP: stack, Inet: inet.NewSockets(ns, stack)}
+	n.Netlink = netlink.NewPorts(n.Inet, n.Unix, func(ns *kernel.NetNamespace) *netlink.Ports { return Of(k, ns).Netlink })
 	stack.Filter.Log = func(text string) { k.Printk(kernel.LevelWarning, "%s", text) }
 	return n
+}
+
+// Close ends the network with its namespace. Nothing of it is in use any more. Devices go, but for
+// those that nobody inside has made: they return to the root namespace (network_namespaces(7)).
+func (n *Network) Close() {
+	for _, i := range n.IP.Interfaces() {
+		if netlink.Made(i) || i.IsLoopback() || n.root == nil {
+			continue
+		}
+		if _, err := n.IP.Move(i, n.root.IP.Stack, i.Name()); err == unix.EEXIST {
+			// A name that is taken becomes one that says which device it is.
+			n.IP.Move(i, n.root.IP.Stack, fmt.Sprintf("dev%d", i.Index()))
+		}
+	}
+	n.IP.Close()
 }
 
 // Of returns the network of ns, which it makes if ns is new.
@@ -63,12 +85,28 @@ func Of(k *kernel.Kernel, ns *kernel.NetNamespace) *Network {
 	if n, ok := ns.Stack.Load().(*Network); ok {
 		return n
 	}
-	n := newNetwork(k, k.RootNamespaces().Net.Stack.Load().(*Network).FS, netstack.New(ip.Options{}))
+	root := k.RootNamespaces().Net.Stack.Load().(*Network)
+	// Devices lead from one stack to another: packets go by the one backlog.
+	n := newNetwork(k, ns, root.FS, netstack.New(ip.Options{Backlog: root.IP.Backlog}))
+	n.root = root
+	n.inherit()
 	if !ns.Stack.CompareAndSwap(nil, n) {
-		n.IP.Close()
+		n.Close()
 		n = ns.Stack.Load().(*Network)
 	}
 	return n
+}
+
+// inherit gives a new network the parameters that Linux takes over from the first one's
+// (ip-sysctl, devconf_inherit_init_net).
+func (n *Network) inherit() {
+	for _, of := range []string{"all", "default"} {
+		for _, name := range n.root.IP.Sysctl.List("net.ipv4.conf." + of + ".") {
+			if v, ok := n.root.IP.Sysctl.Read(name); ok {
+				n.IP.Sysctl.Write(name, v) // a value that the other has is in range
+			}
+		}
+	}
 }
 
 func network(t *kernel.Task) *Network { return Of(t.Kernel(), t.Namespaces().Net) }
@@ -116,7 +154,7 @@ func New(t *kernel.Task, family, typ, protocol int) (socket.Socket, error) {
 		if n.Host != nil {
 			return nil, unix.EPERM
 		}
-		s, err := packet.New(t.FSContext(), n.IP, typ, protocol)
+		s, err := packet.New(t.FSContext(), t.Namespaces().Net, n.IP, typ, protocol)
 		if err != nil {
 			return nil, err
 		}

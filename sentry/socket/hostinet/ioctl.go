@@ -32,15 +32,33 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		}
 		_, err := ctx.Mem.CopyOut(arg, b[:])
 		return 0, err
+	}
+	return devices(ctx, s.fd, cmd, arg)
+}
+
+// Ioctl serves the requests on interfaces (netdevice(7)) of a socket that is not the host's: a
+// socket of any family has them. ENOTTY for others.
+func (h *Host) Ioctl(ctx *vfs.Context, cmd uint32, arg uint64) (uint64, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return devices(ctx, fd, cmd, arg)
+}
+
+// devices serves the requests on interfaces by a socket of the host.
+func devices(ctx *vfs.Context, fd int, cmd uint32, arg uint64) (uint64, error) {
+	switch cmd {
 	case unix.SIOCGIFCONF:
-		return 0, s.interfaces(ctx, arg)
+		return 0, interfaces(ctx, fd, arg)
 	case unix.SIOCGIFNAME, unix.SIOCGIFFLAGS, unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK,
 		unix.SIOCGIFMETRIC, unix.SIOCGIFMTU, unix.SIOCGIFHWADDR, unix.SIOCGIFINDEX, unix.SIOCGIFMAP, unix.SIOCGIFTXQLEN:
 		var b [ifreqLen]byte
 		if _, err := ctx.Mem.CopyIn(b[:], arg); err != nil {
 			return 0, err
 		}
-		if err := hostIoctl(s.fd, cmd, b[:]); err != nil {
+		if err := hostIoctl(fd, cmd, b[:]); err != nil {
 			return 0, err
 		}
 		_, err := ctx.Mem.CopyOut(arg, b[:])
@@ -52,7 +70,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 }
 
 // interfaces is SIOCGIFCONF (netdevice(7)).
-func (s *Socket) interfaces(ctx *vfs.Context, arg uint64) error {
+func interfaces(ctx *vfs.Context, fd int, arg uint64) error {
 	var conf [16]byte
 	if _, err := ctx.Mem.CopyIn(conf[:], arg); err != nil {
 		return err
@@ -65,7 +83,7 @@ func (s *Socket) interfaces(ctx *vfs.Context, arg uint64) error {
 	if to != 0 {
 		buf = make([]byte, min(int(room), maxInterfaces*ifreqLen))
 	}
-	n, err := hostInterfaces(s.fd, buf)
+	n, err := hostInterfaces(fd, buf)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/sentry/hostfd"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/wait"
@@ -16,6 +17,9 @@ import (
 
 // A Host is the host's network.
 type Host struct {
+	// Net is the namespace inside whose sockets are the host's.
+	Net *kernel.NetNamespace
+
 	poller *hostfd.Poller
 	files  map[string]*procFile
 }
@@ -40,7 +44,7 @@ func (h *Host) Socket(ctx *vfs.Context, family, typ, protocol int) (*Socket, err
 		return nil, unix.ESOCKTNOSUPPORT
 	case family == unix.AF_NETLINK && protocol != unix.NETLINK_ROUTE:
 		return nil, unix.EPROTONOSUPPORT
-	case typ == unix.SOCK_RAW && family != unix.AF_NETLINK && !ctx.Cred.HasCap(unix.CAP_NET_RAW):
+	case typ == unix.SOCK_RAW && family != unix.AF_NETLINK && !h.Net.HasCap(ctx.Cred, unix.CAP_NET_RAW):
 		return nil, unix.EPERM
 	case typ != unix.SOCK_STREAM && typ != unix.SOCK_DGRAM && typ != unix.SOCK_RAW:
 		return nil, unix.ESOCKTNOSUPPORT
@@ -55,7 +59,7 @@ func (h *Host) Socket(ctx *vfs.Context, family, typ, protocol int) (*Socket, err
 // wrap makes the socket of a descriptor, which it takes over.
 func (h *Host) wrap(fd, family, typ, protocol int) (*Socket, error) {
 	s := &Socket{host: h, fd: fd}
-	s.common.Family, s.common.Type, s.common.Protocol = family, typ, protocol
+	s.common.Family, s.common.Type, s.common.Protocol, s.common.Net = family, typ, protocol, h.Net
 	if p, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err == nil {
 		s.common.Protocol = p
 	}

@@ -12,6 +12,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/ip"
 	"casemate/netstack/sock"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -33,8 +34,9 @@ func newWorld(t testing.TB) *world {
 	if err := stack.UpLoopback(); err != nil {
 		t.Fatal(err)
 	}
-	root := cred.NewRoot(cred.NewRootUserNamespace())
-	return &world{t, &vfs.Context{Cred: root}, NewSockets(stack), root}
+	user := cred.NewRootUserNamespace()
+	root := cred.NewRoot(user)
+	return &world{t, &vfs.Context{Cred: root}, NewSockets(&kernel.NetNamespace{UserNS: user}, stack), root}
 }
 
 func (w *world) socket(family, typ int) *Socket {

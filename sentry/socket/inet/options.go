@@ -278,7 +278,7 @@ func (s *Socket) bindToDevice(ctx *vfs.Context, value []byte) error {
 // bindToIndex is SO_BINDTOIFINDEX. ENODEV, EPERM to change it without CAP_NET_RAW.
 func (s *Socket) bindToIndex(ctx *vfs.Context, index int32) error {
 	o := s.ep.Options()
-	if o.BoundDev.Load() != 0 && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+	if o.BoundDev.Load() != 0 && !s.common.HasCap(ctx, unix.CAP_NET_RAW) {
 		return unix.EPERM
 	}
 	if index < 0 {

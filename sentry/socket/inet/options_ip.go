@@ -94,7 +94,7 @@ func (s *Socket) setIP(ctx *vfs.Context, name int, value []byte) error {
 		if len(value) < 1 {
 			return unix.EINVAL
 		}
-		if name == unix.IP_TRANSPARENT && v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+		if name == unix.IP_TRANSPARENT && v != 0 && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) && !s.common.HasCap(ctx, unix.CAP_NET_RAW) {
 			return unix.EPERM
 		}
 		if name == unix.IP_MULTICAST_ALL && v != 0 && v != 1 {

@@ -81,7 +81,7 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 		return err
 	}
 	if f := s.ipv6Flag(name); f != nil {
-		if name == unix.IPV6_TRANSPARENT && v != 0 && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+		if name == unix.IPV6_TRANSPARENT && v != 0 && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) && !s.common.HasCap(ctx, unix.CAP_NET_RAW) {
 			return unix.EPERM
 		}
 		if (name == unix.IPV6_MULTICAST_LOOP || name == unix.IPV6_MULTICAST_ALL) && v != 0 && v != 1 {

@@ -13,6 +13,7 @@ import (
 	"casemate/netstack/sock"
 	"casemate/netstack/tcp"
 	"casemate/netstack/udp"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
@@ -22,15 +23,16 @@ import (
 
 // Sockets are the open sockets of a network namespace.
 type Sockets struct {
+	Net   *kernel.NetNamespace
 	Stack *netstack.Stack
 
 	mu   sync.Mutex
 	open map[*Socket]struct{}
 }
 
-// NewSockets returns an empty set for a namespace with that stack.
-func NewSockets(stack *netstack.Stack) *Sockets {
-	return &Sockets{Stack: stack, open: map[*Socket]struct{}{}}
+// NewSockets returns an empty set for a namespace, whose stack is stack.
+func NewSockets(ns *kernel.NetNamespace, stack *netstack.Stack) *Sockets {
+	return &Sockets{Net: ns, Stack: stack, open: map[*Socket]struct{}{}}
 }
 
 // A Socket is a socket of AF_INET or AF_INET6.
@@ -57,7 +59,7 @@ type Socket struct {
 // ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM for raw sockets without CAP_NET_RAW, EACCES
 // for ping sockets outside of net.ipv4.ping_group_range.
 func New(ctx *vfs.Context, all *Sockets, family, typ, protocol int) (*Socket, error) {
-	if typ == unix.SOCK_RAW && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+	if typ == unix.SOCK_RAW && !all.Net.HasCap(ctx.Cred, unix.CAP_NET_RAW) {
 		if protocol == 0 {
 			return nil, unix.EPROTONOSUPPORT
 		}
@@ -94,7 +96,7 @@ func mayPing(ctx *vfs.Context, stack *netstack.Stack) bool {
 // wrap makes the socket of an endpoint.
 func wrap(all *Sockets, ep sock.Endpoint) *Socket {
 	s := &Socket{all: all, stack: all.Stack, ep: ep}
-	s.common.Family, s.common.Type, s.common.Protocol = ep.Family(), ep.Type(), ep.Protocol()
+	s.common.Family, s.common.Type, s.common.Protocol, s.common.Net = ep.Family(), ep.Type(), ep.Protocol(), all.Net
 	switch e := ep.(type) {
 	case *tcp.Endpoint:
 		s.tcp = e
@@ -122,7 +124,7 @@ func (s *Socket) Bind(ctx *vfs.Context, addr []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.raw == nil && a.Port != 0 && int(a.Port) < s.stack.Params.UnprivPort.Get() && !ctx.Cred.HasCap(unix.CAP_NET_BIND_SERVICE) {
+	if s.raw == nil && a.Port != 0 && int(a.Port) < s.stack.Params.UnprivPort.Get() && !s.common.HasCap(ctx, unix.CAP_NET_BIND_SERVICE) {
 		return unix.EACCES
 	}
 	return s.ep.Bind(a)
@@ -213,19 +215,21 @@ func (s *Socket) PeerAddr() ([]byte, error) {
 }
 
 // Read implements vfs.FileOps.
-func (s *Socket) Read(_ *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (s *Socket) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, _ uint32) (int, error) {
 	if dst.Len() == 0 {
 		return 0, nil
 	}
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	return s.receive(t, dst, 0)
 }
 
 // Write implements vfs.FileOps.
-func (s *Socket) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	return s.send(t, src, 0)
 }
 
@@ -268,7 +272,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 			n = 1
 		}
 	default:
-		return 0, netdev.Ioctl(ctx, s.stack, cmd, arg)
+		return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
 	}
 	if err != nil {
 		return 0, err

@@ -39,7 +39,7 @@ func (s *Socket) tables(level int) *iptables.Tables {
 
 // setTables is IPT_SO_SET_*. EPERM without CAP_NET_ADMIN.
 func (s *Socket) setTables(ctx *vfs.Context, level, name int, value []byte) error {
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 		return unix.EPERM
 	}
 	if level == unix.SOL_IPV6 && s.common.Family != unix.AF_INET6 {
@@ -74,7 +74,7 @@ func (s *Socket) Ask(ctx *vfs.Context, level, name int, value []byte, length int
 	default:
 		return nil, false, nil
 	}
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 		return nil, true, unix.EPERM
 	}
 	t := s.tables(level)

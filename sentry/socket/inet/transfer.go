@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/sock"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
@@ -17,8 +18,9 @@ import (
 // A transfer is what one send or receive needs beyond the stack. They are reused, as
 // everything goes through interfaces.
 type transfer struct {
-	msg sock.Msg
-	seq *usermem.Seq
+	msg  sock.Msg
+	seq  *usermem.Seq
+	from io.Reader // in place of seq
 }
 
 var transfers = sync.Pool{New: func() any { return new(transfer) }}
@@ -27,12 +29,15 @@ func getTransfer() *transfer { return transfers.Get().(*transfer) }
 
 func (t *transfer) put() {
 	t.msg = sock.Msg{}
-	t.seq = nil
+	t.seq, t.from = nil, nil
 	transfers.Put(t)
 }
 
 // Read copies the application's next bytes into p (io.Reader for Endpoint.Send).
 func (t *transfer) Read(p []byte) (int, error) {
+	if t.from != nil {
+		return t.from.Read(p)
+	}
 	n, err := t.seq.CopyIn(p)
 	if n == 0 && err == nil && len(p) > 0 {
 		err = io.EOF
@@ -51,13 +56,27 @@ func (t *transfer) Write(p []byte) (int, error) {
 
 // send sends src with t.msg.
 func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
+	t.seq = src
+	return s.transmit(t, int(src.Len()), flags)
+}
+
+// later sets t.msg.Later if the packets of the system call can wait until it is answered.
+func (s *Socket) later(ctx *vfs.Context, t *transfer) {
+	if s.tcp != nil {
+		task, ok := ctx.Task.(*kernel.Task)
+		t.msg.Later = ok && task.After(s.stack)
+	}
+}
+
+// transmit sends n bytes of t with t.msg.
+func (s *Socket) transmit(t *transfer, n, flags int) (int, error) {
 	if s.common.Err.Load() != 0 {
 		if err := s.common.TakeError(); err != nil {
 			return 0, err
 		}
 	}
-	t.seq, t.msg.Flags = src, flags
-	n, err := s.ep.Send(t, int(src.Len()), &t.msg)
+	t.msg.Flags = flags
+	n, err := s.ep.Send(t, n, &t.msg)
 	if err == unix.EINPROGRESS {
 		// Fast Open without a cookie: the connection is made first.
 		s.connecting.Store(true)
@@ -66,6 +85,18 @@ func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// SendFrom implements socket.Sender for TCP.
+func (s *Socket) SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error) {
+	if s.tcp == nil {
+		return 0, unix.EOPNOTSUPP
+	}
+	t := getTransfer()
+	defer t.put()
+	t.from = r
+	s.later(ctx, t)
+	return s.transmit(t, n, 0)
 }
 
 // receive receives into dst and t.msg.
@@ -98,6 +129,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 			return 0, err
 		}
 	}
+	s.later(ctx, t)
 	return s.send(t, src, flags)
 }
 
@@ -112,7 +144,7 @@ func (s *Socket) parseItem(ctx *vfs.Context, it socket.Item, c *sock.Control) er
 			if intErr != nil {
 				return intErr
 			}
-			if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+			if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) && !s.common.HasCap(ctx, unix.CAP_NET_RAW) {
 				return unix.EPERM
 			}
 			c.Has |= sock.HasMark
@@ -208,9 +240,10 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 }
 
 // Receive implements socket.Socket.
-func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
+func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
 	t := getTransfer()
 	defer t.put()
+	s.later(ctx, t)
 	n, err := s.receive(t, dst, flags)
 	if err != nil {
 		return 0, err

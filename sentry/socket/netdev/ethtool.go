@@ -8,6 +8,7 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
 
@@ -113,8 +114,8 @@ func ethtoolSettings(ctx *vfs.Context, i *ip.Interface, at uint64) error {
 }
 
 // rename is SIOCSIFNAME. EPERM without CAP_NET_ADMIN.
-func rename(ctx *vfs.Context, s *netstack.Stack, arg uint64) error {
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+func rename(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, arg uint64) error {
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
 		return unix.EPERM
 	}
 	r, i, err := request(ctx, s, arg)

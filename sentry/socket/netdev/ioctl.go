@@ -12,33 +12,50 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/ip"
+	"casemate/netstack/link/tap"
+	"casemate/sentry/kernel"
 	"casemate/vfs"
 )
 
 // Requests that x/sys does not name.
 const (
 	SIOCATMARK    = 0x8905
+	siocGSKNS     = 0x894c
 	ifreqSize     = 40
 	ifreqNameSize = unix.IFNAMSIZ
 	settableFlags = unix.IFF_NOTRAILERS | unix.IFF_DEBUG | unix.IFF_NOARP | unix.IFF_PROMISC | unix.IFF_ALLMULTI | unix.IFF_MULTICAST
 )
 
-// Ioctl serves the requests on interfaces of a socket. ENOTTY for others.
-func Ioctl(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) error {
+// Ioctl serves the requests on interfaces of a socket of a namespace, whose stack is s. ENOTTY for
+// others.
+func Ioctl(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, cmd uint32, arg uint64) (uint64, error) {
 	switch cmd {
 	case unix.SIOCGIFCONF:
-		return ifconf(ctx, s, arg)
+		return 0, ifconf(ctx, s, arg)
 	case unix.SIOCGIFNAME, unix.SIOCGIFFLAGS, unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK,
 		unix.SIOCGIFMETRIC, unix.SIOCGIFMTU, unix.SIOCGIFHWADDR, unix.SIOCGIFINDEX, unix.SIOCGIFMAP, unix.SIOCGIFTXQLEN:
-		return getInterface(ctx, s, cmd, arg)
+		return 0, getInterface(ctx, s, cmd, arg)
 	case unix.SIOCSIFFLAGS, unix.SIOCSIFADDR, unix.SIOCSIFNETMASK, unix.SIOCSIFMTU:
-		return setInterface(ctx, s, cmd, arg)
+		return 0, setInterface(ctx, ns, s, cmd, arg)
 	case unix.SIOCETHTOOL:
-		return ethtool(ctx, s, arg)
+		return 0, ethtool(ctx, s, arg)
 	case unix.SIOCSIFNAME:
-		return rename(ctx, s, arg)
+		return 0, rename(ctx, ns, s, arg)
+	case siocGSKNS:
+		return openNamespace(ctx, ns)
 	}
-	return unix.ENOTTY
+	return 0, unix.ENOTTY
+}
+
+// openNamespace is SIOCGSKNS: a descriptor of the socket's network namespace. EPERM without
+// CAP_NET_ADMIN, EMFILE.
+func openNamespace(ctx *vfs.Context, ns *kernel.NetNamespace) (uint64, error) {
+	t, _ := ctx.Task.(*kernel.Task)
+	if t == nil || !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
+		return 0, unix.EPERM
+	}
+	ns.IncRef()
+	return t.OpenNamespace(ns)
 }
 
 // address4 is the first IPv4 address of an interface.
@@ -134,7 +151,7 @@ func getInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) e
 	case unix.SIOCGIFINDEX:
 		binary.NativeEndian.PutUint32(v, uint32(i.Index()))
 	case unix.SIOCGIFTXQLEN:
-		binary.NativeEndian.PutUint32(v, TxQueueLen)
+		binary.NativeEndian.PutUint32(v, TxQueueLen(i))
 	case unix.SIOCGIFMAP:
 		clear(v)
 	case unix.SIOCGIFHWADDR:
@@ -166,8 +183,13 @@ func getInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) e
 	return err
 }
 
-// TxQueueLen is the length of an interface's send queue, in packets.
-const TxQueueLen = 1000
+// TxQueueLen is the length of an interface's send queue, in packets: shorter for a TUN device.
+func TxQueueLen(i *ip.Interface) uint32 {
+	if l, ok := i.Link().(*tap.Link); ok && !l.Ethernet() {
+		return 500
+	}
+	return 1000
+}
 
 // interfaceName is SIOCGIFNAME: the name of an index. ENODEV.
 func interfaceName(ctx *vfs.Context, s *netstack.Stack, arg uint64) error {
@@ -187,8 +209,8 @@ func interfaceName(ctx *vfs.Context, s *netstack.Stack, arg uint64) error {
 
 // setInterface serves the requests that change an interface. EPERM without
 // CAP_NET_ADMIN.
-func setInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) error {
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+func setInterface(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, cmd uint32, arg uint64) error {
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
 		return unix.EPERM
 	}
 	r, i, err := request(ctx, s, arg)

@@ -62,7 +62,6 @@ func routeFlags(e *ip.RouteEntry) int {
 func Route(s *netstack.Stack) string {
 	var b strings.Builder
 	line := func(text string) { fmt.Fprintf(&b, "%-127s\n", text) }
-	line("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
 	for _, e := range s.Routes() {
 		if !e.Dst.Addr().Is4() {
 			continue
@@ -70,6 +69,9 @@ func Route(s *netstack.Stack) string {
 		name := "*"
 		if i := s.Interface(e.OIF); i != nil {
 			name = i.Name()
+		}
+		if b.Len() == 0 {
+			line("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
 		}
 		line(fmt.Sprintf("%s\t%s\t%s\t%04X\t%d\t%d\t%d\t%s\t%d\t%d\t%d", name, hex4(e.Dst.Addr()), hex4(e.Gateway), routeFlags(&e), 0, 0,
 			e.Metric, hex4(mask(e.Dst)), e.MTU, 0, 0))

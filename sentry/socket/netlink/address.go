@@ -145,22 +145,5 @@ func (s *Socket) changeAddress(r *nlmsg.Request) error {
 			err = nil
 		}
 	}
-	if err != nil {
-		return err
-	}
-	for _, now := range stack.Addresses(i) {
-		if now.Prefix == a.Prefix {
-			a = now // with the flags that it has got
-		}
-	}
-	group := uint32(unix.RTNLGRP_IPV4_IFADDR)
-	if a.Prefix.Addr().Is6() {
-		group = unix.RTNLGRP_IPV6_IFADDR
-	}
-	var m nlmsg.Builder
-	m.Begin(r.Type, 0, 0, 0, ifaddr(i, &a)...)
-	putAddress(&m, &a)
-	m.End()
-	s.ports.publish(group, m.B)
-	return nil
+	return err
 }

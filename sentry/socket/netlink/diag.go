@@ -106,7 +106,7 @@ func inetHeader(ctx *vfs.Context, i *inet.Diagnosis) []byte {
 	return ne.AppendUint32(p, uint32(i.Inode))
 }
 
-func putInet(m *nlmsg.Builder, ctx *vfs.Context, i *inet.Diagnosis, ext uint8) {
+func (s *Socket) putInet(m *nlmsg.Builder, ctx *vfs.Context, i *inet.Diagnosis, ext uint8) {
 	asked := func(attr int) bool { return ext&(1<<(attr-1)) != 0 }
 	if i.Endpoint == nil {
 		return
@@ -128,7 +128,7 @@ func putInet(m *nlmsg.Builder, ctx *vfs.Context, i *inet.Diagnosis, ext uint8) {
 			m.Attr8(diagV6Only, v)
 		}
 	}
-	if mark := o.Mark.Load(); ctx.Cred.HasCap(unix.CAP_NET_ADMIN) && mark != 0 {
+	if mark := o.Mark.Load(); s.common.HasCap(ctx, unix.CAP_NET_ADMIN) && mark != 0 {
 		m.Attr32(diagMark, mark)
 	}
 	if asked(diagMemInfo) {
@@ -170,7 +170,7 @@ func (s *Socket) dumpInet(ctx *vfs.Context, d *dumper) error {
 			continue
 		}
 		d.next(sockDiagByFamily, inetHeader(ctx, &i)...)
-		putInet(&d.Builder, ctx, &i, ext)
+		s.putInet(&d.Builder, ctx, &i, ext)
 		d.End()
 	}
 	return nil
@@ -189,7 +189,7 @@ func (s *Socket) oneInet(ctx *vfs.Context, r *nlmsg.Request) error {
 		}
 		var m nlmsg.Builder
 		m.Begin(sockDiagByFamily, 0, r.Seq, s.localPort(), inetHeader(ctx, &i)...)
-		putInet(&m, ctx, &i, ext)
+		s.putInet(&m, ctx, &i, ext)
 		m.End()
 		s.deliver(datagram{data: m.B})
 		return nil

@@ -11,6 +11,7 @@ import (
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/sock"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/unixsocket"
@@ -105,8 +106,10 @@ func sent(t *testing.T, protocol int, data []byte) (*netstack.Stack, *vfs.Contex
 	if err := stack.UpLoopback(); err != nil {
 		t.Fatal(err)
 	}
-	ctx := &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}
-	s, err := New(NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack)), unix.SOCK_RAW, protocol)
+	user := cred.NewRootUserNamespace()
+	ns := &kernel.NetNamespace{UserNS: user}
+	ctx := &vfs.Context{Cred: cred.NewRoot(user)}
+	s, err := New(NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack), nil), unix.SOCK_RAW, protocol)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,21 +6,27 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/link"
+	"casemate/netstack/link/bridge"
+	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/tap"
 	"casemate/netstack/nlmsg"
+	"casemate/netstack/wire"
 	"casemate/sentry/socket/netdev"
+	"casemate/vfs"
 )
 
 // Attributes of links that x/sys does not name, and what is in them.
 const (
-	iflaMinMTU   = 50 // IFLA_MIN_MTU
-	iflaMaxMTU   = 51 // IFLA_MAX_MTU
-	operUnknown  = 0  // IF_OPER_UNKNOWN
-	operDown     = 2  // IF_OPER_DOWN
-	operUp       = 6  // IF_OPER_UP
-	groupLink    = unix.RTNLGRP_LINK
-	maxGSOSize   = 65536
-	maxGSOCount  = 65535
-	ifinfomsgLen = unix.SizeofIfInfomsg
+	iflaMinMTU    = 50 // IFLA_MIN_MTU
+	iflaMaxMTU    = 51 // IFLA_MAX_MTU
+	operUnknown   = 0  // IF_OPER_UNKNOWN
+	operDown      = 2  // IF_OPER_DOWN
+	operLowerDown = 3  // IF_OPER_LOWERLAYERDOWN
+	operUp        = 6  // IF_OPER_UP
+	maxGSOSize    = 65536
+	maxGSOCount   = 65535
+	ifinfomsgLen  = unix.SizeofIfInfomsg
 )
 
 // A linkRequest is a struct ifinfomsg with its attributes.
@@ -57,35 +63,59 @@ func (s *Socket) link(l *linkRequest) (*ip.Interface, error) {
 }
 
 // ifinfo is the struct ifinfomsg of an interface.
-func ifinfo(i *ip.Interface) []byte {
+func ifinfo(family uint8, i *ip.Interface) []byte {
 	flags := i.Flags()
 	if flags&unix.IFF_RUNNING != 0 {
 		flags |= unix.IFF_LOWER_UP
 	}
-	p := []byte{unix.AF_UNSPEC, 0}
+	p := []byte{family, 0}
 	p = ne.AppendUint16(p, i.Info().Type)
 	p = ne.AppendUint32(p, uint32(i.Index()))
 	p = ne.AppendUint32(p, flags)
 	return ne.AppendUint32(p, 0)
 }
 
-// putLink appends the attributes of an interface.
-func putLink(m *nlmsg.Builder, i *ip.Interface) {
-	info := i.Info()
-	up := i.Flags()&unix.IFF_RUNNING != 0
-	state := uint8(operUp)
-	switch {
-	case i.IsLoopback():
-		state = operUnknown
-	case !up:
-		state = operDown
+// operState is the interface's IF_OPER_* (RFC 2863).
+func operState(i *ip.Interface) uint8 {
+	_, nowhere := i.Link().(*dummy.Link)
+	_, program := i.Link().(*tap.Link)
+	switch flags := i.Flags(); {
+	case flags&unix.IFF_UP == 0:
+		return operDown
+	case flags&unix.IFF_RUNNING == 0:
+		if peer := peerOf(i); peer != nil {
+			// Linux looks for the peer's index in i's namespace, wherever the peer is.
+			o := i.Stack().Interface(peer.Index())
+			if o != nil && o != i && !hasCarrier(o) {
+				return operLowerDown
+			}
+		}
+		return operDown
+	case nowhere, program, i.IsLoopback():
+		return operUnknown
 	}
-	carrier := uint8(0)
-	if up {
+	return operUp
+}
+
+// hasCarrier reports whether an interface's link has a carrier, whether or not the interface is up.
+func hasCarrier(i *ip.Interface) bool {
+	c, ok := i.Link().(link.Carried)
+	return !ok || c.Carrier()
+}
+
+// putLink appends the attributes of an interface, as those in p's namespace see it.
+func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
+	info := i.Info()
+	state := operState(i)
+	carrier, qdisc := uint8(0), "noqueue"
+	if i.Flags()&unix.IFF_RUNNING != 0 {
 		carrier = 1
 	}
+	if !i.Activated() {
+		qdisc = "noop"
+	}
 	m.AttrString(unix.IFLA_IFNAME, i.Name())
-	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen)
+	m.Attr32(unix.IFLA_TXQLEN, netdev.TxQueueLen(i))
 	m.Attr8(unix.IFLA_OPERSTATE, state)
 	m.Attr8(unix.IFLA_LINKMODE, 0)
 	m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))
@@ -103,7 +133,7 @@ func putLink(m *nlmsg.Builder, i *ip.Interface) {
 	m.Attr32(unix.IFLA_GSO_MAX_SIZE, maxGSOSize)
 	m.Attr32(unix.IFLA_NUM_RX_QUEUES, uint32(max(info.Queues, 1)))
 	m.Attr8(unix.IFLA_CARRIER, carrier)
-	m.AttrString(unix.IFLA_QDISC, "noqueue")
+	m.AttrString(unix.IFLA_QDISC, qdisc)
 	if info.Type == unix.ARPHRD_ETHER || info.Type == unix.ARPHRD_LOOPBACK {
 		broadcast := [6]byte{}
 		if info.Type == unix.ARPHRD_ETHER {
@@ -114,9 +144,24 @@ func putLink(m *nlmsg.Builder, i *ip.Interface) {
 	}
 	if peer := peerOf(i); peer != nil {
 		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
+		if at := portsOf(peer); at != p {
+			m.Attr32(unix.IFLA_LINK_NETNSID, uint32(p.idOf(at.inet.Net)))
+		}
+	}
+	master := i.Master()
+	if master != nil {
+		m.Attr32(unix.IFLA_MASTER, uint32(master.Interface().Index()))
 	}
 	if k, ok := i.Link().(kind); ok {
-		m.Nest(unix.IFLA_LINKINFO, func() { m.AttrString(infoKind, k.Kind()) })
+		m.Nest(unix.IFLA_LINKINFO, func() {
+			m.AttrString(infoKind, k.Kind())
+			if b, ok := k.(*bridge.Bridge); ok {
+				m.Nest(infoData, func() { putBridge(m, b) })
+			}
+			if master != nil {
+				m.AttrString(infoSlaveKind, "bridge")
+			}
+		})
 	}
 	t := &i.Stats
 	counters := [...]uint64{t.RxPackets.Load(), t.TxPackets.Load(), t.RxBytes.Load(), t.TxBytes.Load(), t.RxErrors.Load(),
@@ -137,9 +182,12 @@ func putLink(m *nlmsg.Builder, i *ip.Interface) {
 }
 
 func (s *Socket) dumpLinks(d *dumper) error {
+	if d.r.Body[0] == unix.AF_BRIDGE {
+		return s.dumpPorts(d)
+	}
 	for _, i := range s.ports.stack.Interfaces() {
-		d.next(unix.RTM_NEWLINK, ifinfo(i)...)
-		putLink(&d.Builder, i)
+		d.next(unix.RTM_NEWLINK, ifinfo(unix.AF_UNSPEC, i)...)
+		s.ports.putLink(&d.Builder, i)
 		d.End()
 	}
 	return nil
@@ -156,15 +204,15 @@ func (s *Socket) getLink(r *nlmsg.Request) error {
 		return err
 	}
 	var m nlmsg.Builder
-	m.Begin(unix.RTM_NEWLINK, 0, r.Seq, s.localPort(), ifinfo(i)...)
-	putLink(&m, i)
+	m.Begin(unix.RTM_NEWLINK, 0, r.Seq, s.localPort(), ifinfo(unix.AF_UNSPEC, i)...)
+	s.ports.putLink(&m, i)
 	m.End()
 	s.deliver(datagram{data: m.B})
 	return nil
 }
 
-// setLink changes an interface: flags, MTU, name; or makes one.
-func (s *Socket) setLink(r *nlmsg.Request) error {
+// setLink changes an interface, or makes one.
+func (s *Socket) setLink(ctx *vfs.Context, r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
@@ -173,7 +221,7 @@ func (s *Socket) setLink(r *nlmsg.Request) error {
 	create := r.Type == unix.RTM_NEWLINK && r.Flags&unix.NLM_F_CREATE != 0
 	switch {
 	case create && err != nil && l.index <= 0:
-		return s.newLink(&l)
+		return s.newLink(ctx, &l)
 	case r.Type == unix.RTM_NEWLINK && err == unix.EINVAL:
 		return unix.ENODEV // neither index nor name: a program asks whether there is such a message
 	case err != nil:
@@ -181,12 +229,21 @@ func (s *Socket) setLink(r *nlmsg.Request) error {
 	case r.Flags&unix.NLM_F_EXCL != 0:
 		return unix.EEXIST
 	}
-	return s.changeLink(i, &l)
+	to, err := s.target(ctx, &l)
+	if err != nil {
+		return err
+	}
+	if to != s.ports {
+		if i, err = moveLink(i, to, &l); err != nil {
+			return err
+		}
+	}
+	return changeLink(i, &l)
 }
 
 // changeLink makes an interface what a request says.
-func (s *Socket) changeLink(i *ip.Interface, l *linkRequest) error {
-	stack := s.ports.stack
+func changeLink(i *ip.Interface, l *linkRequest) error {
+	stack := i.Stack()
 	if p, ok := l.attrs[unix.IFLA_MTU]; ok {
 		mtu, err := nlmsg.Uint32(p)
 		if err == nil {
@@ -201,14 +258,19 @@ func (s *Socket) changeLink(i *ip.Interface, l *linkRequest) error {
 			return err
 		}
 	}
-	for _, attr := range [...]uint16{unix.IFLA_MASTER, unix.IFLA_NET_NS_PID, unix.IFLA_NET_NS_FD} {
-		if p, ok := l.attrs[attr]; ok {
-			return nlmsg.At(unix.EOPNOTSUPP, p)
+	if p, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
+		if err := setHardware(i, p); err != nil {
+			return nlmsg.At(err, p)
 		}
 	}
-	if p, ok := l.attrs[unix.IFLA_ADDRESS]; ok {
-		if mac := i.Info().HWAddr; !bytes.Equal(p, mac[:]) {
-			return nlmsg.At(unix.EOPNOTSUPP, p)
+	if p, ok := l.attrs[unix.IFLA_LINKINFO]; ok {
+		if err := changeKind(i, p); err != nil {
+			return err
+		}
+	}
+	if p, ok := l.attrs[unix.IFLA_MASTER]; ok {
+		if err := setMaster(i, p); err != nil {
+			return nlmsg.At(err, p)
 		}
 	}
 	if l.change != 0 || l.flags != 0 {
@@ -222,11 +284,25 @@ func (s *Socket) changeLink(i *ip.Interface, l *linkRequest) error {
 			stack.SetUp(i, l.flags&unix.IFF_UP != 0)
 		}
 	}
-	s.announceLink(unix.RTM_NEWLINK, i)
 	return nil
 }
 
-// deleteLink removes an interface. EOPNOTSUPP for the loopback.
+// setHardware sets the hardware address. EOPNOTSUPP for a device of the host, which hears nothing
+// that is for another one.
+func setHardware(i *ip.Interface, p []byte) error {
+	mac := i.HWAddr()
+	switch {
+	case bytes.Equal(p, mac[:]):
+		return nil
+	case len(p) != len(mac):
+		return unix.EINVAL
+	case !Made(i) || i.Info().Type != unix.ARPHRD_ETHER:
+		return unix.EOPNOTSUPP
+	}
+	return i.Stack().SetHWAddr(i, wire.MAC(p))
+}
+
+// deleteLink removes an interface. EOPNOTSUPP for the loopback and for devices of the host.
 func (s *Socket) deleteLink(r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
@@ -239,24 +315,5 @@ func (s *Socket) deleteLink(r *nlmsg.Request) error {
 	if i.IsLoopback() {
 		return unix.EOPNOTSUPP
 	}
-	both := []*ip.Interface{i}
-	if peer := peerOf(i); peer != nil {
-		both = append(both, peer)
-	}
-	for _, i := range both {
-		if err := s.ports.stack.RemoveInterface(i.Index()); err != nil {
-			return err
-		}
-		s.announceLink(unix.RTM_DELLINK, i)
-	}
-	return nil
-}
-
-// announceLink tells the members of RTNLGRP_LINK.
-func (s *Socket) announceLink(typ uint16, i *ip.Interface) {
-	var m nlmsg.Builder
-	m.Begin(typ, 0, 0, 0, ifinfo(i)...)
-	putLink(&m, i)
-	m.End()
-	s.ports.publish(groupLink, m.B)
+	return s.ports.stack.RemoveInterface(i.Index())
 }

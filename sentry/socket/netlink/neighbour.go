@@ -19,6 +19,9 @@ const (
 
 func (s *Socket) dumpNeighbours(d *dumper) error {
 	family := d.r.Body[0]
+	if family == unix.AF_BRIDGE {
+		return s.dumpStations(d)
+	}
 	for _, n := range s.ports.stack.Neighbours() {
 		if family != unix.AF_UNSPEC && family != nlmsg.Family(n.Addr) {
 			continue
@@ -45,7 +48,7 @@ func ndmsg(n *ip.Neighbour) []byte {
 // putNeighbour appends the attributes of an entry.
 func putNeighbour(m *nlmsg.Builder, n *ip.Neighbour) {
 	m.AttrAddr(ndaDst, n.Addr)
-	if n.MAC != [6]byte{} {
+	if n.Usable() && n.MAC != [6]byte{} {
 		m.Attr(ndaLLAddr, n.MAC[:])
 	}
 }
@@ -89,6 +92,9 @@ func (s *Socket) getNeighbour(r *nlmsg.Request) error {
 func (s *Socket) changeNeighbour(r *nlmsg.Request) error {
 	if len(r.Body) < ndmsgLen {
 		return unix.EINVAL
+	}
+	if r.Body[0] == unix.AF_BRIDGE {
+		return s.changeStation(r)
 	}
 	attrs, err := nlmsg.Attributes(r.Body[ndmsgLen:])
 	if err != nil {

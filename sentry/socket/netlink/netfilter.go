@@ -30,7 +30,7 @@ func isBatch(p []byte) bool {
 // netfilter carries out a request of NETLINK_NETFILTER that is not in a batch. EPERM without
 // CAP_NET_ADMIN, EINVAL for what there is not.
 func (s *Socket) netfilter(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err error) {
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 		return false, unix.EPERM
 	}
 	if len(r.Body) < nfgenmsgLen {
@@ -93,7 +93,7 @@ func caller(ctx *vfs.Context) (pid int32, name string) {
 func (s *Socket) batch(ctx *vfs.Context, p []byte) {
 	begin, rest, _ := nlmsg.Next(p)
 	switch {
-	case !ctx.Cred.HasCap(unix.CAP_NET_ADMIN):
+	case !s.common.HasCap(ctx, unix.CAP_NET_ADMIN):
 		s.acknowledge(&begin, unix.EPERM)
 		return
 	case len(begin.Body) < nfgenmsgLen:

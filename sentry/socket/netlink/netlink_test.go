@@ -11,6 +11,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/inet"
 	"casemate/sentry/socket/unixsocket"
@@ -34,7 +35,9 @@ func newWorld(t *testing.T) *world {
 	if err := stack.UpLoopback(); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, &vfs.Context{Cred: cred.NewRoot(cred.NewRootUserNamespace())}, stack, NewPorts(inet.NewSockets(stack), unixsocket.NewNames(stack))}
+	user := cred.NewRootUserNamespace()
+	ns := &kernel.NetNamespace{UserNS: user}
+	return &world{t, &vfs.Context{Cred: cred.NewRoot(user)}, stack, NewPorts(inet.NewSockets(ns, stack), unixsocket.NewNames(ns, stack), nil)}
 }
 
 func (w *world) socket() *Socket {

@@ -2,46 +2,85 @@ package netlink
 
 import (
 	"crypto/rand"
-	"fmt"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
 	"casemate/netstack/link/veth"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
+	"casemate/vfs"
 )
 
 // Attributes of IFLA_LINKINFO, and what is in them.
 const (
-	infoKind = 1 // IFLA_INFO_KIND
-	infoData = 2 // IFLA_INFO_DATA
-	vethPeer = 1 // VETH_INFO_PEER
-	vethMTU  = 1500
-	maxNames = 256
+	infoKind      = 1 // IFLA_INFO_KIND
+	infoData      = 2 // IFLA_INFO_DATA
+	infoSlaveKind = 4 // IFLA_INFO_SLAVE_KIND
+	vethPeer      = 1 // VETH_INFO_PEER
+	vethMTU       = 1500
+	maxNames      = 256
 )
 
 // A kind is a link of which rtnetlink tells the kind.
 type kind interface{ Kind() string }
 
-// peerOf is the interface at the other end of a veth, if it is in the same namespace.
+// Made reports whether an interface is one that programs make, and not a device of the host.
+func Made(i *ip.Interface) bool {
+	_, ok := i.Link().(kind)
+	return ok
+}
+
+// peerOf is the interface at the other end of a veth, in whatever namespace that is.
 func peerOf(i *ip.Interface) *ip.Interface {
 	l, ok := i.Link().(*veth.Link)
 	if !ok {
 		return nil
 	}
-	for _, o := range i.Stack().Interfaces() {
-		if o.Link() == link.Link(l.Peer()) {
-			return o
-		}
+	o, ok := l.Peer().Receiver().(*ip.Interface)
+	if !ok {
+		return nil
 	}
-	return nil
+	return o.Current()
 }
 
-// newLink makes an interface: of type dummy, or a pair of type veth. EOPNOTSUPP for others.
-func (s *Socket) newLink(l *linkRequest) error {
+// target is the namespace that a request names for an interface: s's own if it names none. EPERM
+// without CAP_NET_ADMIN there.
+func (s *Socket) target(ctx *vfs.Context, l *linkRequest) (*Ports, error) {
+	if p, ok := l.attrs[unix.IFLA_TARGET_NETNSID]; ok {
+		return nil, nlmsg.At(unix.EOPNOTSUPP, p)
+	}
+	ns, err := namespaceOf(ctx, l.attrs[unix.IFLA_NET_NS_PID], l.attrs[unix.IFLA_NET_NS_FD])
+	if err != nil || ns == nil {
+		return s.ports, err
+	}
+	defer ns.DecRef()
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
+		return nil, unix.EPERM
+	}
+	return s.ports.of(ns), nil
+}
+
+// moveLink moves an interface to another namespace. EINVAL for the loopback and bridges, which stay
+// where they are, EEXIST.
+func moveLink(i *ip.Interface, to *Ports, l *linkRequest) (*ip.Interface, error) {
+	if _, ok := i.Link().(*bridge.Bridge); ok {
+		return nil, unix.EINVAL
+	}
+	name := i.Name()
+	if p, ok := l.attrs[unix.IFLA_IFNAME]; ok && l.index > 0 {
+		name = nlmsg.String(p)
+	}
+	return i.Stack().Move(i, to.stack.Stack, name)
+}
+
+// newLink makes an interface: of type dummy or bridge, or a pair of type veth. EOPNOTSUPP for others.
+func (s *Socket) newLink(ctx *vfs.Context, l *linkRequest) error {
 	info, err := nlmsg.Attributes(l.attrs[unix.IFLA_LINKINFO])
 	if err != nil {
 		return err
@@ -50,20 +89,28 @@ func (s *Socket) newLink(l *linkRequest) error {
 	if err != nil {
 		return err
 	}
+	at, err := s.target(ctx, l)
+	if err != nil {
+		return err
+	}
 	switch nlmsg.String(info[infoKind]) {
 	case "dummy":
-		_, err := s.addLink(l, "dummy%d", dummy.New(mac))
+		_, err := at.addLink(l, "dummy%d", dummy.New(mac))
+		return err
+	case "bridge":
+		_, fixed := l.attrs[unix.IFLA_ADDRESS]
+		_, err := at.addLink(l, "bridge%d", bridge.New(mac, fixed))
 		return err
 	case "veth":
-		return s.newPair(l, mac, info[infoData])
+		return s.newPair(ctx, l, at, mac, info[infoData])
 	case "":
 		return unix.ENODEV
 	}
 	return nlmsg.At(unix.EOPNOTSUPP, info[infoKind])
 }
 
-// newPair makes a pair of interfaces.
-func (s *Socket) newPair(l *linkRequest, mac wire.MAC, data []byte) error {
+// newPair makes a pair of interfaces, the first of them in the namespace of at.
+func (s *Socket) newPair(ctx *vfs.Context, l *linkRequest, at *Ports, mac wire.MAC, data []byte) error {
 	attrs, err := nlmsg.Attributes(data)
 	if err != nil {
 		return err
@@ -78,13 +125,19 @@ func (s *Socket) newPair(l *linkRequest, mac wire.MAC, data []byte) error {
 	if err != nil {
 		return err
 	}
+	otherAt := at
+	if other.attrs[unix.IFLA_NET_NS_PID] != nil || other.attrs[unix.IFLA_NET_NS_FD] != nil {
+		if otherAt, err = s.target(ctx, &other); err != nil {
+			return err
+		}
+	}
 	a, b := veth.New(mac, otherMAC, vethMTU)
-	peer, err := s.addLink(&other, "veth%d", b)
+	peer, err := otherAt.addLink(&other, "veth%d", b)
 	if err != nil {
 		return err
 	}
-	if _, err := s.addLink(l, "veth%d", a); err != nil {
-		s.ports.stack.RemoveInterface(peer.Index())
+	if _, err := at.addLink(l, "veth%d", a); err != nil {
+		peer.Stack().RemoveInterface(peer.Index())
 		return err
 	}
 	return nil
@@ -105,24 +158,24 @@ func (l *linkRequest) mac() (mac wire.MAC, err error) {
 
 // addLink adds an interface with the name of the request, or the first of a pattern's that is
 // free, and sets what else the request says.
-func (s *Socket) addLink(l *linkRequest, pattern string, dev link.Link) (*ip.Interface, error) {
-	name := nlmsg.String(l.attrs[unix.IFLA_IFNAME])
-	numbered := name == ""
+func (p *Ports) addLink(l *linkRequest, pattern string, dev link.Link) (*ip.Interface, error) {
+	if name := nlmsg.String(l.attrs[unix.IFLA_IFNAME]); name != "" {
+		pattern = name
+	}
 	for n := range maxNames {
-		if numbered {
-			name = fmt.Sprintf(pattern, n)
-		}
-		i, err := s.ports.stack.AddInterface(name, dev)
-		if err == unix.EEXIST && numbered {
+		name := strings.Replace(pattern, "%d", strconv.Itoa(n), 1)
+		i, err := p.stack.AddInterfaceAt(max(l.index, 0), name, dev)
+		if err == unix.EEXIST && name != pattern {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if err := s.changeLink(i, l); err != nil {
-			s.ports.stack.RemoveInterface(i.Index())
+		if err := changeLink(i, &linkRequest{flags: l.flags, change: l.change, attrs: l.attrs}); err != nil {
+			p.stack.RemoveInterface(i.Index())
 			return nil, err
 		}
+		p.stack.Autoconfigure(i)
 		return i, nil
 	}
 	return nil, unix.ENFILE

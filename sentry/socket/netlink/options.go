@@ -1,8 +1,6 @@
 package netlink
 
 import (
-	"slices"
-
 	"golang.org/x/sys/unix"
 
 	"casemate/sentry/socket"
@@ -91,7 +89,7 @@ func (s *Socket) SetOption(_ *vfs.Context, level, name int, value []byte) error 
 			if name == unix.NETLINK_ADD_MEMBERSHIP {
 				s.join(uint32(v))
 			} else {
-				s.groups = slices.DeleteFunc(s.groups, func(g uint32) bool { return g == uint32(v) })
+				s.leave(uint32(v))
 			}
 			return nil
 		}

@@ -86,7 +86,7 @@ func (s *Socket) localPort() uint32 {
 // anything.
 func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err error) {
 	kind := (r.Type - unix.RTM_BASE) & 3
-	if kind != kindGet && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if kind != kindGet && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 		return false, unix.EPERM
 	}
 	if len(r.Body) < 1 {
@@ -99,7 +99,7 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 	case unix.RTM_GETLINK:
 		return false, s.getLink(r)
 	case unix.RTM_NEWLINK, unix.RTM_SETLINK:
-		return false, s.setLink(r)
+		return false, s.setLink(ctx, r)
 	case unix.RTM_DELLINK:
 		return false, s.deleteLink(r)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
@@ -114,6 +114,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.changeNeighbour(r)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return false, s.changeRule(r)
+	case unix.RTM_NEWNSID, unix.RTM_GETNSID:
+		return false, s.nsid(ctx, r)
 	}
 	return false, unix.EOPNOTSUPP
 }
@@ -172,6 +174,8 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 			err = s.dumpNeighbours(d)
 		case unix.RTM_GETRULE:
 			err = s.dumpRules(d)
+		case unix.RTM_GETNSID:
+			err = s.dumpNSIDs(d)
 		default:
 			err = unix.EOPNOTSUPP
 		}

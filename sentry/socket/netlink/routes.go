@@ -47,33 +47,38 @@ func putRoute(m *nlmsg.Builder, e *ip.RouteEntry) {
 	}
 }
 
-// localRoutes are the entries of the local table, which follow from the addresses of
-// the interfaces that are up.
-func (s *Socket) localRoutes() (l []ip.RouteEntry) {
+// localRoutes are the entries of the local table that follow from an address of an interface that
+// is up.
+func localRoutes(i *ip.Interface, a *ip.Address) (l []ip.RouteEntry) {
+	addr := a.Prefix.Addr()
+	e := ip.RouteEntry{Dst: netip.PrefixFrom(addr, addr.BitLen()), OIF: i.Index(), Table: unix.RT_TABLE_LOCAL,
+		Type: unix.RTN_LOCAL, Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_HOST}
+	if addr.Is6() {
+		e.Scope = unix.RT_SCOPE_UNIVERSE
+		return []ip.RouteEntry{e}
+	}
+	e.PrefSrc = addr
+	if i.IsLoopback() && a.Prefix.Bits() < 32 {
+		net := e
+		net.Dst = a.Prefix.Masked()
+		l = append(l, net)
+	}
+	l = append(l, e)
+	if a.Prefix.Bits() < 31 {
+		e.Dst, e.Type, e.Scope = netip.PrefixFrom(lastAddr(a.Prefix), 32), unix.RTN_BROADCAST, unix.RT_SCOPE_LINK
+		l = append(l, e)
+	}
+	return l
+}
+
+// allLocalRoutes are the entries of the local table.
+func (s *Socket) allLocalRoutes() (l []ip.RouteEntry) {
 	for _, i := range s.ports.stack.Interfaces() {
 		if i.Flags()&unix.IFF_UP == 0 {
 			continue
 		}
 		for _, a := range s.ports.stack.Addresses(i) {
-			addr := a.Prefix.Addr()
-			e := ip.RouteEntry{Dst: netip.PrefixFrom(addr, addr.BitLen()), OIF: i.Index(), Table: unix.RT_TABLE_LOCAL,
-				Type: unix.RTN_LOCAL, Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_HOST}
-			if addr.Is6() {
-				e.Scope = unix.RT_SCOPE_UNIVERSE
-				l = append(l, e)
-				continue
-			}
-			e.PrefSrc = addr
-			if i.IsLoopback() && a.Prefix.Bits() < 32 {
-				net := e
-				net.Dst = a.Prefix.Masked()
-				l = append(l, net)
-			}
-			l = append(l, e)
-			if a.Prefix.Bits() < 31 {
-				e.Dst, e.Type, e.Scope = netip.PrefixFrom(lastAddr(a.Prefix), 32), unix.RTN_BROADCAST, unix.RT_SCOPE_LINK
-				l = append(l, e)
-			}
+			l = append(l, localRoutes(i, &a)...)
 		}
 	}
 	return l
@@ -102,7 +107,7 @@ func (s *Socket) dumpRoutes(d *dumper) error {
 			}
 		}
 	}
-	for _, e := range append(s.localRoutes(), s.ports.stack.Routes()...) {
+	for _, e := range append(s.allLocalRoutes(), s.ports.stack.Routes()...) {
 		if family != unix.AF_UNSPEC && family != nlmsg.Family(e.Dst.Addr()) || table != 0 && table != e.Table {
 			continue
 		}
@@ -197,45 +202,5 @@ func (s *Socket) changeRoute(r *nlmsg.Request) error {
 		}
 		err = stack.AddRoute(e)
 	}
-	if err != nil {
-		return err
-	}
-	group := uint32(unix.RTNLGRP_IPV4_ROUTE)
-	if e.Dst.Addr().Is6() {
-		group = unix.RTNLGRP_IPV6_ROUTE
-	}
-	var m nlmsg.Builder
-	m.Begin(r.Type, 0, 0, 0, rtmsg(&e)...)
-	putRoute(&m, &e)
-	m.End()
-	s.ports.publish(group, m.B)
-	return nil
-}
-
-// getRoute answers with the way to a destination.
-func (s *Socket) getRoute(r *nlmsg.Request) error {
-	want, src, err := parseRoute(r)
-	if err != nil {
-		return err
-	}
-	dst := want.Dst.Addr()
-	way, err := s.ports.stack.Lookup(src, dst, want.OIF, 0)
-	if err != nil {
-		return err
-	}
-	e := ip.RouteEntry{Dst: netip.PrefixFrom(dst, dst.BitLen()), OIF: way.Iface.Index(), Table: unix.RT_TABLE_MAIN, Type: way.Type, PrefSrc: way.Src}
-	if way.Type == unix.RTN_LOCAL {
-		e.Table = unix.RT_TABLE_LOCAL
-	}
-	if way.Next.IsValid() && way.Next != dst {
-		e.Gateway = way.Next
-	}
-	header := rtmsg(&e)
-	ne.PutUint32(header[8:], unix.RTM_F_CLONED)
-	var m nlmsg.Builder
-	m.Begin(unix.RTM_NEWROUTE, 0, r.Seq, s.localPort(), header...)
-	putRoute(&m, &e)
-	m.End()
-	s.deliver(datagram{data: m.B})
-	return nil
+	return err
 }

@@ -23,9 +23,6 @@ const (
 	fraOIFName        = 17
 	fraProtocol       = 21
 	ruleInvert        = 2 // FIB_RULE_INVERT
-
-	groupRule4 = unix.RTNLGRP_IPV4_RULE
-	groupRule6 = unix.RTNLGRP_IPV6_RULE
 )
 
 // ruleHeader is the struct fib_rule_hdr of a rule.
@@ -167,7 +164,6 @@ func (s *Socket) changeRule(r *nlmsg.Request) error {
 		return err
 	}
 	stack := s.ports.stack
-	done := q.Rule
 	if r.Type == unix.RTM_NEWRULE {
 		_, given := q.has[fraPriority]
 		err = stack.AddRule(q.Rule, !given)
@@ -175,27 +171,9 @@ func (s *Socket) changeRule(r *nlmsg.Request) error {
 			err = nil
 		}
 	} else {
-		err = stack.RemoveRule(q.V6, func(o *ip.Rule) bool {
-			if !q.like(o) {
-				return false
-			}
-			done = *o
-			return true
-		})
+		err = stack.RemoveRule(q.V6, q.like)
 	}
-	if err != nil {
-		return err
-	}
-	group := uint32(groupRule4)
-	if q.V6 {
-		group = groupRule6
-	}
-	var m nlmsg.Builder
-	m.Begin(r.Type, 0, 0, 0, ruleHeader(&done)...)
-	putRule(&m, &done)
-	m.End()
-	s.ports.publish(group, m.B)
-	return nil
+	return err
 }
 
 // like reports whether a rule is what a request to remove one describes: it has all that the

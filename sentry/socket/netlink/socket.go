@@ -8,10 +8,12 @@ package netlink
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
+	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
@@ -28,6 +30,10 @@ type Ports struct {
 	stack *netstack.Stack
 	inet  *inet.Sockets
 	names *unixsocket.Names
+	of    func(*kernel.NetNamespace) *Ports // those of another namespace
+	ids   nsids
+
+	members atomic.Int32 // how many sockets are members of a group
 
 	mu   sync.Mutex
 	port map[portKey]*Socket
@@ -41,10 +47,17 @@ type portKey struct {
 	port     uint32
 }
 
-// NewPorts returns an empty set for a namespace with those sockets of other families.
-func NewPorts(inet *inet.Sockets, names *unixsocket.Names) *Ports {
-	return &Ports{stack: inet.Stack, inet: inet, names: names, port: map[portKey]*Socket{}, open: map[*Socket]struct{}{}, next: ^uint32(4096) + 1}
+// NewPorts returns an empty set for a namespace with those sockets of other families. It watches
+// the namespace's stack. of returns the set of another namespace.
+func NewPorts(inet *inet.Sockets, names *unixsocket.Names, of func(*kernel.NetNamespace) *Ports) *Ports {
+	p := &Ports{stack: inet.Stack, inet: inet, names: names, of: of, port: map[portKey]*Socket{}, open: map[*Socket]struct{}{}, next: ^uint32(4096) + 1}
+	p.stack.Owner = p
+	p.stack.Watch(p)
+	return p
 }
+
+// portsOf are those of the namespace that an interface is in.
+func portsOf(i *ip.Interface) *Ports { return i.Stack().Owner.(*Ports) }
 
 // A Socket is a netlink socket.
 type Socket struct {
@@ -87,7 +100,7 @@ func New(ports *Ports, typ, protocol int) (*Socket, error) {
 		return nil, unix.EPROTONOSUPPORT
 	}
 	s := &Socket{ports: ports, rcvbuf: defaultBuffer, sndbuf: defaultBuffer, options: map[int]bool{}}
-	s.common.Family, s.common.Type, s.common.Protocol = unix.AF_NETLINK, typ, protocol
+	s.common.Family, s.common.Type, s.common.Protocol, s.common.Net = unix.AF_NETLINK, typ, protocol, ports.inet.Net
 	ports.mu.Lock()
 	ports.open[s] = struct{}{}
 	ports.mu.Unlock()
@@ -128,10 +141,11 @@ func (s *Socket) Bind(ctx *vfs.Context, addr []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The address has the first 32 groups only.
-	s.groups = slices.DeleteFunc(s.groups, func(g uint32) bool { return g <= 32 })
 	for g := range uint32(32) {
 		if groups>>g&1 != 0 {
 			s.join(g + 1)
+		} else {
+			s.leave(g + 1)
 		}
 	}
 	return nil
@@ -171,7 +185,18 @@ func (s *Socket) key(port uint32) portKey { return portKey{s.common.Protocol, po
 // join makes the socket a member of a group. s.mu is held.
 func (s *Socket) join(group uint32) {
 	if i, found := slices.BinarySearch(s.groups, group); !found {
-		s.groups = slices.Insert(s.groups, i, group)
+		if s.groups = slices.Insert(s.groups, i, group); len(s.groups) == 1 {
+			s.ports.members.Add(1)
+		}
+	}
+}
+
+// leave undoes join. s.mu is held.
+func (s *Socket) leave(group uint32) {
+	if i, found := slices.BinarySearch(s.groups, group); found {
+		if s.groups = slices.Delete(s.groups, i, i+1); len(s.groups) == 0 {
+			s.ports.members.Add(-1)
+		}
 	}
 }
 
@@ -241,7 +266,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 		if err != nil {
 			return 0, err
 		}
-		if (port != 0 || groups != 0) && !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+		if (port != 0 || groups != 0) && !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
 			return 0, unix.EPERM
 		}
 		dst = port
@@ -301,6 +326,9 @@ func (p *Ports) publish(group uint32, data []byte) { p.publishTo(unix.NETLINK_RO
 
 // publishTo is publish for a protocol.
 func (p *Ports) publishTo(protocol int, group uint32, data []byte) {
+	if !p.Watching() {
+		return
+	}
 	p.mu.Lock()
 	var members []*Socket
 	for s := range p.open {
@@ -403,11 +431,16 @@ func (s *Socket) Unregister(e *wait.Entry) { s.queue.Unregister(e) }
 
 // Ioctl implements vfs.FileOps.
 func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (uint64, error) {
-	return 0, netdev.Ioctl(ctx, s.ports.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.ports.stack, cmd, arg)
 }
 
 // Release implements vfs.FileOps.
 func (s *Socket) Release(*vfs.File) {
+	s.mu.Lock()
+	for len(s.groups) > 0 {
+		s.leave(s.groups[0])
+	}
+	s.mu.Unlock()
 	s.ports.mu.Lock()
 	defer s.ports.mu.Unlock()
 	delete(s.ports.open, s)

@@ -11,6 +11,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/afpacket"
 	"casemate/netstack/sock"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
@@ -36,17 +37,17 @@ type Socket struct {
 	groups  map[int]bool // interfaces of PACKET_ADD_MEMBERSHIP
 }
 
-// New makes a socket as socket(2) does; protocol is in network byte order, as there. EPERM
+// New makes a socket of a namespace as socket(2) does; protocol is in network byte order, as there. EPERM
 // without CAP_NET_RAW, ESOCKTNOSUPPORT.
-func New(ctx *vfs.Context, stack *netstack.Stack, typ, protocol int) (*Socket, error) {
-	if !ctx.Cred.HasCap(unix.CAP_NET_RAW) {
+func New(ctx *vfs.Context, ns *kernel.NetNamespace, stack *netstack.Stack, typ, protocol int) (*Socket, error) {
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_RAW) {
 		return nil, unix.EPERM
 	}
 	if typ != unix.SOCK_RAW && typ != unix.SOCK_DGRAM {
 		return nil, unix.ESOCKTNOSUPPORT
 	}
 	s := &Socket{stack: stack, ep: afpacket.New(stack.Stack, typ, swap(uint16(protocol))), groups: map[int]bool{}}
-	s.common.Family, s.common.Type, s.common.Protocol = unix.AF_PACKET, typ, protocol
+	s.common.Family, s.common.Type, s.common.Protocol, s.common.Net = unix.AF_PACKET, typ, protocol, ns
 	s.ep.SetNotify(func(events uint32) { s.queue.Notify(wait.Events(events)) })
 	return s, nil
 }
@@ -207,7 +208,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		_, err := ctx.Mem.CopyOut(arg, socket.Int32(s.ep.Available()))
 		return 0, err
 	}
-	return 0, netdev.Ioctl(ctx, s.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
 }
 
 // Mmap implements vfs.FileOps: the ring. EINVAL if there is none.

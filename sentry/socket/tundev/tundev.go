@@ -17,6 +17,8 @@ import (
 	"casemate/netstack/link/virtio"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
+	"casemate/sentry/kernel"
+	"casemate/sentry/socket/families"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 	"casemate/vfs/wait"
@@ -39,28 +41,32 @@ const (
 // features are those that TUNGETFEATURES tells of.
 const features = unix.IFF_TUN | unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
 
-// Register makes the driver known. network returns the stack of a context's network namespace.
-func Register(v *vfs.VFS, network func(*vfs.Context) *netstack.Stack) {
-	v.RegisterDriver(unix.S_IFCHR, major, minor, minor, driver{network})
+// Register makes the driver known.
+func Register(k *kernel.Kernel) {
+	k.VFS().RegisterDriver(unix.S_IFCHR, major, minor, minor, driver{k})
 }
 
-type driver struct {
-	network func(*vfs.Context) *netstack.Stack
-}
+type driver struct{ k *kernel.Kernel }
 
-// OpenDevice implements vfs.Driver.
+// OpenDevice implements vfs.Driver: interfaces are going to be those of the network namespace of
+// who opens.
 func (d driver) OpenDevice(ctx *vfs.Context, _ *vfs.File, _ vfs.Dev) (vfs.FileOps, error) {
-	return &file{network: d.network}, nil
+	ns := d.k.RootNamespaces().Net
+	if t, ok := ctx.Task.(*kernel.Task); ok {
+		ns = t.Namespaces().Net
+	}
+	ns.IncRef()
+	return &file{net: ns, stack: families.Of(d.k, ns).IP}, nil
 }
 
 // A file is an open /dev/net/tun, which has an interface from TUNSETIFF on.
 type file struct {
 	vfs.FileDefaults
-	network func(*vfs.Context) *netstack.Stack
-	queue   wait.Queue
+	net   *kernel.NetNamespace // with a reference
+	stack *netstack.Stack
+	queue wait.Queue
 
 	mu      sync.Mutex
-	stack   *netstack.Stack
 	iface   *ip.Interface
 	link    *tap.Link
 	flags   uint16
@@ -143,7 +149,8 @@ func (f *file) Write(_ *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ u
 	if l.Ethernet() {
 		eth = wire.EthernetLen
 	}
-	if len(b) <= eth || !p.AddBytes(b) || vnet != nil && !virtio.Parse(vnet, p, eth) {
+	known := l.Ethernet() || flags&unix.IFF_NO_PI == 0 || len(b) > 0 && (b[0]>>4 == 4 || b[0]>>4 == 6)
+	if len(b) <= eth || !known || !p.AddBytes(b) || vnet != nil && !virtio.Parse(vnet, p, eth) {
 		p.Free()
 		return 0, unix.EINVAL
 	}
@@ -172,6 +179,7 @@ func (f *file) Unregister(e *wait.Entry) { f.queue.Unregister(e) }
 
 // Release implements vfs.FileOps: the interface goes, unless it is to persist.
 func (f *file) Release(*vfs.File) {
+	defer f.net.DecRef()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.link == nil {
@@ -179,7 +187,7 @@ func (f *file) Release(*vfs.File) {
 	}
 	f.link.Release()
 	if !f.persist {
-		f.stack.RemoveInterface(f.iface.Index())
+		f.iface.Stack().RemoveInterface(f.iface.Index())
 	}
 }
 
@@ -234,7 +242,7 @@ func putInt(ctx *vfs.Context, arg uint64, v int) error {
 // setInterface is TUNSETIFF: it makes an interface, or takes the program's side of one that is
 // there. EPERM, EINVAL, EBUSY, EEXIST.
 func (f *file) setInterface(ctx *vfs.Context, arg uint64) error {
-	if !ctx.Cred.HasCap(unix.CAP_NET_ADMIN) {
+	if !f.net.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
 		return unix.EPERM
 	}
 	var r [ifreqSize]byte
@@ -252,12 +260,11 @@ func (f *file) setInterface(ctx *vfs.Context, arg uint64) error {
 	if f.link != nil {
 		return unix.EEXIST
 	}
-	stack := f.network(ctx)
-	i, l, err := f.open(stack, string(name), kind == unix.IFF_TAP, flags&unix.IFF_TUN_EXCL != 0)
+	i, l, err := f.open(f.stack, string(name), kind == unix.IFF_TAP, flags&unix.IFF_TUN_EXCL != 0)
 	if err != nil {
 		return err
 	}
-	f.stack, f.iface, f.link, f.header = stack, i, l, virtio.HeaderLen
+	f.iface, f.link, f.header = i, l, virtio.HeaderLen
 	f.flags = flags & features
 	clear(r[:unix.IFNAMSIZ])
 	copy(r[:unix.IFNAMSIZ-1], i.Name())
@@ -298,6 +305,9 @@ func (f *file) open(stack *netstack.Stack, name string, ethernet, exclusive bool
 		i, err := stack.AddInterface(name, l)
 		if err == unix.EEXIST && numbered {
 			continue
+		}
+		if err == nil {
+			stack.Autoconfigure(i)
 		}
 		return i, l, err
 	}

@@ -9,13 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack"
+	"casemate/sentry/kernel"
 	"casemate/vfs"
 	"casemate/vfs/cred"
 )
 
 // Names are the abstract names of a network namespace.
 type Names struct {
+	net   *kernel.NetNamespace
 	stack *netstack.Stack // for ioctls on interfaces
+	// Devices serves these instead, if it is not nil: the interfaces are the host's.
+	Devices func(ctx *vfs.Context, cmd uint32, arg uint64) (uint64, error)
 
 	mu   sync.Mutex
 	m    map[abstract]*Socket
@@ -43,9 +47,9 @@ type abstract struct {
 	typ  int
 }
 
-// NewNames returns an empty set. stack has the interfaces that the sockets show.
-func NewNames(stack *netstack.Stack) *Names {
-	return &Names{stack: stack, m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}, users: map[cred.UID]*atomic.Int64{}}
+// NewNames returns an empty set for a namespace. stack has the interfaces that the sockets show.
+func NewNames(ns *kernel.NetNamespace, stack *netstack.Stack) *Names {
+	return &Names{net: ns, stack: stack, m: map[abstract]*Socket{}, all: map[*Socket]struct{}{}, users: map[cred.UID]*atomic.Int64{}}
 }
 
 // maxPath is the size of sun_path.

@@ -77,7 +77,7 @@ func New(names *Names, typ int) (*Socket, error) {
 		return nil, unix.ESOCKTNOSUPPORT
 	}
 	s := &Socket{names: names, sndbuf: defaultBuffer, rcvbuf: defaultBuffer, number: numbers.Add(1)}
-	s.common.Family, s.common.Type = unix.AF_UNIX, typ
+	s.common.Family, s.common.Type, s.common.Net = unix.AF_UNIX, typ, names.net
 	s.in.init(typ == unix.SOCK_STREAM)
 	names.mu.Lock()
 	names.all[s] = struct{}{}

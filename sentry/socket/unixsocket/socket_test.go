@@ -11,6 +11,7 @@ import (
 	"casemate/netstack"
 	"casemate/netstack/ip"
 	"casemate/platform/memfile"
+	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -38,7 +39,7 @@ func newWorld(t testing.TB) *world {
 	root := tmpfs.New(v, mem, tmpfs.Options{Mode: 0o755})
 	stack := netstack.New(ip.Options{})
 	t.Cleanup(stack.Close)
-	return &world{t: t, ctx: vfs.NewContext(cred.NewRoot(user), v.NewNamespace(user, root.Superblock(), 0)), names: NewNames(stack), fs: socket.NewFS(v)}
+	return &world{t: t, ctx: vfs.NewContext(cred.NewRoot(user), v.NewNamespace(user, root.Superblock(), 0)), names: NewNames(&kernel.NetNamespace{UserNS: user}, stack), fs: socket.NewFS(v)}
 }
 
 func (w *world) socket(typ int) *Socket {

@@ -219,7 +219,10 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 			n = peer.in.size(false)
 		}
 	default:
-		return 0, netdev.Ioctl(ctx, s.names.stack, cmd, arg)
+		if serve := s.names.Devices; serve != nil {
+			return serve(ctx, cmd, arg)
+		}
+		return netdev.Ioctl(ctx, s.common.Net, s.names.stack, cmd, arg)
 	}
 	_, err := ctx.Mem.CopyOut(arg, socket.Int32(n))
 	return 0, err

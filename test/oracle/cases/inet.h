@@ -20,7 +20,7 @@ static int port_of(int s)
 	return ntohs(a.sin_port);
 }
 
-static int opt(int s, int level, int name)
+__attribute__((unused)) static int opt(int s, int level, int name)
 {
 	int v = -1;
 	socklen_t n = sizeof v;

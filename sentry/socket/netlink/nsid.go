@@ -1,0 +1,182 @@
+package netlink
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"weak"
+
+	"golang.org/x/sys/unix"
+
+	"casemate/netstack/nlmsg"
+	"casemate/sentry/kernel"
+	"casemate/vfs"
+)
+
+// Attributes of RTM_NEWNSID and its like (NETNSA_*).
+const (
+	nsaID        = 1
+	nsaPID       = 2
+	nsaFD        = 3
+	nsaNone      = -1 // NETNSA_NSID_NOT_ASSIGNED
+	groupNSID    = 28 // RTNLGRP_NSID
+	maxNSID      = 1 << 20
+	rtgenmsgSize = 4 // struct rtgenmsg, padded
+)
+
+// nsids are the numbers by which a namespace knows others (ip-netns(8), set). They do not keep them.
+type nsids struct {
+	mu sync.Mutex
+	m  map[int32]weak.Pointer[kernel.NetNamespace]
+}
+
+// purge forgets namespaces that are gone. n.mu is held.
+func (n *nsids) purge() {
+	maps.DeleteFunc(n.m, func(_ int32, w weak.Pointer[kernel.NetNamespace]) bool {
+		ns := w.Value()
+		return ns == nil || !ns.Alive()
+	})
+}
+
+// find is the number of a namespace, nsaNone if it has none.
+func (n *nsids) find(ns *kernel.NetNamespace) int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.findLocked(ns)
+}
+
+func (n *nsids) findLocked(ns *kernel.NetNamespace) int32 {
+	for id, w := range n.m {
+		if w.Value() == ns {
+			return id
+		}
+	}
+	return nsaNone
+}
+
+// assign gives a namespace a number; negative: the first that is free. EEXIST if it has one, or the
+// number is taken; ENOSPC.
+func (n *nsids) assign(ns *kernel.NetNamespace, id int32) (int32, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if has := n.findLocked(ns); has != nsaNone {
+		return has, unix.EEXIST
+	}
+	n.purge()
+	if id < 0 {
+		for id = 0; id < maxNSID; id++ {
+			if _, taken := n.m[id]; !taken {
+				break
+			}
+		}
+	}
+	if _, taken := n.m[id]; taken {
+		return 0, unix.EEXIST
+	}
+	if len(n.m) >= maxNSID {
+		return 0, unix.ENOSPC
+	}
+	if n.m == nil {
+		n.m = map[int32]weak.Pointer[kernel.NetNamespace]{}
+	}
+	n.m[id] = weak.Make(ns)
+	return id, nil
+}
+
+// all are the numbers, sorted.
+func (n *nsids) all() []int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.purge()
+	return slices.Sorted(maps.Keys(n.m))
+}
+
+// idOf is the number of a namespace, which it gets if it has none.
+func (p *Ports) idOf(ns *kernel.NetNamespace) int32 {
+	id, err := p.ids.assign(ns, -1)
+	if err == nil {
+		var m nlmsg.Builder
+		putNSID(&m, unix.RTM_NEWNSID, 0, 0, 0, id)
+		p.publish(groupNSID, m.B)
+	}
+	return id
+}
+
+func putNSID(m *nlmsg.Builder, typ, flags uint16, seq, port uint32, id int32) {
+	m.Begin(typ, flags, seq, port, unix.AF_UNSPEC, 0, 0, 0)
+	m.Attr32(nsaID, uint32(id))
+	m.End()
+}
+
+func (s *Socket) dumpNSIDs(d *dumper) error {
+	for _, id := range s.ports.ids.all() {
+		if len(d.B) > dumpSize {
+			d.flush()
+		}
+		putNSID(&d.Builder, unix.RTM_NEWNSID, unix.NLM_F_MULTI, d.r.Seq, d.port, id)
+	}
+	return nil
+}
+
+// nsid serves RTM_NEWNSID and RTM_GETNSID. EINVAL, EEXIST; EBADF, ESRCH for a namespace that is not
+// there.
+func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
+	if len(r.Body) < rtgenmsgSize {
+		return unix.EINVAL
+	}
+	attrs, err := nlmsg.Attributes(r.Body[rtgenmsgSize:])
+	if err != nil {
+		return err
+	}
+	id, idErr := nlmsg.Uint32(attrs[nsaID])
+	if r.Type == unix.RTM_GETNSID && idErr == nil {
+		return unix.EOPNOTSUPP // the number that the namespace behind a number has in a third one
+	}
+	ns, err := namespaceOf(ctx, attrs[nsaPID], attrs[nsaFD])
+	if err != nil {
+		return err
+	}
+	if ns == nil {
+		return unix.EINVAL
+	}
+	defer ns.DecRef()
+	if r.Type == unix.RTM_GETNSID {
+		var m nlmsg.Builder
+		putNSID(&m, unix.RTM_NEWNSID, 0, r.Seq, s.localPort(), s.ports.ids.find(ns))
+		s.deliver(datagram{data: m.B})
+		return nil
+	}
+	if idErr != nil {
+		return unix.EINVAL
+	}
+	if _, err := s.ports.ids.assign(ns, int32(id)); err != nil {
+		return nlmsg.At(err, attrs[nsaID])
+	}
+	var m nlmsg.Builder
+	putNSID(&m, unix.RTM_NEWNSID, 0, 0, 0, s.ports.ids.find(ns))
+	s.ports.publish(groupNSID, m.B)
+	return nil
+}
+
+// namespaceOf is the network namespace that an attribute names, by a process's number or by a
+// descriptor of the caller's, with a reference; nil if neither is there. EINVAL, ESRCH, EBADF.
+func namespaceOf(ctx *vfs.Context, pid, fd []byte) (*kernel.NetNamespace, error) {
+	t, _ := ctx.Task.(*kernel.Task)
+	if t == nil || pid == nil && fd == nil {
+		return nil, nil
+	}
+	if pid != nil {
+		n, err := nlmsg.Uint32(pid)
+		if err != nil {
+			return nil, err
+		}
+		ns, err := t.NetNamespaceOfProcess(int32(n))
+		return ns, nlmsg.At(err, pid)
+	}
+	n, err := nlmsg.Uint32(fd)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := t.NetNamespaceOf(int32(n))
+	return ns, nlmsg.At(err, fd)
+}

@@ -226,6 +226,7 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	default:
 		// Only a window that was used up grows (RFC 9293 section 3.8.2, RFC 7661).
 		if a.acked > 0 && (priorInFlight >= e.cc.cwnd || e.cc.cwnd < e.cc.ssthresh && 2*priorInFlight >= e.cc.cwnd) {
+			e.endSlowStart(a.rtt)
 			e.cc.grow(int(a.delivered), now, e.rtt.srtt)
 		}
 	}

@@ -13,6 +13,7 @@ type congestion struct {
 	cwnd, ssthresh, cwndCnt int
 	algo                    algorithm
 	cubic                   cubic
+	hystart                 hystart
 }
 
 // algorithm is a congestion control algorithm.

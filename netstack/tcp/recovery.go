@@ -210,7 +210,7 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 		if k == 0 && (!after(b.End, g.ack) || g.opt.NSACK > 1 && !before(b.Start, g.opt.SACK[1].Start) && !after(b.End, g.opt.SACK[1].End)) {
 			// A duplicate has arrived there (RFC 2883).
 			if after(b.End, s.una-s.maxWnd) && !after(b.End, s.nxt) {
-				e.dsackInput(a)
+				e.dsackInput(b, a)
 			}
 			if !after(b.End, g.ack) {
 				continue
@@ -266,15 +266,14 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 	}
 }
 
-// dsackInput notes that the peer got a segment twice.
-func (e *Endpoint) dsackInput(a *ackResult) {
+// dsackInput notes that the peer got the segments of a range twice.
+func (e *Endpoint) dsackInput(b wire.SACKBlock, a *ackResult) {
 	r := &e.rec
+	n := (int(b.End-b.Start) + e.snd.mss - 1) / e.snd.mss
 	a.dsack = true
-	e.info.dsackDups++
+	e.info.dsackDups += uint32(n)
 	e.proto.ip.Counters.TCP.TCPDSACKRecv.Inc()
-	if r.undo > 0 {
-		r.undo--
-	}
+	r.undo = max(r.undo-n, 0)
 	r.reordSeen = true
 	if !r.hasDsack || after(e.snd.una, r.dsackRound) {
 		r.hasDsack, r.dsackRound = true, e.snd.nxt
@@ -408,6 +407,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 	r.tlpEnd = 0
 	e.cc.cwnd = 1
 	e.cc.cwndCnt = 0
+	e.cc.hystart = hystart{}
 	e.timers.off(timerProbe)
 	e.timers.off(timerReorder)
 	// Whatever the windows say, one segment goes.

@@ -100,7 +100,7 @@ var terminalCases = []struct {
 		{" two", "C-w Enter", `^one\n>$`},
 		{"", "Up", `^> echo one$`},
 		{"", "C-u", `^>$`},
-		{"cat", "Enter", `^> cat$`},
+		{"echo ready; cat", "Enter", `^> echo ready; cat\nready$`}, // cat has the terminal as the shell found it
 		{"typed", "BSpace BSpace Enter", `^typ\ntyp$`},
 		{"", "C-d", `^>$`},
 	}},

@@ -24,7 +24,7 @@ func TestMountOptions(t *testing.T) {
 		{"strictatime,size=64k,mode=755", "rw", "size=64k,mode=755"},
 		{"nosymfollow", "rw,relatime,nosymfollow", ""},
 		{"rprivate,size=1m", "rw,relatime", "size=1m"},
-		{"idmap", "rw,relatime", "idmap"},
+		{"idmap,ridmap", "rw,relatime", ""},
 	} {
 		r := parseMountOptions(strings.Split(c.options, ","))
 		data := slices.DeleteFunc(r.data, func(o string) bool { return o == "" })

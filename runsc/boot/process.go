@@ -131,10 +131,14 @@ func (p *process) abandon() {
 	close(p.done)
 }
 
-// wait has conn told when the process ends.
-func (p *process) wait(conn *control.Conn) {
+// wait has conn told when the process ends, after first, a reply that may be nil. Until both are
+// done nobody is told of the end, and so the sandbox does not end with its first process.
+func (p *process) wait(conn *control.Conn, first *control.Reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if first != nil && conn.Send(first) != nil {
+		return // who asked has gone, which converse finds out
+	}
 	if p.told {
 		conn.Send(&control.Reply{Exited: &p.exit})
 		return

@@ -135,17 +135,14 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 			return nil, err
 		}
 		c.attached, c.kill = found.init, r.Kill
-		if err := c.conn.Send(&control.Reply{}); err != nil {
-			return nil, err
-		}
-		c.await(found.init)
+		c.await(found.init, &control.Reply{})
 		return nil, nil
 	case r.Wait != "":
 		found, err := c.find(r.Wait)
 		if err != nil {
 			return nil, err
 		}
-		c.await(found.init)
+		c.await(found.init, nil)
 		return nil, nil
 	case r.Signal != nil:
 		err := c.signal(r.Signal)
@@ -205,10 +202,10 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 	return nil, errors.New("unknown request")
 }
 
-// await has the connection told of p's end.
-func (c *conversation) await(p *process) {
+// await has the connection told of p's end, after first, a reply that may be nil.
+func (c *conversation) await(p *process, first *control.Reply) {
 	c.waiting = append(c.waiting, p)
-	p.wait(c.conn)
+	p.wait(c.conn, first)
 }
 
 // exec runs another process in a container.
@@ -237,10 +234,7 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 		return nil, err
 	}
 	c.attached, c.kill = p, true
-	if err := c.conn.Send(&control.Reply{PID: pid}); err != nil {
-		return nil, err
-	}
-	c.await(p)
+	c.await(p, &control.Reply{PID: pid})
 	go func() {
 		<-p.done
 		p.tell()

@@ -26,16 +26,19 @@ func (s *seat) init() {
 	s.cpu.Store(-1)
 }
 
-// take gives the processor to the calling thread, and returns its number. If nobody has
-// had it yet, that is another one than the thread is on, where the one is who has started
-// the spinner and is not to wait.
+// take gives the processor to the calling thread, if that is not on it already, and returns
+// its number. If nobody has had it yet, that is another one than the thread is on, where the
+// one is who has started the spinner and is not to wait.
 func (s *seat) take() int {
+	_, now := rdtscp()
+	if int(s.cpu.Load()) == now {
+		return now
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cpu := int(s.cpu.Load())
 	if cpu < 0 {
-		_, cpu = rdtscp()
-		s.bind(cpu, false)
+		s.bind(now, false)
 		_, cpu = rdtscp()
 		s.cpu.Store(int32(cpu))
 	}

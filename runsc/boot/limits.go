@@ -2,6 +2,7 @@ package boot
 
 import (
 	"bytes"
+	"math"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
@@ -161,7 +162,7 @@ func (w *memoryWatch) run() {
 	var since time.Time // when left was the least
 	for {
 		l := w.limits.Load()
-		w.watchGroups()
+		groups := w.watchGroups()
 		left, own := w.left(l)
 		if left <= 0 && own > l.own+sentryMemory {
 			debug.FreeOSMemory() // much of it may be garbage
@@ -169,7 +170,7 @@ func (w *memoryWatch) run() {
 		}
 		if left > 0 {
 			since = time.Time{}
-			time.Sleep(min(max(time.Duration(float64(left)/fillRate*float64(time.Second)), minWatch), maxWatch))
+			time.Sleep(min(max(time.Duration(float64(min(left, groups))/fillRate*float64(time.Second)), minWatch), maxWatch))
 			continue
 		}
 		if since.IsZero() || left > before {
@@ -187,19 +188,24 @@ func (w *memoryWatch) run() {
 }
 
 // watchGroups kills processes of those containers that have more memory than they may: all
-// but the first one, whose limit is the sandbox's.
-func (w *memoryWatch) watchGroups() {
+// but the first one, whose limit is the sandbox's. It returns how many bytes the one may still
+// take that is nearest to its limit.
+func (w *memoryWatch) watchGroups() (left int64) {
+	left = math.MaxInt64
 	for _, g := range w.kernel.Cgroups() {
 		limit := g.Limits().Memory
 		if g == w.kernel.RootCgroup() || limit == 0 {
 			continue
 		}
-		if used := g.MemoryInUse(); used > limit {
+		used := g.MemoryInUse()
+		if used > limit {
 			if victim := g.KillForMemory(0, false, true); victim != nil {
 				await(victim)
 			}
 		}
+		left = min(left, max(int64(limit)-int64(used), 0))
 	}
+	return left
 }
 
 // await waits for the end of a process that was killed.

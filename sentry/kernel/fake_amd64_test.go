@@ -79,6 +79,7 @@ func newTestProcess(t testing.TB) *Task {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { mem.Close() })
 	user := cred.NewRootUserNamespace()
 	v := vfs.New(user)
 	root := tmpfs.New(v, mem, tmpfs.Options{Mode: 0o755})

@@ -39,7 +39,7 @@ func idmapped(t *testing.T, dir, target string) {
 // TestIDMap has an idmapped mount made by runsc, and for runc, which cannot do that in the version
 // of Debian, one that is mapped on the host already. Inside and outside must be the same.
 func TestIDMap(t *testing.T) {
-	const program = `cd /data; look() { stat -c '%n %u:%g %a' . *; }; look
+	const program = `exec 2>&1; cd /data; look() { stat -c '%n %u:%g %a' . *; }; look
 echo x >new; mkdir made; ln -s x link; mkfifo fifo; chown 5:6 new; chown 20:20 new; chgrp 3 six; look
 echo y >>out; rm out; chmod 600 out; touch out; cat out; chown 1:1 out; su user -c 'echo z >/data/z'; su user -c 'cat /data/private'; mv six seven; look`
 	said := func(name, runtime string) string {
@@ -68,7 +68,7 @@ echo y >>out; rm out; chmod 600 out; touch out; cat out; chown 1:1 out; su user 
 			mount["uidMappings"], mount["gidMappings"] = ids, ids
 		}
 		p.bundle(t, "script", program, func(s bundle.Object) { s["mounts"] = append(s["mounts"].([]bundle.Object), mount) })
-		return p.script(t, name, runtime, `rt run --bundle script $N 2>&1; cd data; stat -c '%n %u:%g %a' . *`)
+		return p.script(t, name, runtime, `rt run --bundle script $N; cd data; stat -c '%n %u:%g %a' . *`)
 	}
 	runc, err := exec.LookPath("runc")
 	must(t, err)

@@ -39,6 +39,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { mem.Close() })
 	user := cred.NewRootUserNamespace()
 	k := kernel.New(kernel.Options{Memory: mem, VFS: vfs.New(user), UserNS: user, CPUs: 1})
 	t.Cleanup(k.Close)

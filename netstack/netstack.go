@@ -40,6 +40,7 @@ func New(o ip.Options) *Stack {
 // then.
 func (s *Stack) Close() {
 	s.Filter.Close()
+	s.TCP.Close()
 	s.Stack.Close()
 }
 

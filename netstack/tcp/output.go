@@ -480,6 +480,7 @@ func (e *Endpoint) resend(i int, now time.Duration) {
 		f.flags |= sentRetrans
 		r.retransOut += f.n
 	}
+	r.countOut(f.n)
 	f.flags |= sentEver
 	f.xmit, f.delivered = now, e.info.delivered
 	c := &e.proto.ip.Counters.TCP

@@ -17,7 +17,9 @@
 package tcp
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -198,14 +200,39 @@ func (p *Protocol) replace(t *tuple, old, c conn) bool {
 	return true
 }
 
-// remove takes c out of the table, if it is there.
-func (p *Protocol) remove(t *tuple, c conn) {
+// remove takes c out of the table: false if it is no longer there.
+func (p *Protocol) remove(t *tuple, c conn) bool {
 	s := p.shard(t)
 	s.mu.Lock()
-	if s.m[*t] == c {
-		delete(s.m, *t)
+	defer s.mu.Unlock()
+	if s.m[*t] != c {
+		return false
 	}
-	s.mu.Unlock()
+	delete(s.m, *t)
+	return true
+}
+
+// Close ends what goes on after sockets have been closed: connections in TIME-WAIT, and those
+// that still send, or wait for the peer's FIN.
+func (p *Protocol) Close() {
+	for k := range p.conns {
+		s := &p.conns[k]
+		s.mu.RLock()
+		left := slices.Collect(maps.Values(s.m))
+		s.mu.RUnlock()
+		for _, c := range left {
+			switch {
+			case c.tw != nil:
+				c.tw.expire()
+			case c.ep != nil:
+				c.ep.lock()
+				if c.ep.dead && c.ep.state != Close {
+					c.ep.terminate()
+				}
+				c.ep.unlock()
+			}
+		}
+	}
 }
 
 // New makes TCP for a stack and registers it.

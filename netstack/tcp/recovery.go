@@ -82,8 +82,14 @@ func (r *recovery) init() { *r = recovery{reoSteps: 1} }
 func (r *recovery) push(f sent) {
 	r.sent.push(f)
 	r.packetsOut += f.n
+	r.countOut(f.n)
+}
+
+// countOut counts n segments that are sent, for the first time or again, for proportional rate
+// reduction.
+func (r *recovery) countOut(n uint32) {
 	if r.ca == caRecovery || r.ca == caCWR {
-		r.prrOut += int(f.n)
+		r.prrOut += int(n)
 	}
 }
 

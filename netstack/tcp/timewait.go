@@ -60,9 +60,11 @@ func (e *Endpoint) enterTimeWait() {
 	e.terminate()
 }
 
+// expire takes w out of the table, unless another one has done so.
 func (w *timeWait) expire() {
-	w.proto.remove(&w.id, conn{tw: w})
-	w.replaced()
+	if w.proto.remove(&w.id, conn{tw: w}) {
+		w.replaced()
+	}
 }
 
 // replaced releases what w holds when it has left the table.

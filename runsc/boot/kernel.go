@@ -67,6 +67,8 @@ func (s *sandbox) makeKernel(l *limits) error {
 	s.vfs.RegisterType(&tty.Type{Kernel: s.kernel})
 	s.vfs.RegisterType(overlay.Type{})
 	s.vfs.RegisterType(&tmpfs.Type{TypeName: "tmpfs", Mem: s.memory, DefaultSize: l.memory / 2, DefaultInodes: l.memory / 8192})
+	// As in a container's own mounts, so that a runtime inside can make those of its containers.
+	s.vfs.RegisterType(&tmpfs.Type{TypeName: "mqueue", Mem: s.memory})
 	s.hostFDs = hostfd.New(s.vfs, s.poller)
 	s.watch = s.newMemoryWatch(l)
 	return nil

@@ -262,10 +262,8 @@ func (t *Task) attach(n *Task, tg *ThreadGroup, ns *Namespaces, a *CloneArgs) (i
 		if pns := ns.PIDForChildren; pns.init == nil {
 			pns.init = tg
 			tg.unkillable = true
-			tg.newSession()
-		} else {
-			tg.joinGroup(t.tg.pgrp)
 		}
+		tg.joinGroup(t.tg.pgrp)
 	}
 	return p.In(t.pid.ns), nil
 }

@@ -89,9 +89,12 @@ func (f *textFile) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, off int
 }
 
 // Write implements vfs.FileOps. Each write is a whole new content.
-func (f *textFile) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
+func (f *textFile) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, off int64, _ uint32) (int, error) {
 	if f.o.entry.store == nil {
 		return 0, unix.EIO
+	}
+	if f.o.entry.once && off != 0 {
+		return 0, unix.EINVAL
 	}
 	if src.Len() > maxStore {
 		return 0, unix.EINVAL

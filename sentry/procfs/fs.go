@@ -117,6 +117,8 @@ type entry struct {
 	text func(o *object, w *text)
 	// store serves a write to a regular file (EACCES without it).
 	store func(o *object, ctx *vfs.Context, data string) error
+	// once: a write is of the whole content, at its beginning (EINVAL).
+	once bool
 	// link makes the target of a symbolic link.
 	link func(o *object, ctx *vfs.Context) (string, error)
 	// follow makes the link a magic one.

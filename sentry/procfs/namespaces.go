@@ -125,6 +125,7 @@ func parentGroup(ns *cred.UserNamespace, id uint32) (uint32, bool) {
 // parseIDMap reads the lines of uid_map or gid_map (user_namespaces(7)).
 func parseIDMap(data string) ([]cred.IDMapExtent, error) {
 	var lines []cred.IDMapExtent
+	data, _, _ = strings.Cut(data, "\x00")
 	s := bufio.NewScanner(strings.NewReader(data))
 	for s.Scan() {
 		fields := strings.Fields(s.Text())

@@ -22,7 +22,7 @@ var commonEntries = []entry{
 	{name: "exe", mode: 0o777, link: linkExe, follow: followExe, checked: true},
 	{name: "fd", mode: 0o500, list: &dynamic{lookup: lookupFD, each: eachFD}, checked: true},
 	{name: "fdinfo", mode: 0o555, list: &dynamic{lookup: lookupFDInfo, each: eachFD}, checked: true},
-	{name: "gid_map", mode: 0o644, text: showGIDMap, store: storeGIDMap},
+	{name: "gid_map", mode: 0o644, text: showGIDMap, store: storeGIDMap, once: true},
 	{name: "io", mode: 0o400, text: showIO, checked: true},
 	{name: "limits", mode: 0o444, text: showLimits},
 	{name: "loginuid", mode: 0o644, text: func(_ *object, w *text) { w.add("4294967295") }},
@@ -43,7 +43,7 @@ var commonEntries = []entry{
 	{name: "stat", mode: 0o444, text: showProcessStat},
 	{name: "statm", mode: 0o444, text: showStatm},
 	{name: "status", mode: 0o444, text: showStatus},
-	{name: "uid_map", mode: 0o644, text: showUIDMap, store: storeUIDMap},
+	{name: "uid_map", mode: 0o644, text: showUIDMap, store: storeUIDMap, once: true},
 	{name: "wchan", mode: 0o444, text: func(_ *object, w *text) { w.add("0") }},
 }
 

@@ -3,11 +3,17 @@ package net
 import (
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 )
 
 // TestXDP has AF_XDP sockets for the queues of a device, of which there are several: a program
 // of XDP is there as long as the container is.
 func TestXDP(t *testing.T) {
+	if err := features.HaveMapType(ebpf.XSKMap); err != nil {
+		t.Skip("the host refuses maps of AF_XDP sockets: ", err)
+	}
 	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
 		lines(t, strings.NewReplacer("PEER", p.peer, "BOX", p.box).Replace(`
 ip -n PEER link del veth0

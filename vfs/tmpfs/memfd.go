@@ -24,7 +24,8 @@ func (fs *FS) NewFile(ctx *vfs.Context, mount *vfs.Mount, label string, mode uin
 	if sealable {
 		r.seals = 0
 	}
-	return ctx.OpenAt(vfs.AnonymousPath(mount, label, &r.Inode), unix.O_RDWR)
+	// That it can be written to does not keep it from being executed, as with files that are opened.
+	return vfs.NewFile(ctx.Cred, vfs.AnonymousPath(mount, label, &r.Inode), unix.O_RDWR, r), nil
 }
 
 // NewSized is NewFile for a file of size bytes, which RLIMIT_FSIZE does not

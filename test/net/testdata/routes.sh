@@ -39,9 +39,9 @@ done
 iptables -A INPUT -i lo -p udp --dport 99 -j REJECT; python3 -c "$try" 2; iptables -F
 
 echo "== told"
-ip -o monitor neigh address route link rule > /tmp/told & monitor=$!
+ip -o monitor neigh address route link rule > /run/told & monitor=$!
 # The first change that is told of shows that the monitor listens.
-eventually sh -c 'ip rule add fwmark 99 table 100; ip rule del fwmark 99 table 100; [ -s /tmp/told ]'
+eventually sh -c 'ip rule add fwmark 99 table 100; ip rule del fwmark 99 table 100; [ -s /run/told ]'
 ping -q -c1 -W9 10.1.0.2 | grep -c "1 received"
 ip neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev v0; ip neigh del 10.1.0.9 dev v0
 ip neigh flush dev v0
@@ -50,8 +50,8 @@ ip route add 10.99.0.0/16 via 10.1.0.2; ip route del 10.99.0.0/16
 ip rule add fwmark 9 table 100; ip rule del fwmark 9 table 100
 ip link set v0 mtu 1400; ip link set v0 name w0; ip link set w0 down
 ip link del w0
-eventually grep -q "^Deleted.*w0@" /tmp/told
+eventually grep -q "^Deleted.*w0@" /run/told
 kill $monitor; wait $monitor 2>/dev/null
 # Linux derives the routes of an address in an order of its own, and knows no peer of a pair that goes.
-sed '/fwmark 0x63/d; s/^Deleted \([0-9]*: w0\)@.*/Deleted \1/' /tmp/told | LC_ALL=C sort | uniq
+sed '/fwmark 0x63/d; s/^Deleted \([0-9]*: w0\)@.*/Deleted \1/' /run/told | LC_ALL=C sort | uniq
 ip netns del A

@@ -154,6 +154,23 @@ CASE(ns_unshare_each)
 	ERR(unshare(1), EINVAL);
 }
 
+CASE(ns_user_map)
+{
+	OK(unshare(CLONE_NEWUSER));
+	put("/proc/self/setgroups", "deny");
+	int f = OK(open("/proc/self/gid_map", O_WRONLY));
+	ERR(write(f, "0 0", 3), EINVAL);
+	ERR(write(f, "0 1 1", 5), EPERM);
+	EQ(write(f, "0 0 1\n\0rest", 11), 11);
+	ERR(write(f, "0 0 1", 5), EINVAL);
+	ERR(write(OK(open("/proc/self/gid_map", O_WRONLY)), "0 0 1", 5), EPERM);
+	f = OK(open("/proc/self/uid_map", O_WRONLY));
+	ERR(write(f, "0 0 1 1", 7), EINVAL);
+	EQ(write(f, "  5 0\t1", 7), 7);
+	EQ(getuid(), 5);
+	EQ(getgid(), 0);
+}
+
 CASE(ns_setns_errors)
 {
 	int net = ns_file("net"), zero = OK(open("/dev/zero", O_RDONLY)), user = ns_file("user");
@@ -294,6 +311,11 @@ static void pid_for_children(void)
 	OK(pipe(q));
 	CHILD(one) {
 		EQ(getpid(), 1);
+		// Process group and session are those of the parent, which are not to be seen.
+		EQ(getpgrp(), 0);
+		EQ(getsid(0), 0);
+		EQ(OK(setsid()), 1);
+		EQ(getpgrp(), 1);
 		OK(close(p[1]));
 		OK(write(q[1], "x", 1));
 		EQ(read(p[0], &c, 1), 0);

@@ -169,6 +169,23 @@ CASE(memfd_basic)
 	ERR(memfd_create(BAD_PTR, 0), EFAULT);
 }
 
+CASE(memfd_executed)
+{
+	static char b[1 << 16];
+	int from = OK(open("/bin/sh", O_RDONLY)), fd = OK(memfd_create("sh", MFD_CLOEXEC)), n;
+	while ((n = OK(read(from, b, sizeof b))) > 0)
+		EQ(write(fd, b, n), n);
+	// A file that was made open for writing is not busy; one that is opened so is.
+	char path[64], *argv[] = {"sh", "-c", "exit 7", NULL}, *envp[] = {NULL};
+	CHILD(p)
+		OK(syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH));
+	REAP_EXIT(p, 7);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	int again = OK(open(path, O_RDWR | O_CLOEXEC));
+	ERR(syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH), ETXTBSY);
+	OK(close(again));
+}
+
 CASE(memfd_seals)
 {
 	int fd = OK(memfd_create("s", MFD_ALLOW_SEALING));

@@ -171,7 +171,10 @@ func (p *pair) startWith(t *testing.T, platform, script string, capabilities []s
 	t.Helper()
 	dir, err := os.MkdirTemp(p.dir, "bundle")
 	must(t, err)
-	spec := bundle.Spec([]string{"/bin/sh", "-c", script}, bundle.Mount("/tmp", "tmpfs", "tmpfs", "mode=1777"), bundle.Mount("/run", "tmpfs", "tmpfs"))
+	here, err := os.Getwd() // perhaps below /tmp
+	must(t, err)
+	spec := bundle.Spec([]string{"/bin/sh", "-c", script}, bundle.Mount("/tmp", "tmpfs", "tmpfs", "mode=1777"), bundle.Mount("/run", "tmpfs", "tmpfs"),
+		bundle.Mount(here, "bind", here, "bind", "ro"))
 	spec["root"] = bundle.Object{"path": "/"}
 	namespaces := []bundle.Object{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}}
 	network := bundle.Object{"type": "network"}

@@ -100,19 +100,24 @@ func copyFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
 		n -= uint64(put)
 		from.seekBack(got - put)
 		if err != nil || put < got {
-			if err == unix.EPIPE {
-				t.SignalSelf(unix.SIGPIPE)
-			}
-			if total > 0 {
-				return total, nil
-			}
-			return 0, err
+			return cutShort(t, total, err)
 		}
 		if t.Interrupted() {
 			return total, nil
 		}
 	}
 	return total, nil
+}
+
+// cutShort is what a call returns that has moved total bytes, and no more because of err.
+func cutShort(t *kernel.Task, total uint64, err error) (uint64, error) {
+	if err == unix.EPIPE {
+		t.SignalSelf(unix.SIGPIPE)
+	}
+	if total > 0 {
+		return total, nil
+	}
+	return 0, err
 }
 
 // A fileReader is a file as the reader that a socket.Sender takes.
@@ -159,13 +164,7 @@ func sendFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
 			return total, nil
 		}
 		if err != nil || put == 0 {
-			if err == unix.EPIPE {
-				t.SignalSelf(unix.SIGPIPE)
-			}
-			if total > 0 {
-				return total, nil
-			}
-			return 0, err
+			return cutShort(t, total, err)
 		}
 		if t.Interrupted() {
 			break

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"casemate/vfs/cred"
+	"casemate/vfs/refs"
 	"casemate/vfs/usermem"
 	"casemate/vfs/wait"
 
@@ -233,17 +234,7 @@ func (f *File) init(flags uint32) {
 func (f *File) IncRef() { f.refs.Add(1) }
 
 // tryIncRef takes a reference unless the last has gone.
-func (f *File) tryIncRef() bool {
-	for {
-		n := f.refs.Load()
-		if n <= 0 {
-			return false
-		}
-		if f.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (f *File) tryIncRef() bool { return refs.TryInc(&f.refs) }
 
 // DecRef gives a reference back; with the last f is released.
 func (f *File) DecRef() {

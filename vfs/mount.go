@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"casemate/vfs/cred"
+	"casemate/vfs/refs"
 
 	"golang.org/x/sys/unix"
 )
@@ -216,17 +217,7 @@ func (n *MountNamespace) VFS() *VFS { return n.vfs }
 func (n *MountNamespace) IncRef() { n.refs.Add(1) }
 
 // TryIncRef takes a reference, or reports that the namespace is gone.
-func (n *MountNamespace) TryIncRef() bool {
-	for {
-		r := n.refs.Load()
-		if r <= 0 {
-			return false
-		}
-		if n.refs.CompareAndSwap(r, r+1) {
-			return true
-		}
-	}
-}
+func (n *MountNamespace) TryIncRef() bool { return refs.TryInc(&n.refs) }
 
 // Root returns the root directory with a reference: what is mounted topmost
 // there.

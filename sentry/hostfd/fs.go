@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/vfs"
+	"casemate/vfs/refs"
 )
 
 // An FS is the file system of such files. There is one in a sandbox.
@@ -68,14 +69,8 @@ func (in *inode) Open(_ *vfs.Context, f *vfs.File) (vfs.FileOps, error) {
 	if want := f.Flags() & unix.O_ACCMODE; in.access != unix.O_RDWR && want != in.access {
 		return nil, unix.EACCES
 	}
-	for {
-		n := in.files.Load()
-		if n == 0 {
-			return nil, unix.ENXIO // closed; only an O_PATH descriptor is left
-		}
-		if in.files.CompareAndSwap(n, n+1) {
-			break
-		}
+	if !refs.TryInc(&in.files) {
+		return nil, unix.ENXIO // closed; only an O_PATH descriptor is left
 	}
 	if _, ok := in.ops.(*stream); ok {
 		f.SetStream()

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/vfs/cred"
+	"casemate/vfs/refs"
 )
 
 // A NetNamespace is a network stack, network_namespaces(7). Tasks, sockets and files of nsfs
@@ -34,17 +35,7 @@ func (ns *NetNamespace) IncRef() { ns.refs.Add(1) }
 func (ns *NetNamespace) Alive() bool { return ns.refs.Load() > 0 }
 
 // TryIncRef takes a reference, or reports that the namespace is gone.
-func (ns *NetNamespace) TryIncRef() bool {
-	for {
-		n := ns.refs.Load()
-		if n <= 0 {
-			return false
-		}
-		if ns.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (ns *NetNamespace) TryIncRef() bool { return refs.TryInc(&ns.refs) }
 
 // DecRef gives a reference back. After the last the stack is closed, a little later as in Linux:
 // whoever drops it may hold locks.

@@ -9,6 +9,7 @@ import (
 	"casemate/platform/memfile"
 	"casemate/platform/rangemap"
 	"casemate/vfs"
+	"casemate/vfs/refs"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +46,7 @@ type MemoryManager struct {
 	p  platform.Platform
 	mf *memfile.File
 	// users counts the tasks, and others that use the address space.
-	users  atomic.Int32
+	users  atomic.Int64
 	layout Layout
 
 	mu sync.RWMutex
@@ -143,17 +144,7 @@ func (m *MemoryManager) IncUsers() { m.users.Add(1) }
 func (m *MemoryManager) Users() int { return int(m.users.Load()) }
 
 // TryIncUsers adds a user unless the last has gone.
-func (m *MemoryManager) TryIncUsers() bool {
-	for {
-		n := m.users.Load()
-		if n == 0 {
-			return false
-		}
-		if m.users.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (m *MemoryManager) TryIncUsers() bool { return refs.TryInc(&m.users) }
 
 // DecUsers drops a user. With the last one everything is released: no Context
 // runs in the address space any more. It may close files.

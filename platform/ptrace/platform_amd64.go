@@ -182,8 +182,7 @@ func (p *Platform) catchTemplate(pid int) error {
 		if time.Since(begin) > patience {
 			return fmt.Errorf("the first stub does not come up (at %#x)", p.base.Rip)
 		}
-		time.Sleep(100 * time.Microsecond) // else it gets nowhere
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // else it gets nowhere
 	}
 }
 

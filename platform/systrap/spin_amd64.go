@@ -395,9 +395,10 @@ func (w *worker) fast(t *thread) {
 	if !t.mu.TryLock() {
 		return
 	}
-	if c := t.ctx.Load(); c != nil && c.late.Load() {
+	c := t.ctx.Load()
+	if c != nil && c.late.Load() { // another worker is at it
 		t.mu.Unlock()
-		return // another worker is at it
+		return
 	}
 	if t.proc.dead.Load() || !t.area.take() || !t.phase.CompareAndSwap(phaseApp, phaseFast) {
 		// If t has come up otherwise meanwhile, the call is made again.
@@ -405,7 +406,6 @@ func (w *worker) fast(t *thread) {
 		return
 	}
 	t.upgraded = false
-	c := t.ctx.Load()
 	if c == nil || !c.run.CompareAndSwap(runApp, runUpcall) {
 		t.mu.Unlock()
 		return

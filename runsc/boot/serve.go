@@ -170,12 +170,7 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		return reply, nil
 	case r.Update != nil:
-		found, err := c.find(r.Update.Container)
-		if err != nil {
-			return nil, err
-		}
-		found.update(r.Update)
-		return &control.Reply{}, nil
+		return c.change(r.Update.Container, func(found *container) { found.update(r.Update) })
 	case r.OOMKills != "":
 		found, err := c.find(r.OOMKills)
 		if err != nil {
@@ -183,23 +178,23 @@ func (c *conversation) serve(r *control.Request, files []int) (*control.Reply, e
 		}
 		return &control.Reply{OOMKills: found.cgroup.OOMKills()}, nil
 	case r.Pause != "":
-		found, err := c.find(r.Pause)
-		if err != nil {
-			return nil, err
-		}
-		found.cgroup.Freeze()
-		return &control.Reply{}, nil
+		return c.change(r.Pause, func(found *container) { found.cgroup.Freeze() })
 	case r.Resume != "":
-		found, err := c.find(r.Resume)
-		if err != nil {
-			return nil, err
-		}
-		found.cgroup.Thaw()
-		return &control.Reply{}, nil
+		return c.change(r.Resume, func(found *container) { found.cgroup.Thaw() })
 	case r.Delete != "":
 		return &control.Reply{}, c.remove(r.Delete)
 	}
 	return nil, errors.New("unknown request")
+}
+
+// change does something to a container that cannot fail.
+func (c *conversation) change(id string, do func(*container)) (*control.Reply, error) {
+	found, err := c.find(id)
+	if err != nil {
+		return nil, err
+	}
+	do(found)
+	return &control.Reply{}, nil
 }
 
 // await has the connection told of p's end, after first, a reply that may be nil.

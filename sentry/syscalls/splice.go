@@ -122,7 +122,7 @@ func cutShort(t *kernel.Task, total uint64, err error) (uint64, error) {
 
 // A fileReader is a file as the reader that a socket.Sender takes.
 type fileReader struct {
-	end
+	*end
 	got int   // bytes that it has given for a call of SendFrom
 	err error // of the last Read
 }
@@ -145,8 +145,7 @@ func sendFile(t *kernel.Task, from, to *end, n uint64) (uint64, error) {
 	if !ok || !from.f.Inode().IsRegular() {
 		return 0, unix.EOPNOTSUPP
 	}
-	r := fileReader{end: *from}
-	defer func() { from.off = r.off }()
+	r := fileReader{end: from}
 	total := uint64(0)
 	send := func() (int, error) {
 		put, err := s.SendFrom(to.ctx, &r, int(n-total))

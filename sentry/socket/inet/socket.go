@@ -221,16 +221,14 @@ func (s *Socket) Read(ctx *vfs.Context, _ *vfs.File, dst *usermem.Seq, _ int64, 
 	}
 	t := getTransfer()
 	defer t.put()
-	s.later(ctx, t)
-	return s.receive(t, dst, 0)
+	return s.receive(ctx, t, dst, 0)
 }
 
 // Write implements vfs.FileOps.
 func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64, _ uint32) (int, error) {
 	t := getTransfer()
 	defer t.put()
-	s.later(ctx, t)
-	return s.send(t, src, 0)
+	return s.send(ctx, t, src, 0)
 }
 
 // Readiness implements vfs.FileOps.

@@ -55,9 +55,9 @@ func (t *transfer) Write(p []byte) (int, error) {
 }
 
 // send sends src with t.msg.
-func (s *Socket) send(t *transfer, src *usermem.Seq, flags int) (int, error) {
+func (s *Socket) send(ctx *vfs.Context, t *transfer, src *usermem.Seq, flags int) (int, error) {
 	t.seq = src
-	return s.transmit(t, int(src.Len()), flags)
+	return s.transmit(ctx, t, int(src.Len()), flags)
 }
 
 // later sets t.msg.Later if the packets of the system call can wait until it is answered.
@@ -69,13 +69,14 @@ func (s *Socket) later(ctx *vfs.Context, t *transfer) {
 }
 
 // transmit sends n bytes of t with t.msg.
-func (s *Socket) transmit(t *transfer, n, flags int) (int, error) {
+func (s *Socket) transmit(ctx *vfs.Context, t *transfer, n, flags int) (int, error) {
 	if s.common.Err.Load() != 0 {
 		if err := s.common.TakeError(); err != nil {
 			return 0, err
 		}
 	}
 	t.msg.Flags = flags
+	s.later(ctx, t)
 	n, err := s.ep.Send(t, n, &t.msg)
 	if err == unix.EINPROGRESS {
 		// Fast Open without a cookie: the connection is made first.
@@ -95,18 +96,18 @@ func (s *Socket) SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error) {
 	t := getTransfer()
 	defer t.put()
 	t.from = r
-	s.later(ctx, t)
-	return s.transmit(t, n, 0)
+	return s.transmit(ctx, t, n, 0)
 }
 
 // receive receives into dst and t.msg.
-func (s *Socket) receive(t *transfer, dst *usermem.Seq, flags int) (int, error) {
+func (s *Socket) receive(ctx *vfs.Context, t *transfer, dst *usermem.Seq, flags int) (int, error) {
 	if s.common.Err.Load() != 0 {
 		if err := s.common.TakeError(); err != nil {
 			return 0, err
 		}
 	}
 	t.seq, t.msg.Flags = dst, flags
+	s.later(ctx, t)
 	return s.ep.Recv(t, int(dst.Len()), &t.msg)
 }
 
@@ -129,8 +130,7 @@ func (s *Socket) Send(ctx *vfs.Context, src *usermem.Seq, m *socket.Message, fla
 			return 0, err
 		}
 	}
-	s.later(ctx, t)
-	return s.send(t, src, flags)
+	return s.send(ctx, t, src, flags)
 }
 
 // parseItem reads an ancillary message that goes with data. EINVAL, EPERM.
@@ -243,8 +243,7 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
 	t := getTransfer()
 	defer t.put()
-	s.later(ctx, t)
-	n, err := s.receive(t, dst, flags)
+	n, err := s.receive(ctx, t, dst, flags)
 	if err != nil {
 		return 0, err
 	}

@@ -11,7 +11,10 @@
 // The package and its sub-packages import nothing of the sentry.
 package platform
 
-import "casemate/platform/arch"
+import (
+	"casemate/platform/arch"
+	"casemate/platform/loan"
+)
 
 // A Disposition is a Handler's answer: what becomes of the Context.
 type Disposition int
@@ -116,6 +119,10 @@ type Context interface {
 	// the Context parks, and before any later event of the Context is served: for what the
 	// application need not wait for. It returns false if the caller is to do that itself.
 	After(r Runner) bool
+	// Desk is what the Context's thread has for loans: what it does by them the sentry sees only
+	// when it asks. It is nil if the platform has no such thing. The loans are ended before
+	// Exit, and before SetAddressSpace.
+	Desk() *loan.Desk
 	// Interrupt makes the Context come up by HandleInterrupt soon if it is
 	// running application code; if it is in an upcall it does nothing (the
 	// sentry looks at its own state before it resumes), except that an

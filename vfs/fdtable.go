@@ -107,6 +107,12 @@ func (t *FDTable) GetPath(fd int32) *File {
 	}
 }
 
+// Is reports whether a descriptor is f's now.
+func (t *FDTable) Is(fd int32, f *File) bool {
+	slots := *t.slots.Load()
+	return uint32(fd) < uint32(len(slots)) && slots[fd].Load() == f
+}
+
 // Reserve takes the lowest free descriptor not below min, for a file that is
 // still to be opened; Install or Unreserve must follow. limit is RLIMIT_NOFILE: EMFILE.
 func (t *FDTable) Reserve(min int32, limit uint64) (int32, error) {

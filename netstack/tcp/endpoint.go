@@ -70,6 +70,9 @@ type Endpoint struct {
 	ipid    uint16
 	noSpace bool // someone has found no room to write
 
+	borrower Borrower // reads and writes without calls; nil if nobody does
+	lentOut  bool     // what it has written has gone out since Settle
+
 	// Options with effects.
 	noDelay, cork       bool
 	quickAckMode        bool // TCP_QUICKACK has forced quick ACKs
@@ -121,8 +124,13 @@ func (p *Protocol) NewEndpoint(family int) *Endpoint {
 	return e
 }
 
-// lock takes mu.
-func (e *Endpoint) lock() { e.mu.Lock() }
+// lock takes mu, and account of what a borrower has done.
+func (e *Endpoint) lock() {
+	e.mu.Lock()
+	if e.borrower != nil {
+		e.settle()
+	}
+}
 
 // unlock releases mu and announces what has happened under it.
 func (e *Endpoint) unlock() {
@@ -361,6 +369,7 @@ func (e *Endpoint) Shutdown(how int) error {
 		return unix.EINVAL
 	}
 	e.lock()
+	e.endLoan()
 	err := error(nil)
 	listening := false
 	switch e.state {
@@ -417,6 +426,7 @@ func (e *Endpoint) Close() {
 		e.rmu.Unlock()
 		return
 	}
+	e.endLoan()
 	e.dead = true
 	e.shut = shutRecv | shutSend
 	c := &e.proto.ip.Counters.TCP
@@ -503,6 +513,7 @@ func (e *Endpoint) abort(rst bool) {
 // terminate enters CLOSED: out of the table, timers off, unsent data gone. What
 // has been received can still be read. mu is held.
 func (e *Endpoint) terminate() {
+	e.endLoan()
 	e.timers.clear()
 	e.tfoDone()
 	if e.inTable {

@@ -375,6 +375,7 @@ func (e *Endpoint) urgent(g *segment) {
 		e.urgentByte(g)
 		return
 	}
+	e.endData()
 	// A second urgent byte: the first becomes ordinary unless it was read.
 	r.urg, r.urgSeq = urgNotYet, at
 	e.pend |= unix.POLLPRI
@@ -416,6 +417,7 @@ func (e *Endpoint) icmpError(x *ip.Error, seq uint32) {
 	case e.state == SynSent || e.state == SynRecv:
 		e.fail(x.Errno)
 	case recvErr:
+		e.endRoom()
 		e.err = x.Errno
 		e.pend |= unix.POLLERR
 	default:

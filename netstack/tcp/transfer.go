@@ -30,6 +30,7 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 		return 0, unix.ENOTCONN
 	}
 	r := &e.rcv
+	e.endData()
 	e.told = 0
 	for copied < n {
 		avail := r.q.size - offset
@@ -130,6 +131,7 @@ func (e *Endpoint) consume(n int) {
 // recvOOB is recv(2) with MSG_OOB.
 func (e *Endpoint) recvOOB(w io.Writer, n int, m *sock.Msg) (int, error) {
 	e.lock()
+	e.endData()
 	r := &e.rcv
 	switch {
 	case e.opts.OOBInline.Load() || r.urg == urgNone || r.urg == urgRead:
@@ -179,6 +181,7 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	defer e.wmu.Unlock()
 	sent := 0
 	e.lock()
+	e.endRoom()
 	if m.Flags&unix.MSG_FASTOPEN != 0 && (!e.tfo.started || e.state == Close && e.err == 0) || e.tfo.deferred {
 		if e.state == Close || e.tfo.deferred {
 			e.unlock()
@@ -203,14 +206,7 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 			break
 		}
 		// Where the bytes go: behind the last ones if there is room in their Buf.
-		var f pkt.Frag
-		if k := s.q.f.len(); k > 0 {
-			l := s.q.f.at(k - 1)
-			if end := int(l.Off + l.Len); end < l.Buf.Cap() {
-				f = pkt.Frag{Buf: l.Buf, Off: uint32(end)}
-				f.Buf.Ref()
-			}
-		}
+		f := s.tail()
 		want := n - sent
 		if e.opts.SndBuf()-s.q.cost < pkt.LargeSize {
 			want = min(want, pkt.MediumSize) // a small buffer is not exceeded by much
@@ -292,6 +288,19 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	return 0, unix.EAGAIN
 }
 
+// tail is where bytes behind the last ones go, with a reference, if there is room in their
+// Buf; else it has no Buf.
+func (s *sender) tail() (f pkt.Frag) {
+	if k := s.q.f.len(); k > 0 {
+		l := s.q.f.at(k - 1)
+		if end := int(l.Off + l.Len); end < l.Buf.Cap() {
+			f = pkt.Frag{Buf: l.Buf, Off: uint32(end)}
+			f.Buf.Ref()
+		}
+	}
+	return f
+}
+
 // noteSent marks the connection as interactive when data follows data received
 // a short while ago: delayed ACKs can then ride on answers.
 func (e *Endpoint) noteSent() {
@@ -367,6 +376,7 @@ func (e *Endpoint) SendFrag(f pkt.Frag) error {
 	e.wmu.Lock()
 	defer e.wmu.Unlock()
 	e.lock()
+	e.endRoom()
 	err := e.sendCheck()
 	if err == nil && e.sndFull() {
 		e.noSpace = true

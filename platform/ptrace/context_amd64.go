@@ -7,6 +7,7 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/arch"
+	"casemate/platform/loan"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,6 +102,9 @@ func (c *context) SetAddressSpace(space platform.AddressSpace) error {
 
 // After implements platform.Context: nothing goes on while a tracee is in an upcall.
 func (c *context) After(platform.Runner) bool { return false }
+
+// Desk implements platform.Context: there is none.
+func (c *context) Desk() *loan.Desk { return nil }
 
 // Interrupt stops the thread if it runs.
 func (c *context) Interrupt() {

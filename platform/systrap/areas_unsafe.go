@@ -6,11 +6,13 @@ import (
 	"sync"
 	"unsafe"
 
+	"casemate/platform/loan"
+
 	"golang.org/x/sys/unix"
 )
 
 // areasSize is the size of the area file, nearly all of it a hole.
-const areasSize = 64 << 30
+const areasSize = 256 << 30
 
 // areas is the memory that the sentry shares with the stubs, by the chunk, and
 // the read-only table of alternate signal stacks.
@@ -99,7 +101,7 @@ func (a *areas) allocate() (uint64, unix.Errno) {
 
 // keepSize is up to how much memory a free chunk keeps, so that the next process
 // need not make it anew.
-const keepSize = 4 * areaSize
+const keepSize = 0x10000
 
 // release gives back a chunk that no process maps any more.
 func (a *areas) release(off uint64) {
@@ -178,7 +180,11 @@ func (a area) putCalls(calls []call) {
 // wipe clears what the stub and the kernel have left in the area.
 func (a area) wipe() {
 	const frames = 0x2000 // at the end, where signal frames begin
-	clear(a.mem[:stackStart])
+	lent := *a.word32(areaLent) != 0
+	clear(a.mem[:commandEnd])
+	if lent {
+		clear(a.mem[deskStart:][:loan.Size])
+	}
 	clear(a.mem[areaSize-frames:])
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/arch"
+	"casemate/platform/loan"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,6 +83,15 @@ func (c *context) After(r platform.Runner) bool {
 	return c.after == r
 }
 
+// Desk implements platform.Context.
+func (c *context) Desk() *loan.Desk {
+	t := c.t.Load()
+	if t.desk == nil {
+		t.desk = t.area.desk()
+	}
+	return t.desk
+}
+
 // catchUp does what After was given.
 func (c *context) catchUp() {
 	if r := c.after; r != nil {
@@ -129,9 +139,10 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		c.finish(d)
 		return
 	}
+	lent := false
 	if t.area.inFast(t.frame) {
 		c.lock(t) // whoever answers a request has done so
-		t.area.leaveFast(t.frame, false)
+		lent = t.area.leaveFast(t.frame, false)
 		t.mu.Unlock()
 	}
 	if !t.area.readFrame(t.frame, t.base, &c.state) {
@@ -157,6 +168,9 @@ func (c *context) event(t *thread, n *notification, sig int) {
 		d = c.h.HandleSyscall(c)
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP:
 		c.intr.Store(false)
+		if lent {
+			break // of the buffer of a call, which is made again
+		}
 		u := t.area.frame(t.frame)
 		if pt := c.space.patcher; pt != nil {
 			if ip, ok := pt.site(c.state.Regs.Rip); ok && (c.state.Regs.Rip-checkOffset)%trampolineSize == 0 {

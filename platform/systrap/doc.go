@@ -8,8 +8,8 @@
 // an Op's FD is valid in them) and hold nothing but the stub: one page of code,
 // a read-only table, and the threads' areas, at fixed addresses above the
 // application's (layout_amd64.go, stub_amd64.s). An area is memory that a thread
-// shares with the sentry: the alternate signal stack, and the calls that the
-// thread is to make.
+// shares with the sentry: the alternate signal stack, the calls that the thread is
+// to make, and its desk.
 //
 // # Events
 //
@@ -70,6 +70,11 @@
 // application sees no difference: no register but those that SYSCALL changes, no
 // flag, no byte of its stack; and a signal in the midst finds the application
 // before the SYSCALL or after (area.leaveFast).
+//
+// Before it posts a request, or makes the system call, the stub looks whether it can read or
+// write by a loan (package loan, offset 0x8c0). A signal finds the application before the
+// SYSCALL or after here as well, and a fault at the buffer before it, so that the sentry, asked
+// by the SYSCALL itself, says EFAULT or maps the page.
 //
 // # Death
 //

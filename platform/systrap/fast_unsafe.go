@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"casemate/platform"
+	"casemate/platform/loan"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,6 +64,12 @@ func (a area) setPoll(poll bool, spin uint32) {
 // polled says whether the stub posts its requests.
 func (a area) polled() bool { return atomic.LoadUint32(a.word32(areaPoll)) != 0 }
 
+// desk returns a new desk in the area.
+func (a area) desk() *loan.Desk {
+	return loan.NewDesk(a.mem[deskStart:][:loan.Size], deskStart, (*atomic.Uint32)(unsafe.Pointer(a.word32(areaLent))),
+		(*atomic.Uint64)(unsafe.Pointer(a.word(areaDirty))))
+}
+
 // inFast says whether the signal of the frame at off came while the stub was in
 // the path of patched sites.
 func (a area) inFast(off uint64) bool {
@@ -74,10 +81,11 @@ func (a area) inFast(off uint64) bool {
 // the path of patched sites, to what the application would have at its own
 // SYSCALL instruction: about to make it, or with the result. served says that the
 // request is being served: the frame then gets the state after the call, whose
-// result is the caller's to fill in (finishCall adds syscallLength to ip).
-func (a area) leaveFast(off uint64, served bool) {
+// result is the caller's to fill in (finishCall adds syscallLength to ip). It returns true
+// if the stub was about to make the call by a loan.
+func (a area) leaveFast(off uint64, served bool) (lent bool) {
 	if !a.inFast(off) {
-		return
+		return false
 	}
 	u := a.frame(off)
 	at := u.ip - stubText
@@ -86,7 +94,7 @@ func (a area) leaveFast(off uint64, served bool) {
 	switch {
 	case at < offPush: // SP, flags and all are the application's
 		u.ip = ret - syscallLength
-		return
+		return false
 	case at == offPush:
 		u.ip = ret - syscallLength
 	case at <= offPost:
@@ -108,15 +116,37 @@ func (a area) leaveFast(off uint64, served bool) {
 		u.ip = ret
 	case at < offSlow:
 		u.ip = ret
-		return
+		return false
 	case at == offSlow:
 		u.ip = ret - syscallLength
 		u.eflags = *a.word(areaFlags)
 	case at < offSlow+popLength+spLength:
 		u.ip = ret - syscallLength
-	default:
+	case at < offLent:
 		u.ip = ret - syscallLength
-		return
+		return false
+	case at < offLookup:
+		u.ip = ret - syscallLength
+		u.eflags = *a.word(areaFlags)
+	default:
+		ret = *a.word(areaReturn)
+		published := at > offPublished || at == offPublished && u.eflags&flagZero != 0
+		u.eflags = *a.word(areaFlags)
+		u.cx = ret
+		u.di, u.si, u.dx, u.r10 = *a.word(areaArgs), *a.word(areaArgs + 8), *a.word(areaArgs + 16), *a.word(areaArgs + 24)
+		if published {
+			atomic.StoreUint64(a.word(areaDirty), ^uint64(0)) // it may not have said so yet
+			u.ip = ret
+			u.ax = *a.word(areaIP)
+		} else {
+			lent = true
+			u.ip = ret - syscallLength
+			u.ax = uint64(*a.word32(areaNr))
+		}
 	}
 	u.sp = *a.word(areaSP)
+	return lent
 }
+
+// flagZero is ZF in EFLAGS.
+const flagZero = 1 << 6

@@ -3,7 +3,7 @@ package systrap
 // Where things are in the address space of a stub process. Everything from
 // stubStart is the platform's.
 const (
-	stubStart = 0x7fffc0000000
+	stubStart = 0x7fff00000000       // all areas have the same upper half (filter_amd64.go)
 	stubText  = stubStart            // the stub's code, one page
 	stubTitle = stubText + 0x1000    // what the host's list of processes shows, one page
 	stubTable = stubStart + 0x100000 // stack_t of every slot, read-only
@@ -12,13 +12,15 @@ const (
 )
 
 // An area is a thread's piece of memory that it shares with the sentry: a page
-// for the command and the alternate signal stack. A slot is the number of an
+// for the command, the thread's desk (package loan), and the alternate signal stack. A slot is the number of an
 // area in its process. Areas are handed out to processes by the chunk, mapped at
 // the same address in all of them.
 const (
-	areaSize   = 0x4000
-	stackStart = 0x1000 // offset of the alternate signal stack in an area
-	stackSize  = areaSize - stackStart
+	areaSize   = 0x20000
+	commandEnd = 0x1000
+	deskStart  = commandEnd
+	stackSize  = 0x3000
+	stackStart = areaSize - stackSize // offset of the alternate signal stack in an area
 
 	chunkSlots = 64
 	chunkSize  = chunkSlots * areaSize
@@ -43,16 +45,18 @@ const (
 	areaReturn  = 144
 	areaPoll    = 192 // not 0: the sentry polls areaRequest
 	areaSpin    = 196 // how often the stub looks for the answer before it sleeps
+	areaLent    = 200 // not 0: the desk is in use
+	areaDirty   = 256 // the desk's slots that have been used, a bit each
 
-	areaCalls = 256
-	maxCalls  = (stackStart - areaCalls) / callSize
+	areaCalls = 320
+	maxCalls  = (commandEnd - areaCalls) / callSize
 	callSize  = 64
 )
 
 // Offsets in the stub, and what seccomp and signals report as the instruction
 // pointer of its system calls (2 is the instruction's length).
 const (
-	stubSize     = 0x8c0
+	stubSize     = 0xac0
 	stubTextSize = 0x1000
 
 	offHandler    = 0x000
@@ -74,6 +78,10 @@ const (
 	offFastSleep = 0x840
 	offReturn    = 0x880 // POPFQ; then SP is restored, then it jumps to CX
 	offSlow      = 0x8a0 // POPFQ; then SP is restored, then it jumps to CX-2
+	offLent      = 0x8c0 // the call may be one by a loan
+	offLookup    = 0x900 // its registers are in the area
+	offPublish   = 0xa20 // the instruction that makes it, if the loan is as it was
+	offPublished = offPublish + 4
 	popLength    = 1
 	spLength     = 9 // of the instruction that restores SP
 

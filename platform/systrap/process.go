@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"casemate/platform/loan"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -97,6 +99,8 @@ type thread struct {
 	rode atomic.Bool
 
 	ctx atomic.Pointer[context]
+	// desk is the loans' part of the area, for the context's upcalls; nil until it is used.
+	desk *loan.Desk
 
 	// kicked says that the interrupt signal has been sent, and the thread has not
 	// come up by it since; heard counts how often it has.

@@ -147,6 +147,7 @@ func (t *thread) clean() unix.Errno {
 		return e
 	}
 	t.area.wipe()
+	t.desk = nil
 	return 0
 }
 

@@ -17,12 +17,12 @@
 //   R12  calls that are left of it
 //   R14  the next call
 
-#define AREA_MASK $~0x3fff
-#define CHUNK_MASK $~0xfffff
-#define CHUNK_SIZE $0x100000
+#define AREA_MASK $~0x1ffff
+#define CHUNK_MASK $~0x7fffff
+#define CHUNK_SIZE $0x800000
 #define AREA_FSBASE 0
 #define AREA_GSBASE 8
-#define AREA_CALLS 256
+#define AREA_CALLS 320
 #define CALL_SIZE $64
 #define AREA_REQUEST 64
 #define AREA_NR 68
@@ -33,6 +33,20 @@
 #define AREA_RETURN 144
 #define AREA_POLL 192
 #define AREA_SPIN 196
+#define AREA_LENT 200
+#define AREA_DIRTY 256
+
+// Slots of loans (package loan).
+#define AREA_SLOTS 0x1000
+#define SLOT_MASK $63
+#define SLOT_SHIFT $5
+#define SLOT_FD 0
+#define SLOT_SIZE 4
+#define SLOT_TAKEN 8
+#define SLOT_DATA 12
+#define SLOT_WRITTEN 16
+#define SLOT_ROOM 20
+#define SLOT_TRAY 24
 
 #define REQUEST_NONE $0
 #define REQUEST_POSTED $1
@@ -225,6 +239,9 @@ orphan:
 	// Offset 0x720: the stack is the area's.
 	PCALIGN $32
 	BYTE $0x9c // PUSHFQ
+	CMPL AREA_LENT(GS), $0
+	JNE lent
+unlent:
 	CMPL AREA_POLL(GS), $0
 	JEQ slow
 	MOVL AX, AREA_NR(GS)
@@ -307,8 +324,126 @@ slow:
 	LEAQ -2(CX), R11
 	JMP R11
 
-	// Offset 0x8c0: the end, and what lies behind it.
+	// Offset 0x8c0: can the call be made by a loan?
 	PCALIGN $32
+lent:
+	MOVL AX, AREA_NR(GS)
+	MOVQ CX, AREA_RETURN(GS)
+	MOVQ DI, AREA_ARGS(GS)
+	MOVQ SI, (AREA_ARGS+8)(GS)
+	MOVQ DX, (AREA_ARGS+16)(GS)
+	MOVQ R10, (AREA_ARGS+24)(GS)
+	JMP lookup
+
+	// Offset 0x900: the registers that are used are in the area. R11 is the slot, CX
+	// the area.
+	PCALIGN $64
+lookup:
+	MOVL DI, R11
+	ANDL SLOT_MASK, R11
+	SHLL SLOT_SHIFT, R11
+	RDGSBASEQ CX
+	LEAQ AREA_SLOTS(CX)(R11*1), R11
+	INCL DI
+	CMPL DI, SLOT_FD(R11)
+	JNE notlent
+	TESTQ DX, DX
+	JEQ notlent
+	CMPL AX, $1
+	JCS read
+	JEQ write
+	CMPL AX, $44
+	JEQ send
+	CMPL AX, $45
+	JNE notlent
+	// recvfrom(2) with no flag but MSG_DONTWAIT, and no address.
+	ANDL $~0x40, R10
+	JNE notlent
+	TESTQ R8, R8
+	JNE notlent
+read:
+	MOVL SLOT_TAKEN(R11), AX
+	TESTL AX, AX
+	JLT notlent
+	MOVL SLOT_SIZE(R11), R10
+	SUBL AX, R10
+	JLS notlent
+	CMPQ DX, R10
+	JCC all
+	MOVQ DX, R10
+all:
+	MOVQ SI, DI
+	MOVL SLOT_DATA(R11), SI
+	ADDQ CX, SI
+	ADDQ AX, SI
+	MOVQ R10, CX
+	CLD
+	REP; MOVSB
+	LEAQ SLOT_TAKEN(R11), DI
+	JMP sum
+send:
+	// sendto(2) with no flags but MSG_DONTWAIT and MSG_NOSIGNAL, and no address.
+	ANDL $~0x4040, R10
+	JNE notlent
+	TESTQ R8, R8
+	JNE notlent
+write:
+	MOVL SLOT_WRITTEN(R11), AX
+	TESTL AX, AX
+	JLT notlent
+	MOVL SLOT_ROOM(R11), R10
+	SUBL AX, R10
+	JCS notlent
+	CMPQ DX, R10
+	JHI notlent
+	MOVQ DX, R10
+	MOVL SLOT_TRAY(R11), DI
+	ADDQ CX, DI
+	ADDQ AX, DI
+	MOVQ R10, CX
+	CLD
+	REP; MOVSB
+	LEAQ SLOT_WRITTEN(R11), DI
+sum:
+	MOVQ R10, AREA_IP(GS)
+	LEAL (AX)(R10*1), DX
+	JMP publish
+notlent:
+	MOVL AREA_NR(GS), AX
+	MOVQ AREA_RETURN(GS), CX
+	MOVQ AREA_ARGS(GS), DI
+	MOVQ (AREA_ARGS+8)(GS), SI
+	MOVQ (AREA_ARGS+16)(GS), DX
+	MOVQ (AREA_ARGS+24)(GS), R10
+	JMP unlent
+
+	// Offset 0xa20: AX bytes were read or written before, by the word at DI, DX now.
+	PCALIGN $32
+publish:
+	LOCK
+	CMPXCHGL DX, (DI)
+
+	// Offset 0xa24.
+	JNE notlent
+	RDGSBASEQ AX
+	SUBQ AX, R11
+	SUBQ $AREA_SLOTS, R11
+	MOVQ R11, CX
+	SHRQ SLOT_SHIFT, CX
+	MOVL $1, AX
+	SHLQ CX, AX
+	LOCK
+	ORQ AX, AREA_DIRTY(GS)
+	MOVQ AREA_IP(GS), AX
+	MOVQ AREA_RETURN(GS), CX
+	MOVQ AREA_ARGS(GS), DI
+	MOVQ (AREA_ARGS+8)(GS), SI
+	MOVQ (AREA_ARGS+16)(GS), DX
+	MOVQ (AREA_ARGS+24)(GS), R10
+	JMP return
+
+	// Offset 0xac0: the end, and what lies behind it.
+	PCALIGN $64
 	UD2
 	RET
 

@@ -249,8 +249,9 @@ func (it *item) FileReleased(f *vfs.File) {
 	e.mu.Unlock()
 }
 
-// Collect passes up to n items that have events to f, and returns how many.
-func (e *File) Collect(n int, f func(events uint32, data uint64)) int {
+// Collect passes up to n items that have events to f, and returns how many. The file of an item,
+// which was added as descriptor fd, stays open while f is called.
+func (e *File) Collect(n int, f func(events uint32, data uint64, fd int32, file *vfs.File)) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	count := 0
@@ -266,7 +267,7 @@ func (e *File) Collect(n int, f func(events uint32, data uint64)) int {
 			got = it.key.file.Readiness(mask) & mask
 		}
 		if got != 0 {
-			f(uint32(got), it.data)
+			f(uint32(got), it.data, it.key.fd, it.key.file)
 			count++
 		}
 		e.ready.mu.Lock()

@@ -60,7 +60,7 @@ func (b *bench) reset(f *vfs.File) {
 // collect returns the data of the items that have events.
 func collect(e *File, n int) []uint64 {
 	var list []uint64
-	e.Collect(n, func(_ uint32, data uint64) { list = append(list, data) })
+	e.Collect(n, func(_ uint32, data uint64, _ int32, _ *vfs.File) { list = append(list, data) })
 	return list
 }
 

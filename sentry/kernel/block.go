@@ -99,6 +99,9 @@ func (t *Task) block(deadline int64, interrupts uint32) error {
 	if t.waker.state.CompareAndSwap(wakerWoken, wakerIdle) {
 		return nil
 	}
+	if t.k.desks.settle() {
+		return nil // what it waits for may have come
+	}
 	if now >= deadline {
 		return unix.ETIMEDOUT
 	}

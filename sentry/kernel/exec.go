@@ -136,6 +136,7 @@ func (t *Task) install(l *loaded, p *loader.Program) {
 	old := t.mm.Load()
 	if old != nil {
 		t.leaveMemory()
+		t.endLoans()
 		if err := t.ctx.SetAddressSpace(l.mm.AddressSpace()); err != nil {
 			t.ExitGroup(WaitSignaled(int32(unix.SIGKILL)))
 		}

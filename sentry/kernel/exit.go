@@ -53,6 +53,7 @@ func (t *Task) ExitGroup(status WaitStatus) {
 // exit ends the task. It runs on the task's own goroutine; the context never runs
 // again.
 func (t *Task) exit() {
+	t.endLoans()
 	tg := t.tg
 	tg.sigMu.Lock()
 	t.exiting = true

@@ -8,6 +8,7 @@ import (
 
 	"casemate/platform"
 	"casemate/platform/arch"
+	"casemate/platform/loan"
 	"casemate/platform/memfile"
 	"casemate/vfs"
 	"casemate/vfs/cred"
@@ -49,6 +50,7 @@ func (c *fakeContext) Blocking()                                   {}
 func (c *fakeContext) Park()                                       { <-c.unparked }
 func (c *fakeContext) Unpark()                                     { c.unparked <- struct{}{} }
 func (c *fakeContext) After(platform.Runner) bool                  { return false }
+func (c *fakeContext) Desk() *loan.Desk                            { return nil }
 func (c *fakeContext) Interrupt()                                  {}
 func (c *fakeContext) Release()                                    {}
 

@@ -76,6 +76,7 @@ type Kernel struct {
 	users          users
 	barrierWait    wait.Queue // those in Membarrier
 	barrierWaiters atomic.Int32
+	desks          desks
 	strace         atomic.Bool
 	straceTo       atomic.Pointer[func(line string)]
 	tasks          atomic.Int64

@@ -10,6 +10,7 @@ import (
 // HandleSyscall is the platform's upcall for a system call.
 func (t *Task) HandleSyscall(c platform.Context) platform.Disposition {
 	t.cpu.userToSystem(clock.Monotonic())
+	t.settle()
 	nr, args := t.state.Syscall()
 	t.sysNr = nr
 	ret, err := t.syscall(nr, args)
@@ -52,6 +53,7 @@ func (t *Task) invoke(nr uint64, args Args) (uint64, error) {
 // HandleFault is the platform's upcall for a processor exception.
 func (t *Task) HandleFault(c platform.Context, f platform.Fault) platform.Disposition {
 	t.cpu.userToSystem(clock.Monotonic())
+	t.settle()
 	t.restart = 0
 	t.trapNo, t.trapError, t.trapAddr = f.TrapNo, f.ErrorCode, f.Addr
 	if f.Access {
@@ -75,6 +77,7 @@ func (t *Task) HandleFault(c platform.Context, f platform.Fault) platform.Dispos
 // reason.
 func (t *Task) HandleInterrupt(c platform.Context) platform.Disposition {
 	t.cpu.userToSystem(clock.Monotonic())
+	t.settle()
 	t.cameUp()
 	return t.leave()
 }

@@ -277,6 +277,7 @@ func (t *Task) SetSeccompStrict() error {
 		return unix.EINVAL
 	}
 	t.seccomp.Store(&seccompState{strict: true})
+	t.k.desks.end()
 	return nil
 }
 
@@ -293,6 +294,7 @@ func (t *Task) AddSeccompFilter(f *SeccompFilter, sync bool) (other int32, err e
 	if n.insns > maxPathInsns {
 		return 0, unix.ENOMEM
 	}
+	defer t.k.desks.end()
 	if !sync {
 		t.seccomp.Store(n)
 		return 0, nil

@@ -80,6 +80,7 @@ func (k *Kernel) SetStrace(w func(line string)) {
 	}
 	k.straceTo.Store(&w)
 	k.strace.Store(true)
+	k.desks.end()
 }
 
 // traced is invoke with a line written for strace before and after the call.

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/platform"
+	"casemate/platform/loan"
 	"casemate/sentry/clock"
 	"casemate/sentry/loader"
 	"casemate/sentry/mm"
@@ -63,6 +64,8 @@ type Task struct {
 	timerSlack                  uint64       // PR_SET_TIMERSLACK, in ns
 	personality                 uint32       // personality(2)
 	futex                       futexWaiter  //
+	desk                        *loan.Desk   // nil if it borrows nothing
+	transfers                   int          // made before it borrows
 	ioprio                      atomic.Int32 // ioprio_set(2)
 	sched                       schedState   //
 	cpu                         cpuTime      //

@@ -106,15 +106,20 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 	buf := epollBuffers.Get().(*[epollChunk * epollEventSize]byte)
 	defer epollBuffers.Put(buf)
 	count := 0
-	put := func(events uint32, data uint64) {
+	put := func(events uint32, data uint64, fd int32, file *vfs.File) {
 		b := buf[count*epollEventSize:]
 		clear(b[:epollEventSize])
 		le.PutUint32(b, events)
 		le.PutUint64(b[epollEventSize-8:], data)
 		count++
+		if events&unix.EPOLLIN != 0 {
+			t.LendData(fd, file)
+		}
 	}
 	limit := min(int(n), epollChunk)
-	e.Collect(limit, put)
+	if e.Collect(limit, put); count == 0 && t.SettleLoans() {
+		e.Collect(limit, put)
+	}
 	if count == 0 && (deadline == clock.Never || clock.Monotonic() < deadline) {
 		w := t.WaitEntry()
 		e.AddWaiter(w)

@@ -66,7 +66,11 @@ func pollFiles(t *kernel.Task, list []polled, deadline int64) (int, error) {
 		}
 		return n
 	}
-	if n := scan(); n > 0 || deadline != clock.Never && clock.Monotonic() >= deadline {
+	n := scan()
+	if n == 0 && t.SettleLoans() {
+		n = scan()
+	}
+	if n > 0 || deadline != clock.Never && clock.Monotonic() >= deadline {
 		return n, nil
 	}
 	for i := range list {

@@ -170,7 +170,11 @@ func sysWrite(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if err := setBuffer(t, a.Ptr(1), a.Size(2)); err != nil {
 		return 0, err
 	}
-	return writeFile(t, f, noOffset, 0)
+	n, err := writeFile(t, f, noOffset, 0)
+	if err == nil {
+		t.LendRoom(a.Int(0), f, int(n))
+	}
+	return n, err
 }
 
 // sysPread64 is pread(2).

@@ -97,6 +97,9 @@ func sysSendto(t *kernel.Task, a kernel.Args) (uint64, error) {
 		}
 	}
 	n, err := send(t, f, s, m, int(a.Int(3))&^msgCompat)
+	if err == nil {
+		t.LendRoom(a.Int(0), f, n)
+	}
 	return uint64(n), err
 }
 

@@ -108,7 +108,11 @@ func (s *Socket) receive(ctx *vfs.Context, t *transfer, dst *usermem.Seq, flags 
 	}
 	t.seq, t.msg.Flags = dst, flags
 	s.later(ctx, t)
-	return s.ep.Recv(t, int(dst.Len()), &t.msg)
+	n, err := s.ep.Recv(t, int(dst.Len()), &t.msg)
+	if task, ok := ctx.Task.(*kernel.Task); ok && err == unix.EAGAIN && s.tcp != nil && task.SettleLoans() {
+		n, err = s.ep.Recv(t, int(dst.Len()), &t.msg)
+	}
+	return n, err
 }
 
 // Send implements socket.Socket.

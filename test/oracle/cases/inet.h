@@ -28,4 +28,25 @@ __attribute__((unused)) static int opt(int s, int level, int name)
 	return v;
 }
 
+__attribute__((unused)) static int listener(int *port)
+{
+	struct sockaddr_in a = addr(0);
+	int l = OK(socket(AF_INET, SOCK_STREAM, 0));
+	OK(bind(l, (void *)&a, sizeof a));
+	OK(listen(l, 10));
+	*port = port_of(l);
+	CHECK(*port > 0);
+	return l;
+}
+
+__attribute__((unused)) static void pair(int s[2])
+{
+	int port, l = listener(&port);
+	struct sockaddr_in a = addr(port);
+	s[0] = OK(socket(AF_INET, SOCK_STREAM, 0));
+	OK(connect(s[0], (void *)&a, sizeof a));
+	s[1] = OK(accept(l, NULL, NULL));
+	OK(close(l));
+}
+
 #endif

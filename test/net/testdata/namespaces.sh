@@ -45,6 +45,16 @@ ping -q -c1 -W9 10.1.0.2 | grep -c "1 received"
 ip netns exec A ping -q -c1 -W9 10.1.0.1 | grep -c "1 received"
 ip netns list | sort; ip netns list-id
 
+echo "== numbers"
+ip -o monitor nsid > /run/told & monitor=$!
+ip netns add C; ip netns add D
+# The first change that is told of shows that the monitor listens.
+eventually sh -c '{ ip netns del D; ip netns add D; ip netns set D 99; } 2>/dev/null; [ -s /run/told ]'
+ip netns set C 7; ip netns set C 8 2>/dev/null; echo $?; ip netns set A 7 2>/dev/null; echo $?
+ip netns list-id nsid 7; ip netns list-id nsid 9 2>/dev/null; echo $?
+ip netns del C; eventually grep -q "Deleted nsid 7" /run/told; ip netns list-id nsid 7 2>/dev/null; echo $?
+kill $monitor; wait $monitor 2>/dev/null; grep -w 7 /run/told; ip netns del D
+
 echo "== moved"
 ip link set v0 netns B
 ip link show v0 2>/dev/null; echo $?

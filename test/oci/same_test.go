@@ -86,6 +86,7 @@ var sameCases = []sameCase{
 	}, program: `ip -o link show lo | cut -d: -f1,2; ip link show nothing; echo $?`, script: `rt run --bundle script $N; echo $?`},
 	{name: "files of control groups", change: withLimits, program: groupFiles, script: `run $N script; eventually grep first $N.out; rt update --memory 150000000 --cpu-quota 30000 --cpu-share 300 --pids-limit 30 $N; touch rootfs/tmp/go; eventually grep second $N.out; cat $N.out`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
+	{name: "nice", program: `nice; nice -n 2 nice`, script: `nice -n 5 $RUNTIME --root $X/state $OPTIONS run --bundle script $N; run $N sleep; rt exec $N nice; nice -n 7 $RUNTIME --root $X/state $OPTIONS exec $N nice`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},
 }
 

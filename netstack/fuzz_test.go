@@ -23,6 +23,8 @@ type wireEnd struct {
 	rx pkt.Receiver
 	b  *backlog.Set
 	n  int
+	// bridged says that what others have made, of whatever form, goes out as well.
+	bridged bool
 }
 
 func (w *wireEnd) Info() link.Info {
@@ -38,7 +40,7 @@ func (w *wireEnd) Send(p *pkt.Packet) {
 	if len(b) > 1514 {
 		w.t.Errorf("a frame of %d bytes", len(b))
 	}
-	if b[14]>>4 == 4 && wire.Ethernet(b).Type() == unix.ETH_P_IP {
+	if !w.bridged && b[14]>>4 == 4 && wire.Ethernet(b).Type() == unix.ETH_P_IP {
 		if h := wire.IPv4(b[14:]); !h.SumOK() || h.TotalLen() != len(b)-14 {
 			w.t.Errorf("bad IP header: %x", b)
 		}

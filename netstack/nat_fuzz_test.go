@@ -48,7 +48,7 @@ func FuzzNAT(f *testing.F) {
 		var ends []*wireEnd
 		var links []*ip.Interface
 		for _, name := range []string{"eth0", "p1", "p2"} {
-			end := &wireEnd{t: t}
+			end := &wireEnd{t: t, bridged: len(ends) > 0}
 			i, err := s.AddInterface(name, end)
 			if err != nil {
 				t.Fatal(err)

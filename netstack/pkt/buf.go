@@ -15,11 +15,12 @@ const (
 
 // Buf is storage for packet data, shared by reference count. The bytes that a
 // Frag refers to are immutable; the bytes behind the last Frag's end may be
-// filled by the one owner that allocated the Buf.
+// filled by the one owner that allocated the Buf, unless it has sealed it.
 type Buf struct {
-	refs  atomic.Int32
-	class uint8
-	data  []byte
+	refs   atomic.Int32
+	class  uint8
+	sealed bool
+	data   []byte
 }
 
 const (
@@ -47,8 +48,12 @@ func Alloc(n int) *Buf {
 	}
 	b := pools[c].Get().(*Buf)
 	b.refs.Store(1)
+	b.sealed = false
 	return b
 }
+
+// Seal says that nothing more is filled in, before b is given to others.
+func (b *Buf) Seal() { b.sealed = true }
 
 // Ref takes another reference.
 func (b *Buf) Ref() { b.refs.Add(1) }
@@ -75,6 +80,24 @@ type Frag struct {
 	Buf *Buf
 	Off uint32
 	Len uint32
+}
+
+// Room returns the run of no bytes behind f, with a reference for the caller; false if
+// nothing can be filled in there.
+func (f Frag) Room() (Frag, bool) {
+	end := f.Off + f.Len
+	if f.Buf.sealed || int(end) == f.Buf.Cap() {
+		return Frag{}, false
+	}
+	f.Buf.Ref()
+	return Frag{Buf: f.Buf, Off: end}, true
+}
+
+// A Lender is a source of bytes that may have some of them in Bufs already.
+type Lender interface {
+	// Lend returns the next bytes, at most n, of a sealed Buf, with a reference for the caller. It returns false if
+	// they are to be read.
+	Lend(n int) (Frag, bool)
 }
 
 // Bytes returns the run. The caller must not write to it.

@@ -141,7 +141,7 @@ func (r *fileReader) Read(p []byte) (n int, err error) {
 
 // Lend implements pkt.Lender.
 func (r *fileReader) Lend(n int) (pkt.Frag, bool) {
-	f, ok := r.f.Lend(r.off, n)
+	f, ok := r.f.Lend(r.ctx, r.off, n)
 	if r.off != noOffset {
 		r.off += int64(f.Len)
 	}

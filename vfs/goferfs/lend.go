@@ -49,7 +49,7 @@ type version struct {
 }
 
 // Lend implements vfs.Lender.
-func (r regular) Lend(f *vfs.File, off int64, n int) (pkt.Frag, bool) {
+func (r regular) Lend(_ *vfs.Context, f *vfs.File, off int64, n int) (pkt.Frag, bool) {
 	nd := r.node()
 	if n < lendMin || nd.fs.shared || nd.maps.Writable() {
 		return pkt.Frag{}, false

@@ -30,7 +30,7 @@ func (w *world) lend(f *vfs.File, data []byte) *pkt.Buf {
 	w.Helper()
 	var first *pkt.Buf
 	for off := 0; off < len(data); {
-		lent, ok := f.Lend(int64(off), 1<<20)
+		lent, ok := f.Lend(w.Context, int64(off), 1<<20)
 		if !ok {
 			w.Fatalf("nothing is lent at %d", off)
 		}
@@ -49,7 +49,7 @@ func (w *world) lend(f *vfs.File, data []byte) *pkt.Buf {
 // refused checks that f lends nothing.
 func (w *world) refused(f *vfs.File, n int, why string) {
 	w.Helper()
-	if lent, ok := f.Lend(0, n); ok {
+	if lent, ok := f.Lend(w.Context, 0, n); ok {
 		lent.Buf.Unref()
 		w.Errorf("lent: %s", why)
 	}
@@ -63,12 +63,12 @@ func TestLend(t *testing.T) {
 	if w.lend(f, data) != first {
 		t.Error("the file is not kept")
 	}
-	lent, ok := f.Lend(65_000, 1<<20)
+	lent, ok := f.Lend(w.Context, 65_000, 1<<20)
 	if !ok || lent.Len != pkt.LargeSize-65_000 {
 		t.Fatalf("in the middle: %d bytes, %v", lent.Len, ok)
 	}
 	lent.Buf.Unref()
-	lent, ok = f.Lend(-1, 20_000)
+	lent, ok = f.Lend(w.Context, -1, 20_000)
 	if !ok || lent.Len != 20_000 || f.Pos() != 20_000 {
 		t.Fatalf("at the position: %d bytes, %v, then at %d", lent.Len, ok, f.Pos())
 	}
@@ -120,7 +120,7 @@ func TestLendRefused(t *testing.T) {
 	w.fs.SetNow(time.Now)
 	w.must(os.Chtimes(w.host("f"), time.Time{}, time.Unix(1, 0)))
 	w.refused(f, 1<<20, "a file that has just changed")
-	if _, ok := f.Lend(1<<40, 1<<20); ok {
+	if _, ok := f.Lend(w.Context, 1<<40, 1<<20); ok {
 		t.Error("lent: what is behind the end")
 	}
 	write := w.open("f", unix.O_WRONLY)
@@ -172,7 +172,7 @@ func TestLentStays(t *testing.T) {
 	w, data := lendWorld(t, false, 50_000)
 	f := w.open("f", unix.O_RDWR)
 	defer f.DecRef()
-	lent, ok := f.Lend(0, 1<<20)
+	lent, ok := f.Lend(w.Context, 0, 1<<20)
 	if !ok {
 		t.Fatal("nothing is lent")
 	}

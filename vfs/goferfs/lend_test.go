@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,5 +187,46 @@ func TestLentStays(t *testing.T) {
 	s := usermem.Kernel(make([]byte, 10))
 	if n, err := f.Pread(w.Context, &s, 0, 0); n != 0 || err != nil {
 		t.Errorf("then %d bytes are left, %v", n, err)
+	}
+}
+
+// Files are lent, changed, mapped and removed at the same time; in the end nothing is kept.
+func TestLendTogether(t *testing.T) {
+	w, data := lendWorld(t, false, 100_000)
+	f := w.open("f", unix.O_RDWR)
+	m, err := f.Ops().Mmap(w.Context, f, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	w.must(err)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for i := range 200 {
+				if lent, ok := f.Lend(w.Context, int64(i%2)*pkt.LargeSize, 1<<20); ok {
+					if !bytes.Equal(lent.Bytes()[1:], data[i%2*pkt.LargeSize:][1:lent.Len]) {
+						t.Error("what is lent is not the file's")
+					}
+					lent.Buf.Unref()
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for range 50 {
+			if err := m.AddMapping(nil, 0, 4096, 0, true); err != nil {
+				t.Error(err)
+			}
+			m.RemoveMapping(nil, 0, 4096, 0, true)
+		}
+	})
+	all.Go(func() {
+		c := w.other()
+		for i := range 50 {
+			c.pwrite(f, string([]byte{byte(i)}), int64(i%2)*pkt.LargeSize)
+		}
+	})
+	all.Wait()
+	f.DecRef()
+	w.must(w.Unlink(cwd, "f"))
+	if n, files := w.fs.Kept(); n != 0 || files != 0 {
+		t.Errorf("%d bytes are kept of %d files that are gone", n, files)
 	}
 }

@@ -1,9 +1,6 @@
 package pkt
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Sizes of the storage classes. A class is chosen by the number of bytes asked
 // for; nothing larger than LargeSize is ever allocated as one piece.
@@ -29,10 +26,10 @@ const (
 	classes
 )
 
-var pools = [classes]sync.Pool{
-	classSmall:  {New: func() any { return &Buf{class: classSmall, data: make([]byte, SmallSize)} }},
-	classMedium: {New: func() any { return &Buf{class: classMedium, data: make([]byte, MediumSize)} }},
-	classLarge:  {New: func() any { return &Buf{class: classLarge, data: make([]byte, LargeSize)} }},
+var pools = [classes]pool{
+	classSmall:  {class: classSmall, size: SmallSize},
+	classMedium: {class: classMedium, size: MediumSize},
+	classLarge:  {class: classLarge, size: LargeSize},
 }
 
 // Alloc returns a Buf with one reference and room for at least min(n,
@@ -45,7 +42,7 @@ func Alloc(n int) *Buf {
 	case n <= MediumSize:
 		c = classMedium
 	}
-	b := pools[c].Get().(*Buf)
+	b := pools[c].get()
 	b.refs.Store(1)
 	return b
 }
@@ -57,7 +54,7 @@ func (b *Buf) Ref() { b.refs.Add(1) }
 func (b *Buf) Unref() {
 	switch n := b.refs.Add(-1); {
 	case n == 0:
-		pools[b.class].Put(b)
+		pools[b.class].put(b)
 	case n < 0:
 		panic("pkt: Buf released twice")
 	}

@@ -1,9 +1,6 @@
 package pkt
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Sizes of the storage classes. A class is chosen by the number of bytes asked
 // for; nothing larger than LargeSize is ever allocated as one piece.
@@ -42,11 +39,11 @@ const (
 	classes
 )
 
-var pools = [classes]sync.Pool{
-	classSmall:    {New: func() any { return &Buf{class: classSmall, data: make([]byte, SmallSize)} }},
-	classMedium:   {New: func() any { return &Buf{class: classMedium, data: make([]byte, MediumSize)} }},
-	classLarge:    {New: func() any { return &Buf{class: classLarge, data: make([]byte, LargeSize)} }},
-	classBorrowed: {New: func() any { return &Buf{class: classBorrowed, sealed: true} }},
+var pools = [classes]pool{
+	classSmall:    {class: classSmall, size: SmallSize},
+	classMedium:   {class: classMedium, size: MediumSize},
+	classLarge:    {class: classLarge, size: LargeSize},
+	classBorrowed: {class: classBorrowed},
 }
 
 // Alloc returns a Buf with one reference and room for at least min(n,
@@ -59,7 +56,7 @@ func Alloc(n int) *Buf {
 	case n <= MediumSize:
 		c = classMedium
 	}
-	b := pools[c].Get().(*Buf)
+	b := pools[c].get()
 	b.refs.Store(1)
 	b.sealed = false
 	return b
@@ -68,7 +65,8 @@ func Alloc(n int) *Buf {
 // Borrow returns a sealed Buf of data, which o calls at, with one reference. As with Linux's
 // sendfile(2), data may change while it is under way.
 func Borrow(data []byte, o Owner, at uint64) *Buf {
-	b := pools[classBorrowed].Get().(*Buf)
+	b := pools[classBorrowed].get()
+	b.sealed = true
 	b.data, b.owner, b.at = data, o, at
 	b.refs.Store(1)
 	return b
@@ -87,11 +85,11 @@ func (b *Buf) Unref() {
 		if o := b.owner; o != nil {
 			at, n := b.at, len(b.data)
 			b.owner, b.data = nil, nil
-			pools[b.class].Put(b)
+			pools[b.class].put(b)
 			o.Return(at, n)
 			return
 		}
-		pools[b.class].Put(b)
+		pools[b.class].put(b)
 	case n < 0:
 		panic("pkt: Buf released twice")
 	}

@@ -30,6 +30,12 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 		return 0, unix.ENOTCONN
 	}
 	r := &e.rcv
+	if n >= pkt.LargeSize && r.q.size < n {
+		// More may have come: a larger read costs less than two.
+		e.unlock()
+		e.proto.ip.Backlog.Poll(0)
+		e.lock()
+	}
 	e.told = 0
 	for copied < n {
 		avail := r.q.size - offset

@@ -42,9 +42,11 @@
 // veth) puts it into the backlog; when the sender has released its locks it calls
 // Run, which delivers what is in the backlog, answers included, on the same
 // goroutine. A link to the outside has goroutines of its own that receive, put
-// into the backlog and Run. A packet of 64 KiB goes through loopback as one, with
+// into the backlog and Run; it may also be a backlog.Source, whose packets those who are about
+// to wait for them receive. A packet of 64 KiB goes through loopback as one, with
 // real headers and without a checksum; data is copied from the application once
-// and to the application once.
+// and to the application once. What a source lends (pkt.Lender) is not even copied
+// from there.
 //
 // # Locks
 //

@@ -28,6 +28,8 @@ const limit = 1000
 type Set struct {
 	pending atomic.Uint64 // queues that are not empty and that nobody drains
 	dropped atomic.Uint64
+	adding  sync.Mutex
+	sources atomic.Pointer[[]Source]
 	q       [queues]queue
 }
 

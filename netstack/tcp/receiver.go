@@ -299,6 +299,11 @@ func (e *Endpoint) measureRTT(now time.Duration) {
 	r.rttSeq, r.rttAt = r.adv, now
 }
 
+// ackAtOnce is how many full segments are not acknowledged together with more that may come, even
+// if the window does not move: a sender that measures how fast its data arrives (BBR) would take
+// the time until the application reads it for the network's.
+const ackAtOnce = 32
+
 // ackCheck sends an ACK now or later, as Linux does: at once for every second
 // full segment if the window moves, for data out of order and in quick mode.
 func (e *Endpoint) ackCheck(now time.Duration) {
@@ -306,7 +311,7 @@ func (e *Endpoint) ackCheck(now time.Duration) {
 	if !r.ackDue && !r.ackNow {
 		return
 	}
-	if r.ackNow || e.quickACK() || len(r.ooo) > 0 ||
+	if r.ackNow || e.quickACK() || len(r.ooo) > 0 || int(r.nxt-r.wup) > ackAtOnce*r.mss ||
 		int(r.nxt-r.wup) > r.mss && (r.q.size < int(e.opts.RcvLowat.Load()) || e.freshWindow(int(r.adv-r.wup)) >= int(r.adv-r.wup)) {
 		e.sendACK()
 		return

@@ -105,6 +105,12 @@ func (t *Task) block(deadline int64, interrupts uint32) error {
 	if now >= deadline {
 		return unix.ETIMEDOUT
 	}
+	if t.k.BeforeBlock != nil {
+		t.k.BeforeBlock()
+		if t.waker.state.CompareAndSwap(wakerWoken, wakerIdle) {
+			return nil
+		}
+	}
 	t.cpu.leaveSystem(now)
 	t.voluntarySwitches.Add(1)
 	t.blocked.Store(true)

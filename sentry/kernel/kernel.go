@@ -54,6 +54,9 @@ type Options struct {
 type Kernel struct {
 	// Log is what dmesg(1) shows.
 	Log Log
+	// BeforeBlock, if not nil, is called by a task that is about to block, with no locks held. What
+	// it does may wake the task.
+	BeforeBlock func()
 
 	platform       platform.Platform
 	memory         *memfile.File

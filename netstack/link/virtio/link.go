@@ -17,13 +17,14 @@ const sendWait = 20
 
 // Link is a link over a descriptor, or over several that are queues of one device.
 type Link struct {
-	fds  []int
-	stop int // eventfd
-	info link.Info
-	eth  int // length of the link header
-	b    *backlog.Set
-	wg   sync.WaitGroup
-	once sync.Once
+	fds    []int
+	stop   int // eventfd
+	info   link.Info
+	eth    int // length of the link header
+	b      *backlog.Set
+	queues []*queue
+	wg     sync.WaitGroup
+	once   sync.Once
 
 	dropped atomic.Uint64
 }
@@ -69,8 +70,13 @@ func (l *Link) Dropped() uint64 { return l.dropped.Load() }
 func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
 	l.b = b
 	for _, fd := range l.fds {
-		l.wg.Add(1)
-		go l.receive(fd, rx)
+		q, err := newQueue(l, fd, rx)
+		if err != nil {
+			return err
+		}
+		l.queues = append(l.queues, q)
+		b.AddSource(q)
+		l.wg.Go(q.receive)
 	}
 	return nil
 }
@@ -115,62 +121,6 @@ func (s *sender) Receive(p *pkt.Packet) {
 	p.Free()
 }
 
-// receive reads packets from a descriptor until Close. A packet is read into a small Buf and, if
-// it does not fit, a large one that is otherwise kept for the next packet.
-func (l *Link) receive(fd int, rx pkt.Receiver) {
-	defer l.wg.Done()
-	var hdr [HeaderLen]byte
-	small, large := pkt.Alloc(pkt.SmallSize), pkt.Alloc(pkt.LargeSize)
-	defer func() {
-		small.Unref()
-		large.Unref()
-	}()
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
-	iov := make([][]byte, 3)
-	batch := backlog.NewBatch(l.b)
-	for {
-		iov[0], iov[1], iov[2] = hdr[:], small.Bytes(), large.Bytes()
-		n, err := unix.Readv(fd, iov)
-		if err != nil || n < HeaderLen {
-			batch.Run()
-			switch err {
-			case unix.EINTR, nil, unix.EIO, unix.ENETDOWN, unix.EINVAL:
-				// The device is down, or gave something odd: poll tells when it goes on.
-			case unix.EAGAIN:
-			default:
-				return
-			}
-			fds[0].Revents, fds[1].Revents = 0, 0
-			wait := -1
-			if err != nil && err != unix.EAGAIN && err != unix.EINTR {
-				wait = 100
-				fds[0].Events = 0
-			} else {
-				fds[0].Events = unix.POLLIN
-			}
-			if _, err := unix.Poll(fds, wait); err != nil && err != unix.EINTR || fds[1].Revents != 0 {
-				return
-			}
-			continue
-		}
-		n -= HeaderLen
-		p := pkt.New()
-		k := min(n, small.Cap())
-		p.AddFrag(pkt.Frag{Buf: small, Len: uint32(k)})
-		small = pkt.Alloc(pkt.SmallSize)
-		if n > k {
-			p.AddFrag(pkt.Frag{Buf: large, Len: uint32(min(n-k, large.Cap()))})
-			large = pkt.Alloc(pkt.LargeSize)
-		}
-		if !Parse(hdr[:], p, l.eth) || !l.classify(p) {
-			p.Free()
-			continue
-		}
-		p.Rx = rx
-		batch.Put(p)
-	}
-}
-
 // classify finds the flow that a packet belongs to and, on links without a link
 // header, its protocol. It reports false if it is too short.
 func (l *Link) classify(p *pkt.Packet) bool {
@@ -199,6 +149,9 @@ func (l *Link) Close() {
 	l.once.Do(func() {
 		unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		l.wg.Wait()
+		for _, q := range l.queues {
+			q.close()
+		}
 		for _, fd := range l.fds {
 			unix.Close(fd)
 		}

@@ -6,6 +6,7 @@ package families
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,10 @@ type Network struct {
 	Host *hostinet.Host
 }
 
+// patience is how long a task that is about to block looks for packets of a stream that is coming:
+// about as long as it takes until another thread has received them and the task runs again.
+const patience = 40 * time.Microsecond
+
 // Register prepares k for sockets: it makes sockfs and the network of k's root
 // namespace. stack is that one's IP; nil for one with nothing but a loopback interface
 // that is up. host, if not nil, has its place for programs (--network=host).
@@ -48,6 +53,7 @@ func Register(k *kernel.Kernel, stack *netstack.Stack, host *hostinet.Host) erro
 			return err
 		}
 	}
+	k.BeforeBlock = func() { stack.Backlog.Poll(patience) }
 	root := k.RootNamespaces().Net
 	n := newNetwork(k, root, socket.NewFS(k.VFS()), stack)
 	if n.Host = host; host != nil {
@@ -77,6 +83,7 @@ func (n *Network) Close() {
 			n.IP.Move(i, n.root.IP.Stack, fmt.Sprintf("dev%d", i.Index()))
 		}
 	}
+	n.Netlink.Close()
 	n.IP.Close()
 }
 

@@ -44,7 +44,8 @@
 // goroutine. A link to the outside has goroutines of its own that receive, put
 // into the backlog and Run. A packet of 64 KiB goes through loopback as one, with
 // real headers and without a checksum; data is copied from the application once
-// and to the application once.
+// and to the application once. What a source lends (pkt.Lender) is not even copied
+// from there.
 //
 // # Locks
 //

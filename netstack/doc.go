@@ -45,7 +45,8 @@
 // into the backlog and Run; it may also be a backlog.Source, whose packets those who are about
 // to wait for them receive. A packet of 64 KiB goes through loopback as one, with
 // real headers and without a checksum; data is copied from the application once
-// and to the application once.
+// and to the application once. What a source lends (pkt.Lender) is not even copied
+// from there.
 //
 // # Locks
 //

@@ -23,6 +23,8 @@ type wireEnd struct {
 	rx pkt.Receiver
 	b  *backlog.Set
 	n  int
+	// bridged says that what others have made, of whatever form, goes out as well.
+	bridged bool
 }
 
 func (w *wireEnd) Info() link.Info {
@@ -35,10 +37,14 @@ func (w *wireEnd) Send(p *pkt.Packet) {
 	b := make([]byte, p.Len())
 	p.CopyOut(0, b)
 	p.Free()
-	if len(b) > 1514 {
+	longest := 1514
+	if w.bridged {
+		longest += 4 // as if all were tagged
+	}
+	if len(b) > longest {
 		w.t.Errorf("a frame of %d bytes", len(b))
 	}
-	if b[14]>>4 == 4 && wire.Ethernet(b).Type() == unix.ETH_P_IP {
+	if !w.bridged && b[14]>>4 == 4 && wire.Ethernet(b).Type() == unix.ETH_P_IP {
 		if h := wire.IPv4(b[14:]); !h.SumOK() || h.TotalLen() != len(b)-14 {
 			w.t.Errorf("bad IP header: %x", b)
 		}
@@ -61,27 +67,7 @@ func (w *wireEnd) frame(b []byte, split int) {
 // FuzzFrames gives a stack frames, with right checksums where the frame is long
 // enough, and lets time pass.
 func FuzzFrames(f *testing.F) {
-	var seeds [][]byte
-	v4 := make([]byte, 14+20+8+4)
-	wire.Ethernet(v4).Put(wire.MAC{2, 0, 0, 0, 0, 1}, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_IP)
-	wire.IPv4(v4[14:]).Put(&wire.IPv4Fields{Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), TotalLen: 32, TTL: 1, Proto: 17})
-	wire.UDP(v4[34:]).Put(1, 53, 12, 0)
-	seeds = append(seeds, v4)
-	v6 := make([]byte, 14+40+8+8)
-	wire.Ethernet(v6).Put(wire.MAC{2, 0, 0, 0, 0, 1}, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_IPV6)
-	wire.IPv6(v6[14:]).Put(&wire.IPv6Fields{Src: netip.MustParseAddr("fd00::2"), Dst: netip.MustParseAddr("fd00::1"), PayloadLen: 16, HopLimit: 255, NextHeader: wire.ExtFragment})
-	seeds = append(seeds, v6)
-	arp := make([]byte, 14+28)
-	wire.Ethernet(arp).Put(wire.BroadcastMAC, wire.MAC{2, 0, 0, 0, 0, 2}, unix.ETH_P_ARP)
-	wire.ARP(arp[14:]).Put(wire.ARPRequest, wire.MAC{2, 0, 0, 0, 0, 2}, netip.MustParseAddr("10.0.0.2"), wire.MAC{}, netip.MustParseAddr("10.0.0.1"))
-	seeds = append(seeds, arp)
-	for _, proto := range []uint8{1, 6, 17, 99} {
-		b := make([]byte, 14+20+40)
-		copy(b, v4)
-		wire.IPv4(b[14:]).Put(&wire.IPv4Fields{Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), TotalLen: 60, TTL: 1, Proto: proto, Frag: wire.IPv4MF})
-		seeds = append(seeds, b)
-	}
-	for _, s := range seeds {
+	for _, s := range frames() {
 		f.Add(s, uint16(20), true)
 		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...), uint16(0), false)
 	}
@@ -98,12 +84,16 @@ func FuzzFrames(f *testing.F) {
 		for _, a := range []string{"10.0.0.1/24", "fd00::1/64"} {
 			s.AddAddress(i, ip.Address{Prefix: netip.MustParsePrefix(a)})
 		}
+		s.Autoconfigure(i)
 		s.Params.Forward.Set(1)
 		l := s.TCP.NewEndpoint(unix.AF_INET6)
 		l.Bind(sock.Addr{Addr: netip.IPv6Unspecified(), Port: 80})
 		l.Listen(3)
 		u := s.UDP.NewEndpoint(unix.AF_INET6)
 		u.Bind(sock.Addr{Addr: netip.IPv6Unspecified(), Port: 53})
+		for _, group := range []string{"224.1.2.3", "ff02::5"} {
+			u.JoinGroup(netip.MustParseAddr(group), i.Index(), netip.Addr{})
+		}
 		r := s.Raw.NewEndpoint(unix.AF_INET, 1)
 		for len(in) > 0 {
 			b := in
@@ -124,7 +114,8 @@ func FuzzFrames(f *testing.F) {
 		u.Close()
 		l.Close()
 		r.Close()
-		w.Advance(time.Hour)
+		s.SetUp(i, false) // routers are asked for as long as it is up
+		w.Advance(200 * time.Hour)
 		if n := w.Len(); n != 0 {
 			t.Errorf("%d timers left", n)
 		}
@@ -148,7 +139,11 @@ func fixSums(b []byte) {
 		}
 	case unix.ETH_P_IPV6:
 		if h := wire.IPv6(b[14:]); len(h) >= 40 && 40+h.PayloadLen() <= len(h) {
-			fixTransport(h[40:40+h.PayloadLen()], h.Src(), h.Dst(), h.NextHeader())
+			rest, proto := h[40:40+h.PayloadLen()], h.NextHeader()
+			for len(rest) >= 8 && (proto == wire.ExtHopByHop || proto == unix.IPPROTO_DSTOPTS) && 8+8*int(rest[1]) <= len(rest) {
+				proto, rest = rest[0], rest[8+8*int(rest[1]):]
+			}
+			fixTransport(rest, h.Src(), h.Dst(), proto)
 		}
 	}
 }
@@ -162,7 +157,7 @@ func fixTransport(b []byte, src, dst netip.Addr, proto uint8) {
 		at = 6
 	case 58:
 		at = 2
-	case 1:
+	case 1, 2:
 		at, sum = 2, 0
 	default:
 		return

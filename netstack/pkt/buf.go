@@ -12,24 +12,38 @@ const (
 
 // Buf is storage for packet data, shared by reference count. The bytes that a
 // Frag refers to are immutable; the bytes behind the last Frag's end may be
-// filled by the one owner that allocated the Buf.
+// filled by the one owner that allocated the Buf, unless it has sealed it.
 type Buf struct {
-	refs  atomic.Int32
-	class uint8
-	data  []byte
+	refs   atomic.Int32
+	class  uint8
+	sealed bool
+	data   []byte
+
+	// Of a Buf of somebody else's memory: whose, and what that calls it.
+	owner Owner
+	at    uint64
+}
+
+// An Owner has memory that Bufs are made of.
+type Owner interface {
+	// Return is told that the n bytes that it calls at are not used any more by a Buf that
+	// was made of them. Any lock of the stack may be held.
+	Return(at uint64, n int)
 }
 
 const (
 	classSmall = iota
 	classMedium
 	classLarge
+	classBorrowed
 	classes
 )
 
 var pools = [classes]pool{
-	classSmall:  {class: classSmall, size: SmallSize},
-	classMedium: {class: classMedium, size: MediumSize},
-	classLarge:  {class: classLarge, size: LargeSize},
+	classSmall:    {class: classSmall, size: SmallSize},
+	classMedium:   {class: classMedium, size: MediumSize},
+	classLarge:    {class: classLarge, size: LargeSize},
+	classBorrowed: {class: classBorrowed},
 }
 
 // Alloc returns a Buf with one reference and room for at least min(n,
@@ -44,16 +58,36 @@ func Alloc(n int) *Buf {
 	}
 	b := pools[c].get()
 	b.refs.Store(1)
+	b.sealed = false
 	return b
 }
+
+// Borrow returns a sealed Buf of data, which o calls at, with one reference. As with Linux's
+// sendfile(2), data may change while it is under way.
+func Borrow(data []byte, o Owner, at uint64) *Buf {
+	b := pools[classBorrowed].get()
+	b.sealed, b.data, b.owner, b.at = true, data, o, at
+	b.refs.Store(1)
+	return b
+}
+
+// Seal says that nothing more is filled in, before b is given to others.
+func (b *Buf) Seal() { b.sealed = true }
 
 // Ref takes another reference.
 func (b *Buf) Ref() { b.refs.Add(1) }
 
-// Unref drops a reference; the last one returns the storage to its pool.
+// Unref drops a reference; the last one returns the storage to its pool or owner.
 func (b *Buf) Unref() {
 	switch n := b.refs.Add(-1); {
 	case n == 0:
+		if o := b.owner; o != nil {
+			at, n := b.at, len(b.data)
+			b.owner, b.data = nil, nil
+			pools[b.class].put(b)
+			o.Return(at, n)
+			return
+		}
 		pools[b.class].put(b)
 	case n < 0:
 		panic("pkt: Buf released twice")
@@ -72,6 +106,24 @@ type Frag struct {
 	Buf *Buf
 	Off uint32
 	Len uint32
+}
+
+// Room returns the run of no bytes behind f, with a reference for the caller; false if
+// nothing can be filled in there.
+func (f Frag) Room() (Frag, bool) {
+	end := f.Off + f.Len
+	if f.Buf.sealed || int(end) == f.Buf.Cap() {
+		return Frag{}, false
+	}
+	f.Buf.Ref()
+	return Frag{Buf: f.Buf, Off: end}, true
+}
+
+// A Lender is a source of bytes that may have some of them in Bufs already.
+type Lender interface {
+	// Lend returns the next bytes, at most n, of a sealed Buf, with a reference for the caller. It returns false if
+	// they are to be read.
+	Lend(n int) (Frag, bool)
 }
 
 // Bytes returns the run. The caller must not write to it.

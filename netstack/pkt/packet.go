@@ -1,7 +1,7 @@
 // Package pkt has the packet buffers of the stack: reference-counted storage
 // (Buf), runs of it (Frag), and packets made of a contiguous header area and a
 // short list of Frags (Packet). Data that enters the stack is copied once into
-// a Buf and from then on only referred to: by the sender's retransmission
+// a Buf, unless it is in one that the source lends, and from then on only referred to: by the sender's retransmission
 // queue, by packets on their way and by the receiver's queue.
 //
 // Nothing here locks. A Packet has one owner at a time; a Buf may be read by

@@ -46,7 +46,7 @@ type Endpoint interface {
 	// Shutdown ends one or both directions: unix.SHUT_RD, SHUT_WR, SHUT_RDWR (shutdown(2)).
 	Shutdown(how int) error
 	// Close gives up the endpoint; what is queued is still sent, unless Linger says otherwise.
-	// No other method may be called afterwards, except Lingering.
+	// No other method may be called afterwards, except SetNotify and Lingering.
 	Close()
 	// LocalAddr is getsockname(2).
 	LocalAddr() Addr

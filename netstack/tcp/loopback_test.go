@@ -2,12 +2,14 @@ package tcp
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
 	"golang.org/x/sys/unix"
 )
@@ -378,5 +380,87 @@ func TestAcceptAnnounced(t *testing.T) {
 			t.Fatalf("connection %d: accept gives %v", i, err)
 		}
 		defer s.Close()
+	}
+}
+
+// lent is a source that lends all it has.
+type lent struct{ f []pkt.Frag }
+
+func (l *lent) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Lend implements pkt.Lender.
+func (l *lent) Lend(n int) (pkt.Frag, bool) {
+	if len(l.f) == 0 {
+		return pkt.Frag{}, false
+	}
+	f := &l.f[0]
+	f.Buf.Ref()
+	part := pkt.Frag{Buf: f.Buf, Off: f.Off, Len: min(f.Len, uint32(n))}
+	f.Off += part.Len
+	if f.Len -= part.Len; f.Len == 0 {
+		f.Buf.Unref()
+		l.f = l.f[1:]
+	}
+	return part, true
+}
+
+// What a source lends is sent without a copy, and what follows does not go into its Buf.
+func TestLend(t *testing.T) {
+	_, p := newLoopback(t)
+	client, server := pair(t, p)
+	c, s := wait(client), wait(server)
+	head, tail := []byte("in front"), []byte("behind")
+	var src lent
+	want := bytes.Clone(head)
+	size := 0
+	for i, n := range []int{pkt.LargeSize, 1000} {
+		b := pkt.Alloc(n)
+		for k := range b.Bytes() {
+			b.Bytes()[k] = byte(k*7 + i)
+		}
+		b.Seal()
+		b.Ref() // ours, to look at it afterwards
+		defer b.Unref()
+		src.f = append(src.f, pkt.Frag{Buf: b, Len: uint32(n)})
+		want = append(want, b.Bytes()[:n]...)
+		size += n
+	}
+	want = append(want, tail...)
+	last := src.f[1].Buf
+	behind := last.Bytes()[1000]
+
+	got := make(chan []byte)
+	go func() {
+		b := make([]byte, len(want))
+		for n := 0; n < len(b); {
+			k, err := s.read(t, b[n:])
+			if k == 0 || err != nil {
+				t.Errorf("read: %d, %v", k, err)
+				break
+			}
+			n += k
+		}
+		got <- b
+	}()
+	if err := c.write(t, head); err != nil {
+		t.Fatal(err)
+	}
+	for sent := 0; sent < size; {
+		var m sock.Msg
+		n, err := c.e.Send(&src, size-sent, &m)
+		if sent += n; err == unix.EAGAIN {
+			c.until(t, unix.POLLOUT)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.write(t, tail); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(<-got, want) {
+		t.Error("something else was received")
+	}
+	if last.Bytes()[1000] != behind {
+		t.Error("what follows was put into a sealed Buf")
 	}
 }

@@ -211,26 +211,17 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 		// Where the bytes go: behind the last ones if there is room in their Buf.
 		var f pkt.Frag
 		if k := s.q.f.len(); k > 0 {
-			l := s.q.f.at(k - 1)
-			if end := int(l.Off + l.Len); end < l.Buf.Cap() {
-				f = pkt.Frag{Buf: l.Buf, Off: uint32(end)}
-				f.Buf.Ref()
-			}
+			f, _ = s.q.f.at(k - 1).Room()
 		}
 		want := n - sent
 		if e.opts.SndBuf()-s.q.cost < pkt.LargeSize {
 			want = min(want, pkt.MediumSize) // a small buffer is not exceeded by much
 		}
 		e.unlock()
-		if f.Buf == nil {
-			f.Buf = pkt.Alloc(want)
-		}
-		b := f.Buf.Bytes()[f.Off:]
-		b = b[:min(len(b), n-sent)]
-		var got int
-		got, cerr = io.ReadFull(src, b)
+		f, cerr = take(src, f, n-sent, want)
+		got := int(f.Len)
 		e.lock()
-		if got <= 0 {
+		if got == 0 {
 			f.Buf.Unref()
 			break
 		}
@@ -242,7 +233,6 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 			}
 			return 0, err
 		}
-		f.Len = uint32(got)
 		was := s.q.cost
 		s.q.add(f)
 		e.charge(s.q.cost - was)
@@ -298,6 +288,26 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	return 0, unix.EAGAIN
 }
 
+// take returns the next bytes of src, at most n: what it lends, up to want, or else what it reads, behind room or in a
+// new Buf for want if room has none.
+func take(src io.Reader, room pkt.Frag, n, want int) (pkt.Frag, error) {
+	if l, ok := src.(pkt.Lender); ok {
+		if f, ok := l.Lend(want); ok {
+			if room.Buf != nil {
+				room.Buf.Unref()
+			}
+			return f, nil
+		}
+	}
+	if room.Buf == nil {
+		room.Buf = pkt.Alloc(want)
+	}
+	b := room.Buf.Bytes()[room.Off:]
+	got, err := io.ReadFull(src, b[:min(len(b), n)])
+	room.Len = uint32(max(got, 0))
+	return room, err
+}
+
 // noteSent marks the connection as interactive when data follows data received
 // a short while ago: delayed ACKs can then ride on answers.
 func (e *Endpoint) noteSent() {
@@ -343,50 +353,4 @@ func (e *Endpoint) Flush() {
 	e.output(true)
 	e.unlock()
 	e.proto.ip.Run()
-}
-
-// Splice gives f the next bytes of the receive queue, at most n, without a
-// copy: f may keep the Frags by taking references. It returns how many bytes f
-// took; errors are Recv's.
-func (e *Endpoint) Splice(n int, f func(pkt.Frag) (int, error)) (int, error) {
-	var m sock.Msg
-	return e.Recv(spliceWriter{e, f}, n, &m)
-}
-
-type spliceWriter struct {
-	e *Endpoint
-	f func(pkt.Frag) (int, error)
-}
-
-// Write implements io.Writer. rmu is held, so the queue's first Frag is b's.
-func (s spliceWriter) Write(b []byte) (int, error) {
-	s.e.lock()
-	f := *s.e.rcv.q.f.at(0)
-	s.e.mu.Unlock()
-	f.Len = uint32(len(b))
-	return s.f(f)
-}
-
-// SendFrag appends f to the send queue without a copy, taking a reference of
-// its own. Errors are Send's.
-func (e *Endpoint) SendFrag(f pkt.Frag) error {
-	e.wmu.Lock()
-	defer e.wmu.Unlock()
-	e.lock()
-	err := e.sendCheck()
-	if err == nil && e.sndFull() {
-		e.noSpace = true
-		err = unix.EAGAIN
-	}
-	if err == nil {
-		f.Buf.Ref()
-		was := e.snd.q.cost
-		e.snd.q.add(f)
-		e.charge(e.snd.q.cost - was)
-		e.snd.end += f.Len
-		e.output(false)
-	}
-	e.unlock()
-	e.proto.ip.Run()
-	return err
 }

@@ -151,7 +151,7 @@ func (s *container) share(kind specs.LinuxNamespaceType, of *kernel.Namespaces) 
 
 // create makes the first process, which start runs.
 func (s *container) create() error {
-	p, err := s.newProcess(s.Spec.Process, s.Stdio, s.stdio, true)
+	p, err := s.newProcess(s.Spec.Process, s.Nice, s.Stdio, s.stdio, true)
 	s.stdio = nil
 	if err != nil {
 		return err

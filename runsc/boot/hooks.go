@@ -53,7 +53,7 @@ func (s *container) startHook(h *specs.Hook) error {
 	p := *s.Spec.Process
 	p.Terminal, p.Cwd, p.User, p.Rlimits = false, "/", specs.User{}, nil
 	p.Args, p.Env = append([]string{h.Path}, tail(h.Args)...), h.Env
-	hook, err := s.newProcess(&p, control.Stdio{}, []int{in[0], out[1], errs}, false)
+	hook, err := s.newProcess(&p, s.Nice, control.Stdio{}, []int{in[0], out[1], errs}, false)
 	if err != nil {
 		writer.Close()
 		return fmt.Errorf("hook %s: %w", h.Path, err)

@@ -34,7 +34,7 @@ type process struct {
 }
 
 // newProcess makes a process that start runs. It takes over files.
-func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []int, first bool) (*process, error) {
+func (s *container) newProcess(p *specs.Process, nice int, stdio control.Stdio, files []int, first bool) (*process, error) {
 	c, err := s.credentials(p)
 	if err == nil && first {
 		err = s.makeCwd(p.Cwd)
@@ -55,7 +55,7 @@ func (s *container) newProcess(p *specs.Process, stdio control.Stdio, files []in
 	namespaces := s.namespaces
 	o := &kernel.ProcessOptions{
 		Argv: p.Args, Envp: p.Env, Cred: c, Limits: limits, MountNS: s.mounts, Cwd: p.Cwd, Umask: 0o022,
-		FDs: fds, Namespaces: &namespaces, NoNewPrivs: p.NoNewPrivileges, Seccomp: s.filters, Cgroup: s.cgroup,
+		FDs: fds, Namespaces: &namespaces, NoNewPrivs: p.NoNewPrivileges, Seccomp: s.filters, Cgroup: s.cgroup, Nice: int32(nice),
 	}
 	if p.User.Umask != nil {
 		o.Umask = *p.User.Umask & 0o777

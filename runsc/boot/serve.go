@@ -214,7 +214,7 @@ func (c *conversation) exec(e *control.Exec, files []int) (*control.Reply, error
 		return nil, err
 	}
 	found.gofer.CatchUp() // with what the engine has changed in the files before
-	p, err := found.newProcess(e.Process, e.Stdio, files, false)
+	p, err := found.newProcess(e.Process, e.Nice, e.Stdio, files, false)
 	if setup := (*initFailure)(nil); errors.As(err, &setup) {
 		err = setup.err // the container is there already
 	}

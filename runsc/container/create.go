@@ -70,7 +70,7 @@ func (c *Container) create(o *Options) error {
 	args := &sandbox.Args{
 		Dir: c.dir, Rootless: e.Conf.Rootless, Foreground: o.Foreground,
 		Boot: control.Boot{
-			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec},
+			Version: e.Version, Config: *e.Conf, HostRoot: o.HostRoot, Container: control.Container{ID: o.ID, Bundle: dir, Spec: o.Spec, Nice: nice()},
 		},
 	}
 	place, err := e.placeOf(o.Spec)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"casemate/runsc/control"
 	"casemate/runsc/sandbox"
@@ -21,6 +22,15 @@ type ExecOptions struct {
 	PIDFile     string
 	// IgnorePaused has the process made in a container that is paused.
 	IgnorePaused bool
+}
+
+// nice is the caller's nice value, which processes inherit (sched(7)).
+func nice() int {
+	p, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return 0
+	}
+	return 20 - p // as the system call gives it, it is never negative
 }
 
 // Exec runs another process in a running container. Detached, it returns when the process
@@ -44,7 +54,7 @@ func (c *Container) Exec(o *ExecOptions, signals <-chan os.Signal) (int, error) 
 	if o.Detach && o.Process.Terminal && o.Terminal.ConsoleSocket == "" {
 		return 0, errors.New("cannot allocate tty if runsc will detach without setting console socket")
 	}
-	request := control.Exec{Container: c.State.ID, Process: o.Process}
+	request := control.Exec{Container: c.State.ID, Process: o.Process, Nice: nice()}
 	files, err := o.Terminal.files(o.Process.Terminal, o.PreserveFDs, &request.Stdio)
 	if err != nil {
 		return 0, err

@@ -96,6 +96,8 @@ type Container struct {
 	Hierarchies []kernel.Hierarchy
 	// Mounts are where the trees come from, as mountinfo shows it.
 	Mounts []hostmount.Mount
+	// Nice is the nice value of its processes: that of who creates it.
+	Nice int
 	Stdio
 }
 
@@ -160,6 +162,7 @@ type Request struct {
 type Exec struct {
 	Container string
 	Process   *specs.Process
+	Nice      int // that of who runs it
 	Stdio
 }
 

@@ -270,6 +270,7 @@ type ProcessOptions struct {
 	NoNewPrivs  bool
 	Seccomp     []*SeccompFilter // the first is installed first
 	OOMScoreAdj int32
+	Nice        int32 // -20 to 19
 	Personality uint32
 }
 
@@ -301,6 +302,7 @@ func (k *Kernel) CreateProcess(o *ProcessOptions) (*ThreadGroup, error) {
 	o.Namespaces.Net.IncRef()
 	t.setNamespaces(o.Namespaces)
 	t.personality = o.Personality
+	t.sched.nice = o.Nice
 	t.noNewPrivs.Store(o.NoNewPrivs)
 	tg.oomScoreAdj.Store(o.OOMScoreAdj)
 	t.fs = vfs.NewContext(o.Cred, o.MountNS)

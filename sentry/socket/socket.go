@@ -20,7 +20,7 @@ import (
 
 // A Sender is a socket to which a file's data goes without a copy in between.
 type Sender interface {
-	// SendFrom sends up to n bytes that r gives. It does not wait: EAGAIN.
+	// SendFrom sends up to n bytes that r gives, or lends (pkt.Lender). It does not wait: EAGAIN.
 	// EOPNOTSUPP if the socket is none of this kind after all.
 	SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error)
 }

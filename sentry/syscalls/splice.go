@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack/pkt"
 	"casemate/sentry/clock"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
@@ -136,6 +137,17 @@ func (r *fileReader) Read(p []byte) (n int, err error) {
 	r.got += n
 	r.err = err
 	return n, err
+}
+
+// Lend implements pkt.Lender.
+func (r *fileReader) Lend(n int) (pkt.Frag, bool) {
+	f, ok := r.f.Lend(r.ctx, r.off, n)
+	if r.off != noOffset {
+		r.off += int64(f.Len)
+	}
+	r.got += int(f.Len)
+	r.err = nil
+	return f, ok
 }
 
 // sendFile moves up to n bytes from a regular file to a socket. EOPNOTSUPP if the socket

@@ -8,7 +8,7 @@ var limitsCases = []sameCase{
 	{"seccomp profile", `echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":1},{"names":["chmod","fchmodat","fchmodat2"],"action":"SCMP_ACT_ERRNO","errnoRet":22,"args":[]}]}' >p; run --rm --security-opt seccomp=$X/p bb sh -c 'mkdir /x; chmod 700 /tmp; touch /y && echo fine; grep ^Seccomp: /proc/self/status'; run --rm --security-opt seccomp=unconfined bb sh -c 'mkdir /x && echo fine; grep ^Seccomp: /proc/self/status'; run --rm bb sh -c 'grep ^Seccomp: /proc/self/status; unshare -m true; mount -t tmpfs t /home'`},
 	{"ulimit", `run --rm --ulimit nofile=77:99 --ulimit core=0 --ulimit nproc=55 bb sh -c 'ulimit -n; ulimit -Hn; ulimit -c; ulimit -p 2>/dev/null; grep -E "open files|processes" /proc/self/limits'`},
 	{"cpus", `run --rm --cpus 0.5 bb true; run --rm --cpuset-cpus 0 bb sh -c 'nproc; grep Cpus_allowed_list /proc/self/status'; run --rm --cpu-shares 512 bb echo fine`},
-	{"pids limit", `run --rm --pids-limit 10 bb sh -c 'i=0; while [ $i -lt 20 ]; do sleep 5 & i=$((i+1)); done; echo all' 2>&1 | tail -1`},
+	{"pids limit", `run --rm --pids-limit 10 bb sh -c 'i=0; while [ $i -lt 20 ]; do sleep 100 & i=$((i+1)); done; echo all' 2>&1 | tail -1`},
 	{"oom score, umask", `run --rm --oom-score-adj 300 bb cat /proc/self/oom_score_adj; run --rm bb sh -c 'umask; cat /proc/self/oom_score_adj'`},
 	{"cgroup files", `run --rm --memory 64m bb sh -c 'ls /sys/fs/cgroup | sort; cat /sys/fs/cgroup/memory/memory.limit_in_bytes'`},
 	{"stats", `up $N --memory 100m; docker stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}}' $N | sed 's/ [0-9.]*[a-zA-Z]* / USED /; s/[0-9]*$/PIDS/'; test $(docker stats --no-stream --format '{{.PIDs}}' $N) -gt 0 && echo some`},

@@ -119,11 +119,11 @@ var terminalCases = []struct {
 		{"clear; jobs; bg; jobs", "Enter", `\[1\]\+  Stopped +sh -c .*\n\[1\]\+ sh -c .* &\n\[1\]\+  Running +sh -c .* &\n>$`},
 		{"clear; sh -c 'echo ready; exec cat'", "Enter", `^ready$`},
 		{"", "C-z", `\[2\]\+  Stopped +sh -c`},
-		{"clear; (read x; echo never) & sleep 0.3; jobs -s | wc -l", "Enter", `^2\n`},
+		{"clear; (read x; echo never) & until [ $(jobs -s | wc -l) = 2 ]; do sleep 0.1; done; jobs -s | wc -l", "Enter", `^2\n`},
 		{"clear; kill %1 %2 %3; wait; fg %1", "Enter", `fg: %1: no such job`},
 		{"clear; sleep 1001 & fg", "Enter", `sleep 1001\n*$`},
 		{"", "C-c", `>$`},
-		{"clear; jobs; stty tostop; (echo hidden) & sleep 0.5; jobs", "Enter", `Stopped`},
+		{"clear; jobs; stty tostop; (echo hidden) & until jobs | grep Stopped; do sleep 0.1; done", "Enter", `Stopped`},
 	}},
 	{"less", []step{
 		{"seq 1 1000 | less", "Enter", `^1\n2\n(.*\n)*22\n23\n:$`},

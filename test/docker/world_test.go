@@ -9,5 +9,5 @@ var worldCases = []sameCase{
 	{"add host, dns", `NET=none; run --rm --add-host name:10.1.2.3 bb grep name /etc/hosts; run --rm --dns 10.9.8.7 --dns-search example.org bb grep -v '^#' /etc/resolv.conf`},
 	{"ipc of a container", `run -d --name $N --ipc shareable bb sh -c 'echo shared >/dev/shm/f; sleep 1000' >/dev/null; eventually docker exec $N test -s /dev/shm/f; run --rm --ipc container:$N bb cat /dev/shm/f`},
 	{"namespaces of the host", `run --rm --ipc host bb sh -c 'test -d /dev/shm && echo fine'; run --rm --uts host bb sh -c 'hostname'`},
-	{"processes of a container", `up $N; run --rm --pid container:$N bb sh -c 'ps -o args | grep -c "sleep 100[0]"; cat /proc/1/comm; kill -TERM 1; echo $?; echo $$ | grep -c -x 1'; run -d --name $N-2 --pid container:$N bb sleep 1001 >/dev/null; docker exec $N ps -o args | grep -c 'sleep 100[1]'; docker kill $N-2 >/dev/null; ended $N-2; docker exec $N true && echo lives`},
+	{"processes of a container", `up $N; run --rm --pid container:$N bb sh -c 'ps -o args | grep -c "sleep 100[0]"; cat /proc/1/comm; kill -TERM 1; echo $?; echo $$ | grep -c -x 1'; run -d --name $N-2 --pid container:$N bb sleep 1001 >/dev/null; eventually sh -c "docker exec $N ps -o args | grep 'sleep 100[1]'"; docker exec $N ps -o args | grep -c 'sleep 100[1]'; docker kill $N-2 >/dev/null; ended $N-2; docker exec $N true && echo lives`},
 }

@@ -83,7 +83,8 @@ func TestPodPause(t *testing.T) {
 	podOf(t, p, p.id("runsc"), `i=0; while :; do i=$((i+1)); echo $i >/tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.05; done`, nil)
 	p.expect(t, `run $N sandbox; run $N-1 container; eventually test -s rootfs/tmp/n
 		moves() { test "$(cat rootfs/tmp/n)" != "$1"; }; goes() { eventually moves "$(cat rootfs/tmp/n)" && echo goes; }
-		rt pause $N-1; status $N-1; status $N; sleep 0.2; a=$(cat rootfs/tmp/n); rt exec $N sleep 0.5; test "$a" = "$(cat rootfs/tmp/n)" && echo stands
+		stands() { a=$(cat rootfs/tmp/n); rt exec $N sleep 0.5; test "$a" = "$(cat rootfs/tmp/n)"; }
+		rt pause $N-1; status $N-1; status $N; eventually stands && echo stands
 		rt exec $N-1 true 2>/dev/null; echo $?; rt resume $N-1; status $N-1; goes
 		rt pause $N; status $N; status $N-1; goes; rt exec $N true 2>/dev/null; echo $?; rt resume $N; status $N; rt exec $N echo again
 		rt pause $N-1; (sleep 0.3; rt resume $N-1) & rt exec --ignore-paused $N-1 echo waited; wait; rt pause $N-1; rt delete --force $N-1; rt list -q`,

@@ -26,7 +26,7 @@ type sameCase struct {
 // sameCases say the same with runc and with runsc. The bundles are sleep, which sleeps until
 // it is killed; and script, which runs the case's program.
 var sameCases = []sameCase{
-	{name: "life", program: `echo started; sleep 0.3; exit 7`, script: `up $N script; status $N; cat $N.out; rt start $N; status $N; becomes stopped $N; cat $N.out; rt delete $N; rt state $N; echo $?; ls state`},
+	{name: "life", program: `echo started; while ! test -e /tmp/go; do sleep 0.1; done; exit 7`, script: `up $N script; status $N; cat $N.out; rt start $N; status $N; touch rootfs/tmp/go; becomes stopped $N; cat $N.out; rt delete $N; rt state $N; echo $?; ls state`},
 	{name: "state", script: `up $N sleep; rt state $N | sed 's/"pid": [1-9][0-9]*/PID/; s/ociVersion.*/VERSION/'; rt start $N; rt kill $N KILL; becomes stopped $N; rt state $N | grep pid`},
 	{name: "annotations", change: func(_ *place, s bundle.Object) { s["annotations"] = map[string]string{"a.b": "c", "d": "e f"} }, script: `up $N script; rt state $N | grep -A3 annotations`},
 	{name: "id that is taken", script: `up $N sleep; rt create --bundle sleep $N; echo $?; rt run --bundle sleep $N; echo $?`},
@@ -49,7 +49,7 @@ var sameCases = []sameCase{
 	{name: "exec in what does not run", script: `up $N sleep; rt start $N; rt kill $N KILL; becomes stopped $N; rt exec $N true 2>&1; echo $?`},
 	{name: "descriptors", program: `cat <&3; echo to four >&4; ls /proc/self/fd | tr '\n' ' '`, script: `echo from three >three; rt run --bundle script --preserve-fds 2 $N 3<three 4>four; cat four; run $N sleep; rt exec --preserve-fds 2 $N sh -c 'cat <&3; echo again >&4' 3<three 4>four; cat four`},
 	{name: "ps", script: `run $N sleep; rt ps --format json $N | sed 's/[0-9][0-9]*/PID/g; s/,PID//g'; rt ps $N | grep -c sleep; rt ps --format nonsense $N 2>/dev/null; echo $?`},
-	{name: "pause", program: `i=0; while :; do i=$((i+1)); echo $i >/tmp/n; sleep 0.05; done`, script: `run $N script; eventually test -s rootfs/tmp/n; rt pause $N; status $N; cp rootfs/tmp/n a; sleep 0.3; cmp a rootfs/tmp/n && echo still; rt exec $N true 2>/dev/null; echo $?; rt pause $N 2>/dev/null; echo $?; rt resume $N; status $N; sleep 0.3; cmp -s a rootfs/tmp/n || echo moving; rt resume $N 2>/dev/null; echo $?`},
+	{name: "pause", program: `i=0; while :; do i=$((i+1)); echo $i >/tmp/n; sleep 0.05; done`, script: `run $N script; eventually test -s rootfs/tmp/n; rt pause $N; status $N; cp rootfs/tmp/n a; sleep 0.3; cmp a rootfs/tmp/n && echo still; rt exec $N true 2>/dev/null; echo $?; rt pause $N 2>/dev/null; echo $?; rt resume $N; status $N; moved() { ! cmp -s a rootfs/tmp/n; }; eventually moved && echo moving; rt resume $N 2>/dev/null; echo $?`},
 	{name: "kill what is paused", program: `trap "echo usr1" USR1; echo ready; while :; do sleep 0.1; done`, script: `run $N script; eventually grep ready $N.out; rt pause $N; rt kill $N USR1; echo $?; status $N; rt resume $N; eventually grep usr1 $N.out; status $N`},
 	{name: "delete what is paused", script: `run $N sleep; rt pause $N; rt delete $N 2>&1; echo $?; rt delete --force $N; echo $?; rt state $N 2>/dev/null; echo $?`},
 	{name: "update", change: func(_ *place, s bundle.Object) {
@@ -86,6 +86,7 @@ var sameCases = []sameCase{
 	}, program: `ip -o link show lo | cut -d: -f1,2; ip link show nothing; echo $?`, script: `rt run --bundle script $N; echo $?`},
 	{name: "files of control groups", change: withLimits, program: groupFiles, script: `run $N script; eventually grep first $N.out; rt update --memory 150000000 --cpu-quota 30000 --cpu-share 300 --pids-limit 30 $N; touch rootfs/tmp/go; eventually grep second $N.out; cat $N.out`},
 	{name: "ended by a signal", program: `kill -TERM $$; sleep 5`, script: `rt run --bundle script $N; echo $?`},
+	{name: "nice", program: `nice; nice -n 2 nice`, script: `nice -n 5 $RUNTIME --root $X/state $OPTIONS run --bundle script $N; run $N sleep; rt exec $N nice; nice -n 7 $RUNTIME --root $X/state $OPTIONS exec $N nice`},
 	{name: "exit code", program: `exit 255`, script: `rt run --bundle script $N; echo $?`},
 }
 

@@ -24,7 +24,7 @@ const stallTimeout = time.Minute
 const maxCulprits = 8
 
 // Programs about files, which run on a tmpfs as well; a case name then ends in "@tmpfs".
-var onTmpfs = []string{"dirs", "links", "locks", "mmap", "open", "rename", "rw", "shared_mapping", "stat", "xattr"}
+var onTmpfs = []string{"dirs", "links", "locks", "mmap", "open", "rename", "rw", "sendfile", "shared_mapping", "stat", "xattr"}
 
 // run is one run of a program: with its files on the root file system or on a tmpfs.
 type run struct {

@@ -14,12 +14,13 @@
 // and removed.
 //
 // Locks: Inode.mu (the core's), then node.mu, an entry's before its directory's, then
-// FS.mu. The gofer is called with the first two held.
+// FS.mu, then the keeper's. The gofer is called with the first two held.
 package goferfs
 
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,7 @@ type FS struct {
 	ids    *cred.UserNamespace // Options.IDs
 	open   atomic.Int64        // host descriptors of nodes
 	max    int64
+	keeper keeper
 
 	mu    sync.Mutex
 	nodes map[fileID]*node
@@ -72,6 +74,7 @@ func New(v *vfs.VFS, client *gofer.Client, tree int, o Options) (*FS, error) {
 		return nil, err
 	}
 	fs := &FS{client: client, shared: o.Shared, ids: o.IDs, max: o.MaxOpen, nodes: map[fileID]*node{}}
+	fs.keeper.now = time.Now
 	st, err := client.Statfs(root.Node)
 	if err != nil {
 		return nil, err

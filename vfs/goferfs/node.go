@@ -18,7 +18,9 @@ type node struct {
 	blocks atomic.Uint64 // of 512 bytes
 	stale  atomic.Bool   // the host knows the times and blocks better
 
-	maps vfs.Mappings
+	maps   vfs.Mappings
+	mapped atomic.Uint64 // how often it has been mapped writable
+	kept   *kept         // guarded by FS.keeper
 
 	mu     sync.Mutex
 	handle gofer.Node // 0: reached by dir and name
@@ -142,6 +144,7 @@ func (n *node) Evict() {
 	}
 	n.fs.mu.Unlock()
 	n.unobserve()
+	n.fs.keeper.drop(n)
 	n.mu.Lock()
 	n.closeFiles()
 	handle, dir := n.handle, n.dir

@@ -306,6 +306,8 @@ func (n *node) AddMapping(m vfs.MappingSpace, addr, length, off uint64, writable
 	n.maps.Add(m, addr, length, off, writable)
 	if writable {
 		n.stale.Store(true)
+		n.mapped.Add(1)
+		n.fs.keeper.drop(n)
 	}
 	return nil
 }

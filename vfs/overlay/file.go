@@ -3,6 +3,7 @@ package overlay
 import (
 	"sync"
 
+	"casemate/netstack/pkt"
 	"casemate/vfs"
 	"casemate/vfs/usermem"
 
@@ -70,6 +71,15 @@ func (o *file) Read(ctx *vfs.Context, f *vfs.File, dst *usermem.Seq, off int64, 
 		return 0, err
 	}
 	return r.Ops().Read(ctx, r, dst, off, flags)
+}
+
+// Lend implements vfs.Lender.
+func (o *file) Lend(ctx *vfs.Context, f *vfs.File, off int64, n int) (pkt.Frag, bool) {
+	r, err := o.layer(ctx, f)
+	if err != nil {
+		return pkt.Frag{}, false
+	}
+	return r.Lend(ctx, off, n)
 }
 
 // Write implements vfs.FileOps.

@@ -83,6 +83,7 @@ func (n *Network) Close() {
 			n.IP.Move(i, n.root.IP.Stack, fmt.Sprintf("dev%d", i.Index()))
 		}
 	}
+	n.Netlink.Close()
 	n.IP.Close()
 }
 

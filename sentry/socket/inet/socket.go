@@ -252,6 +252,25 @@ func (s *Socket) Release(*vfs.File) {
 	delete(s.all.open, s)
 	s.all.mu.Unlock()
 	s.ep.Close()
+	if s.tcp != nil && s.tcp.Lingering() {
+		s.linger()
+	}
+}
+
+// linger keeps the network namespace, whose last process and file may be gone, until the peer has
+// acknowledged what the closed connection still sends.
+func (s *Socket) linger() {
+	if !s.all.Net.TryIncRef() {
+		return
+	}
+	var once sync.Once
+	over := func(uint32) {
+		if !s.tcp.Lingering() {
+			once.Do(s.all.Net.DecRef)
+		}
+	}
+	s.tcp.SetNotify(over)
+	over(0)
 }
 
 // Ioctl implements vfs.FileOps.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
@@ -43,6 +44,14 @@ func (t *transfer) Read(p []byte) (int, error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// Lend implements pkt.Lender.
+func (t *transfer) Lend(n int) (pkt.Frag, bool) {
+	if l, ok := t.from.(pkt.Lender); ok {
+		return l.Lend(n)
+	}
+	return pkt.Frag{}, false
 }
 
 // Write copies p to the application (io.Writer for Endpoint.Recv).

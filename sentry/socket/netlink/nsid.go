@@ -18,24 +18,17 @@ const (
 	nsaID        = 1
 	nsaPID       = 2
 	nsaFD        = 3
+	nsaTarget    = 4
 	nsaNone      = -1 // NETNSA_NSID_NOT_ASSIGNED
 	groupNSID    = 28 // RTNLGRP_NSID
 	maxNSID      = 1 << 20
 	rtgenmsgSize = 4 // struct rtgenmsg, padded
 )
 
-// nsids are the numbers by which a namespace knows others (ip-netns(8), set). They do not keep them.
+// nsids are the numbers by which a namespace knows others (ip-netns(8), set), until those go.
 type nsids struct {
 	mu sync.Mutex
-	m  map[int32]weak.Pointer[kernel.NetNamespace]
-}
-
-// purge forgets namespaces that are gone. n.mu is held.
-func (n *nsids) purge() {
-	maps.DeleteFunc(n.m, func(_ int32, w weak.Pointer[kernel.NetNamespace]) bool {
-		ns := w.Value()
-		return ns == nil || !ns.Alive()
-	})
+	m  map[int32]*kernel.NetNamespace // without references
 }
 
 // find is the number of a namespace, nsaNone if it has none.
@@ -46,8 +39,8 @@ func (n *nsids) find(ns *kernel.NetNamespace) int32 {
 }
 
 func (n *nsids) findLocked(ns *kernel.NetNamespace) int32 {
-	for id, w := range n.m {
-		if w.Value() == ns {
+	for id, o := range n.m {
+		if o == ns {
 			return id
 		}
 	}
@@ -62,7 +55,6 @@ func (n *nsids) assign(ns *kernel.NetNamespace, id int32) (int32, error) {
 	if has := n.findLocked(ns); has != nsaNone {
 		return has, unix.EEXIST
 	}
-	n.purge()
 	if id < 0 {
 		for id = 0; id < maxNSID; id++ {
 			if _, taken := n.m[id]; !taken {
@@ -77,29 +69,80 @@ func (n *nsids) assign(ns *kernel.NetNamespace, id int32) (int32, error) {
 		return 0, unix.ENOSPC
 	}
 	if n.m == nil {
-		n.m = map[int32]weak.Pointer[kernel.NetNamespace]{}
+		n.m = map[int32]*kernel.NetNamespace{}
 	}
-	n.m[id] = weak.Make(ns)
+	n.m[id] = ns
 	return id, nil
+}
+
+// forget takes a namespace's number away, nsaNone if it has none.
+func (n *nsids) forget(ns *kernel.NetNamespace) int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := n.findLocked(ns)
+	delete(n.m, id)
+	return id
+}
+
+// named is the namespace that has a number, with a reference, or nil.
+func (n *nsids) named(id int32) *kernel.NetNamespace {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ns := n.m[id]; ns != nil && ns.TryIncRef() {
+		return ns
+	}
+	return nil
 }
 
 // all are the numbers, sorted.
 func (n *nsids) all() []int32 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.purge()
 	return slices.Sorted(maps.Keys(n.m))
 }
 
 // idOf is the number of a namespace, which it gets if it has none.
 func (p *Ports) idOf(ns *kernel.NetNamespace) int32 {
-	id, err := p.ids.assign(ns, -1)
-	if err == nil {
-		var m nlmsg.Builder
-		putNSID(&m, unix.RTM_NEWNSID, 0, 0, 0, id)
-		p.publish(groupNSID, m.B)
-	}
+	id, _ := p.name(ns, -1)
 	return id
+}
+
+// name gives a namespace, of which the caller has a reference, a number as nsids.assign does, and
+// tells of it.
+func (p *Ports) name(ns *kernel.NetNamespace, id int32) (int32, error) {
+	id, err := p.ids.assign(ns, id)
+	if err != nil {
+		return id, err
+	}
+	o := p.of(ns)
+	o.mu.Lock()
+	o.namers = append(o.namers, weak.Make(p))
+	o.mu.Unlock()
+	p.publishNSID(unix.RTM_NEWNSID, id)
+	return id, nil
+}
+
+// Close takes away the numbers by which others know the namespace, which goes, and tells of that.
+func (p *Ports) Close() {
+	p.mu.Lock()
+	namers := p.namers
+	p.namers = nil
+	p.mu.Unlock()
+	for _, w := range namers {
+		o := w.Value()
+		if o == nil {
+			continue // it has gone itself
+		}
+		if id := o.ids.forget(p.inet.Net); id != nsaNone {
+			o.publishNSID(unix.RTM_DELNSID, id)
+		}
+	}
+}
+
+func (p *Ports) publishNSID(typ uint16, id int32) {
+	var m nlmsg.Builder
+	putNSID(&m, typ, 0, 0, 0, id)
+	p.publish(groupNSID, m.B)
 }
 
 func putNSID(m *nlmsg.Builder, typ, flags uint16, seq, port uint32, id int32) {
@@ -118,8 +161,8 @@ func (s *Socket) dumpNSIDs(d *dumper) error {
 	return nil
 }
 
-// nsid serves RTM_NEWNSID and RTM_GETNSID. EINVAL, EEXIST; EBADF, ESRCH for a namespace that is not
-// there.
+// nsid serves RTM_NEWNSID and RTM_GETNSID. EINVAL, EEXIST; EBADF, ESRCH, ENOENT for a namespace that is
+// not there; EOPNOTSUPP for the numbers that a third one has.
 func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
 	if len(r.Body) < rtgenmsgSize {
 		return unix.EINVAL
@@ -129,12 +172,17 @@ func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
 		return err
 	}
 	id, idErr := nlmsg.Uint32(attrs[nsaID])
-	if r.Type == unix.RTM_GETNSID && idErr == nil {
-		return unix.EOPNOTSUPP // the number that the namespace behind a number has in a third one
+	if p, ok := attrs[nsaTarget]; ok {
+		return nlmsg.At(unix.EOPNOTSUPP, p)
 	}
 	ns, err := namespaceOf(ctx, attrs[nsaPID], attrs[nsaFD])
 	if err != nil {
 		return err
+	}
+	if ns == nil && idErr == nil && r.Type == unix.RTM_GETNSID {
+		if ns = s.ports.ids.named(int32(id)); ns == nil {
+			return nlmsg.At(unix.ENOENT, attrs[nsaID])
+		}
 	}
 	if ns == nil {
 		return unix.EINVAL
@@ -149,13 +197,8 @@ func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
 	if idErr != nil {
 		return unix.EINVAL
 	}
-	if _, err := s.ports.ids.assign(ns, int32(id)); err != nil {
-		return nlmsg.At(err, attrs[nsaID])
-	}
-	var m nlmsg.Builder
-	putNSID(&m, unix.RTM_NEWNSID, 0, 0, 0, s.ports.ids.find(ns))
-	s.ports.publish(groupNSID, m.B)
-	return nil
+	_, err = s.ports.name(ns, int32(id))
+	return nlmsg.At(err, attrs[nsaID])
 }
 
 // namespaceOf is the network namespace that an attribute names, by a process's number or by a

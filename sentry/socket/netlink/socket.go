@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"golang.org/x/sys/unix"
 
@@ -39,6 +40,8 @@ type Ports struct {
 	port map[portKey]*Socket
 	next uint32 // the next port that the kernel chooses, if a process's number is taken
 	open map[*Socket]struct{}
+	// namers are those that know the namespace by a number.
+	namers []weak.Pointer[Ports]
 }
 
 // A portKey names a socket: each protocol has ports of its own.

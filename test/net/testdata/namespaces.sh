@@ -45,6 +45,17 @@ ping -q -c1 -W9 10.1.0.2 | grep -c "1 received"
 ip netns exec A ping -q -c1 -W9 10.1.0.1 | grep -c "1 received"
 ip netns list | sort; ip netns list-id
 
+echo "== numbers"
+# It complains of what is gone before it has asked for its name.
+ip -o monitor nsid > /run/told 2>/dev/null & monitor=$!
+ip netns add C; ip netns add D
+# The first change that is told of shows that the monitor listens.
+eventually sh -c '{ ip netns del D; ip netns add D; ip netns set D 99; } 2>/dev/null; [ -s /run/told ]'
+ip netns set C 7; ip netns set C 8 2>/dev/null; echo $?; ip netns set A 7 2>/dev/null; echo $?
+ip netns list-id nsid 7; ip netns list-id nsid 9 2>/dev/null; echo $?
+ip netns del C; eventually grep -q "Deleted nsid 7" /run/told; ip netns list-id nsid 7 2>/dev/null; echo $?
+kill $monitor; wait $monitor 2>/dev/null; grep -w 7 /run/told; ip netns del D
+
 echo "== moved"
 ip link set v0 netns B
 ip link show v0 2>/dev/null; echo $?
@@ -83,6 +94,33 @@ unshare -Ur ip link set lo up 2>/dev/null; echo $?
 unshare -Ur sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward' 2>/dev/null; echo $?
 unshare -Urn sh -c 'ip link set lo up && ip -br link; echo 1 > /proc/sys/net/ipv4/ip_forward; cat /proc/sys/net/ipv4/ip_forward; stat -c %u:%g /proc/sys/net/ipv4/ip_forward'
 unshare -UrnmpfiuC --mount-proc sh -c 'ip -br link; set -- /proc/[0-9]*; echo $#; for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done | sort -u | wc -l; hostname inner; hostname'
+
+echo "== data that is still to be sent"
+ip netns add E; ip link add e0 type veth peer name e1 netns E
+ip address add 10.5.0.1/24 dev e0; ip link set e0 up; ip -n E address add 10.5.0.2/24 dev e1; ip -n E link set e1 up
+python3 - <<'END'
+import socket, subprocess
+client = """
+import socket, sys
+s = socket.create_connection(("10.5.0.1", int(sys.argv[1])))
+s.setblocking(False)
+sent = 0
+try:
+    while True:
+        sent += s.send(b"x" * 65536)
+except BlockingIOError:
+    print(sent)
+"""
+l = socket.create_server(("10.5.0.1", 0))
+sent = subprocess.run(["ip", "netns", "exec", "E", "python3", "-c", client, str(l.getsockname()[1])], capture_output=True).stdout
+subprocess.run(["ip", "netns", "del", "E"])
+c, _ = l.accept()
+got = 0
+while b := c.recv(65536):
+    got += len(b)
+print(got == int(sent), got > 65536)
+END
+eventually sh -c '! ip link show e0 >/dev/null 2>&1'
 
 echo "== the end"
 ip netns del A; ip netns del B; ip netns list; ls /run/netns; grep -c "/run/netns/[AB] .* nsfs nsfs " /proc/self/mountinfo || true

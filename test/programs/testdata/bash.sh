@@ -49,10 +49,12 @@ echo "subshell: $?"
 echo "killed by SEGV: $?"
 bash -c 'trap "echo child int; exit 5" INT; kill -INT $$; echo not here'
 echo "INT handler: $?"
-(sleep 0.1; kill -USR1 $$) &
-sleep 0.5 & wait $!
+trap : USR1
+(while sleep 0.1; do kill -USR1 $$; done) & killer=$!
+sleep 1000 & sleeper=$!
+wait $sleeper
 echo "wait interrupted: $(($? > 128))"
-wait
+{ kill $killer $sleeper; until wait; do :; done; } 2>/dev/null
 
 echo "== job control"
 set -m
@@ -78,7 +80,8 @@ exec 6>&2 2>/dev/null
 kill -- -"$group"
 wait
 exec 2>&6 6>&-
-ps -eo pgid= | grep -cw "$group"
+while ps -eo pgid=,stat= | grep "^ *$group " | grep -qv Z; do sleep 0.01; done
+echo "its processes are gone"
 set +m
 
 echo "== coprocess and descriptors"

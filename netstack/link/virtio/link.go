@@ -75,6 +75,9 @@ func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
 			return err
 		}
 		l.queues = append(l.queues, q)
+	}
+	// What one receives may be answered by another one.
+	for _, q := range l.queues {
 		b.AddSource(q)
 		l.wg.Go(q.receive)
 	}
@@ -93,7 +96,9 @@ type sender Link
 // Receive implements pkt.Receiver: it writes p to the device.
 func (s *sender) Receive(p *pkt.Packet) {
 	l := (*Link)(s)
-	fd := l.fds[p.Hash%uint32(len(l.fds))]
+	i := p.Hash % uint32(len(l.fds))
+	fd := l.fds[i]
+	l.queues[i].noteSize(p.Len())
 	var hdr [HeaderLen]byte
 	var iov [pkt.MaxFrags + 2][]byte
 	put(hdr[:], p, l.eth)

@@ -14,6 +14,9 @@ import (
 const (
 	// asks is how often Poll asks in vain until it leaves the next packet to the goroutine.
 	asks = 8
+	// bulk is how often Poll asks after a large packet. With small ones alone, of questions and
+	// answers, little comes while it asks, and more often in vain.
+	bulk = 32
 	// rest is how long the goroutine leaves the packets to those who call Poll.
 	rest = 200 * time.Microsecond
 	// pollBytes is about how much Poll takes at once: what the caches hold.
@@ -41,6 +44,7 @@ type queue struct {
 	iov          [3][]byte
 
 	hope    atomic.Int32 // how often Poll is still to ask in vain
+	bulk    atomic.Int32 // how often it is to ask until a large packet has come or gone again
 	stream  atomic.Bool  // large packets come
 	polled  atomic.Bool  // the last Poll has found packets
 	resting atomic.Bool
@@ -89,8 +93,16 @@ func (q *queue) read(limit int) (got int, err error) {
 	if got > 0 {
 		q.hope.Store(asks)
 		q.stream.Store(largest > pkt.MediumSize)
+		q.noteSize(largest)
 	}
 	return got, err
+}
+
+// noteSize notes that a packet of n bytes has come or gone.
+func (q *queue) noteSize(n int) {
+	if n > pkt.MediumSize && q.bulk.Load() < bulk {
+		q.bulk.Store(bulk)
+	}
 }
 
 // take makes a packet of n bytes that have been read.
@@ -113,9 +125,10 @@ func (q *queue) take(n int) {
 
 // Poll implements backlog.Source. Only while large packets come it stays for more.
 func (q *queue) Poll(d time.Duration) {
-	if q.hope.Load() <= 0 || !q.mu.TryLock() {
+	if q.hope.Load() <= 0 || q.bulk.Load() <= 0 || !q.mu.TryLock() {
 		return
 	}
+	q.bulk.Add(-1)
 	if q.closed {
 		q.mu.Unlock()
 		return

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"casemate/platform/loan"
 	"casemate/sentry/clock"
 	"casemate/vfs"
@@ -124,13 +126,30 @@ func (t *Task) settle() {
 // that was anything: a task that finds nothing to read calls it and looks again.
 func (t *Task) SettleLoans() bool { return t.k.desks.settle() }
 
-// borrows reports whether the task is to be lent something. What it does is not to be
-// watched then, nor filtered.
+// loanCalls are the calls that are made by loans.
+var loanCalls = [...]uint64{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_RECVFROM, unix.SYS_SENDTO}
+
+// unwatched reports whether nobody is to see such calls of the task, or may refuse them.
+func (t *Task) unwatched() bool {
+	if t.k.strace.Load() {
+		return false
+	}
+	if s := t.seccomp.Load(); s != nil {
+		for _, nr := range loanCalls {
+			if !s.always.has(nr) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// borrows reports whether the task is to be lent something.
 func (t *Task) borrows() bool {
 	if t.desk != nil {
-		return t.seccomp.Load() == nil && !t.k.strace.Load()
+		return t.unwatched()
 	}
-	if t.transfers++; t.transfers < afterTransfers || t.seccomp.Load() != nil || t.k.strace.Load() {
+	if t.transfers++; t.transfers < afterTransfers || !t.unwatched() {
 		return false
 	}
 	t.transfers = 0

@@ -1,11 +1,15 @@
 // tcp(7) sockets in an event loop that has gone round many times: a sandbox may have come to
 // answer its reads and writes by other ways by then, and nobody must see that.
 #include "inet.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 static int ep, a, b; // the loop's, its socket, the peer
@@ -247,6 +251,36 @@ CASE(tcp_rounds_seen_through_memory)
 	while (said[1] != -1)
 		;
 	REAP(p);
+}
+
+static void refuse(int nr)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = {sizeof f / sizeof f[0], f};
+	OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p));
+}
+
+CASE(tcp_rounds_filter)
+{
+	char m[8];
+	OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	refuse(SYS_getppid);
+	rounds();
+	EQ(write(b, "abcd", 4), 4);
+	EQ(ready(5000), 1);
+	refuse(SYS_read);
+	ERR(read(a, m, sizeof m), EXDEV);
+	EQ(recv(a, m, sizeof m, 0), 4);
+	EQ(memcmp(m, "abcd", 4), 0);
+	EQ(send(a, "x", 1, 0), 1);
+	refuse(SYS_sendto);
+	ERR(send(a, "x", 1, 0), EXDEV);
+	EQ(recv(b, m, sizeof m, 0), 1);
 }
 
 static volatile sig_atomic_t ticks;

@@ -50,8 +50,13 @@ type slot struct {
 // A Runner carries on with what a Lender has begun: package platform's.
 type Runner interface{ Run() }
 
-// A Lender lends. Its methods take its lock, under which it uses the Loan.
+// A Lender lends: a file that a task reads and writes. Its methods take its lock, under which it
+// uses the Loan.
 type Lender interface {
+	// LendData lends what can be read now, if it is little.
+	LendData(l *Loan)
+	// LendRoom lends room for writing, if there is plenty.
+	LendRoom(l *Loan)
 	// Settle takes account of what has been read and written. wrote says that something
 	// was written, for which r is to be run when no lock is held; r may be nil.
 	Settle() (r Runner, wrote bool)
@@ -59,8 +64,8 @@ type Lender interface {
 	Recall()
 }
 
-// A Loan is what one descriptor is lent. It belongs to its Lender, under its lock, from
-// Lend until Recall.
+// A Loan is what one descriptor is lent. It belongs to its Lender, under its lock, until it is
+// recalled.
 type Loan struct {
 	owner Lender // guarded by Desk.mu
 
@@ -71,20 +76,20 @@ type Loan struct {
 	seen  uint32 // of taken
 }
 
-// A Desk is a thread's loans. Lend and End are called in an upcall of the thread.
+// A Desk is a thread's loans. LendData, LendRoom and Pays are called in an upcall of the thread.
 type Desk struct {
 	on    *atomic.Uint32 // the stub is to look at the slots
 	dirty *atomic.Uint64 // slots from which something was read or to which something was written
 
-	mu    sync.Mutex // guards the owners
+	mu    sync.Mutex // guards the owners; before theirs
 	loans [Slots]Loan
 
 	// Whether lending data pays: how often it was done and how often it was of use.
 	lent, used, pause int
 
 	settled atomic.Uint32 // how often something was settled
-	watched uint32        // settled, when the watch found something dirty
-	late    bool          // it did
+	watched uint32        // settled, when the watch looked last
+	late    bool          // something was dirty then
 	banned  atomic.Int64  // until when (the monotonic clock, ns) no room is lent
 	ban     int64         // for how long it was
 }
@@ -103,24 +108,40 @@ func NewDesk(mem []byte, off uint32, on *atomic.Uint32, dirty *atomic.Uint64) *D
 	return d
 }
 
-// Lend returns the Loan of fd, by which owner may lend something. It ends the loan that has
-// been in its place; one of the same is settled.
-func (d *Desk) Lend(fd int32, owner Lender) *Loan {
-	l := &d.loans[uint32(fd)%Slots]
+// LendData has o lend the thread what can be read by fd. It ends the loan of another that has been in
+// its place.
+func (d *Desk) LendData(fd int32, o Lender) {
 	d.mu.Lock()
-	old := l.owner
-	d.count(l)
-	if old == owner && l.slot.fd == uint32(fd)+1 {
-		d.mu.Unlock()
+	defer d.mu.Unlock()
+	l := d.open(fd, o)
+	if l.size > 0 {
+		d.lent++
+		if l.seen > 0 {
+			d.used++
+		}
+	}
+	o.LendData(l)
+}
+
+// LendRoom has o lend the thread room to write by fd, likewise.
+func (d *Desk) LendRoom(fd int32, o Lender) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o.LendRoom(d.open(fd, o))
+}
+
+// open returns the Loan of fd, which is owner's from now on. mu is held.
+func (d *Desk) open(fd int32, owner Lender) *Loan {
+	l := &d.loans[uint32(fd)%Slots]
+	d.on.Store(1)
+	if l.owner == owner && l.slot.fd == uint32(fd)+1 {
 		return l
 	}
-	if old != nil {
-		old.Recall()
+	if l.owner != nil {
+		l.owner.Recall()
 	}
 	l.owner = owner
 	l.clear(fd)
-	d.mu.Unlock()
-	d.on.Store(1)
 	return l
 }
 
@@ -160,7 +181,7 @@ func (d *Desk) Settle() (wrote bool) {
 	return wrote
 }
 
-// End ends all loans, for good if the thread does not borrow again.
+// End ends all loans, until the thread borrows again.
 func (d *Desk) End() {
 	d.Settle()
 	d.mu.Lock()
@@ -193,29 +214,17 @@ func (d *Desk) Pays() bool {
 	return false
 }
 
-// count notes that the data of l was lent, and whether it was of use.
-func (d *Desk) count(l *Loan) {
-	if l.size > 0 {
-		d.lent++
-		if l.seen > 0 {
-			d.used++
-		}
-	}
-}
-
 // Watch is called every now and then, by one goroutine at a time. It settles what the thread
 // has left undone for long, and if that is something written it lends no room for a while,
-// twice as long each time in a row, in ns as now is.
-func (d *Desk) Watch(now int64) {
+// twice as long each time in a row, in ns as now is. It reports whether there was anything to
+// settle since the last call.
+func (d *Desk) Watch(now int64) (active bool) {
 	const first, last = 10e6, 2e9
-	n := d.settled.Load()
-	if !d.Dirty() {
-		d.late = false
-		return
-	}
-	if !d.late || d.watched != n {
-		d.late, d.watched = true, n
-		return
+	n, dirty := d.settled.Load(), d.Dirty()
+	active = dirty || n != d.watched
+	if !d.late || !dirty || n != d.watched {
+		d.late, d.watched = dirty, n
+		return active
 	}
 	d.late = false
 	if d.Settle() {
@@ -226,6 +235,7 @@ func (d *Desk) Watch(now int64) {
 		}
 		d.banned.Store(now + d.ban)
 	}
+	return true
 }
 
 // Banned reports whether no room is lent at the time now, see Watch.

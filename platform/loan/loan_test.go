@@ -10,6 +10,7 @@ import (
 
 // A lender lends one descriptor, as a socket does.
 type lender struct {
+	data  string // to be lent
 	mu    sync.Mutex
 	loan  *Loan
 	taken int
@@ -45,13 +46,25 @@ func (o *lender) Recall() {
 
 func (o *lender) Run() { o.ran.Add(1) }
 
-// lend lends data and room.
-func (o *lender) lend(l *Loan, data string) {
+func (o *lender) LendData(l *Loan) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.loan, o.taken = l, 0
-	l.LendData(copy(l.Buffer(len(data)), data))
+	l.LendData(copy(l.Buffer(len(o.data)), o.data))
+}
+
+func (o *lender) LendRoom(l *Loan) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.loan = l
 	l.LendRoom()
+}
+
+// lend lends data and room.
+func (o *lender) lend(d *Desk, fd int32, data string) {
+	o.data = data
+	d.LendData(fd, o)
+	d.LendRoom(fd, o)
 }
 
 // A stub does what the platform's code in the application does.
@@ -104,7 +117,7 @@ func TestReadAndWrite(t *testing.T) {
 	if _, ok := s.read(5, 1); ok {
 		t.Error("read what nobody has lent")
 	}
-	o.lend(d.Lend(5, o), "hello, world")
+	o.lend(d, 5, "hello, world")
 	if b, ok := s.read(5, 5); !ok || string(b) != "hello" {
 		t.Errorf("read %q, %v", b, ok)
 	}
@@ -139,9 +152,9 @@ func TestReadAndWrite(t *testing.T) {
 func TestSlotsAreTakenOver(t *testing.T) {
 	d, s := newDesk()
 	a, b := new(lender), new(lender)
-	a.lend(d.Lend(3, a), "aaaa")
+	a.lend(d, 3, "aaaa")
 	s.write(3, []byte("from a"))
-	b.lend(d.Lend(3+Slots, b), "bbbb")
+	b.lend(d, 3+Slots, "bbbb")
 	if a.loan != nil || a.out.String() != "from a" {
 		t.Errorf("a was recalled: %v, with %q", a.loan == nil, a.out.String())
 	}
@@ -157,7 +170,7 @@ func TestSlotsAreTakenOver(t *testing.T) {
 func TestDrainWhileWriting(t *testing.T) {
 	d, s := newDesk()
 	o := new(lender)
-	o.lend(d.Lend(1, o), "")
+	o.lend(d, 1, "")
 	var want bytes.Buffer
 	done := make(chan struct{})
 	go func() {
@@ -190,7 +203,7 @@ func TestHostile(t *testing.T) {
 	o := new(lender)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
-		o.lend(d.Lend(int32(rng.IntN(3*Slots)), o), "0123456789")
+		o.lend(d, int32(rng.IntN(3*Slots)), "0123456789")
 		for range rng.IntN(40) {
 			s.mem[rng.IntN(TableSize)] = byte(rng.Uint32())
 		}
@@ -210,7 +223,7 @@ func TestHostile(t *testing.T) {
 func TestWatch(t *testing.T) {
 	d, s := newDesk()
 	o := new(lender)
-	o.lend(d.Lend(1, o), "")
+	o.lend(d, 1, "")
 	s.write(1, []byte("x"))
 	d.Watch(1e6)
 	if o.out.Len() != 0 {
@@ -237,7 +250,7 @@ func TestPays(t *testing.T) {
 				refused++
 				continue
 			}
-			o.lend(d.Lend(1, o), "x")
+			o.lend(d, 1, "x")
 			if read {
 				s.read(1, 1)
 				d.Settle()

@@ -13,17 +13,6 @@ import (
 	"casemate/vfs"
 )
 
-// A Lender is a file from which a task can read, and to which it can write, without a
-// system call that the sentry sees (package loan). Its methods are called in an upcall of
-// the task, which the Loan is for.
-type Lender interface {
-	loan.Lender
-	// LendData lends what can be read now, if it is little.
-	LendData(l *loan.Loan)
-	// LendRoom lends room for writing, if there is plenty.
-	LendRoom(l *loan.Loan)
-}
-
 const (
 	// afterTransfers is how many transfers a task has made before it borrows.
 	afterTransfers = 64
@@ -33,14 +22,17 @@ const (
 	// watchPeriod is how often the desks are looked at for what was written and left:
 	// twice that is how late it goes out at worst.
 	watchPeriod = time.Millisecond
+	// watchIdle is after how many periods in which nobody did anything by a loan all are ended,
+	// and nobody watches.
+	watchIdle = 100
 )
 
 // desks are those of all tasks that borrow.
 type desks struct {
-	list atomic.Pointer[[]*loan.Desk]
+	list    atomic.Pointer[[]*loan.Desk]
+	watched atomic.Bool // a goroutine is in watch, or about to be
 
-	mu      sync.Mutex // held to change list
-	watched bool       // a goroutine is in watch
+	mu sync.Mutex // held to change list
 }
 
 // add takes up d unless there are too many.
@@ -56,10 +48,6 @@ func (ds *desks) add(d *loan.Desk) bool {
 	}
 	list = append(slices.Clone(list), d)
 	ds.list.Store(&list)
-	if !ds.watched {
-		ds.watched = true
-		go ds.watch()
-	}
 	return true
 }
 
@@ -94,24 +82,25 @@ func (ds *desks) end() {
 }
 
 // watch sees to it that what was written goes out soon even if its writer goes on
-// without system calls. It ends when there is no desk.
+// without system calls. It ends, and the loans with it, when nothing is done by them.
 func (ds *desks) watch() {
-	for {
+	for idle := 0; idle < watchIdle; idle++ {
 		time.Sleep(watchPeriod)
-		list := *ds.list.Load()
 		now := clock.Monotonic()
-		for _, d := range list {
-			d.Watch(now)
-		}
-		if len(list) == 0 {
-			ds.mu.Lock()
-			if len(*ds.list.Load()) == 0 {
-				ds.watched = false
-				ds.mu.Unlock()
-				return
+		for _, d := range *ds.list.Load() {
+			if d.Watch(now) {
+				idle = 0
 			}
-			ds.mu.Unlock()
 		}
+	}
+	ds.watched.Store(false) // who lends from now on starts another one
+	ds.end()
+}
+
+// beWatched starts watch, before something is lent.
+func (ds *desks) beWatched() {
+	if !ds.watched.Load() && ds.watched.CompareAndSwap(false, true) {
+		go ds.watch()
 	}
 }
 
@@ -146,33 +135,46 @@ func (t *Task) unwatched() bool {
 
 // borrows reports whether the task is to be lent something.
 func (t *Task) borrows() bool {
-	if t.desk != nil {
-		return t.unwatched()
-	}
-	if t.transfers++; t.transfers < afterTransfers || !t.unwatched() {
+	if !t.unwatched() {
 		return false
 	}
-	t.transfers = 0
-	if d := t.ctx.Desk(); d != nil && t.k.desks.add(d) {
+	if t.desk == nil {
+		if t.transfers++; t.transfers < afterTransfers {
+			return false
+		}
+		t.transfers = 0
+		d := t.ctx.Desk()
+		if d == nil || !t.k.desks.add(d) {
+			return false
+		}
 		t.desk = d
-		return true
 	}
-	return false
+	t.k.desks.beWatched()
+	return true
 }
 
-// LendData has f lend the task what can be read from it, if it is a Lender: descriptor fd, with
+// lent is called when something was lent: if the task has come to be watched meanwhile, that ends.
+func (t *Task) lent() {
+	if !t.unwatched() {
+		t.desk.End()
+	}
+}
+
+// LendData has f lend the task what can be read from it, if it is a loan.Lender: descriptor fd, with
 // which f was added to an epoll file, and which may be another file's by now.
 func (t *Task) LendData(fd int32, f *vfs.File) {
-	if o, ok := f.Ops().(Lender); ok && t.borrows() && t.desk.Pays() && t.FDTable().Is(fd, f) {
-		o.LendData(t.desk.Lend(fd, o))
+	if o, ok := f.Ops().(loan.Lender); ok && t.borrows() && t.desk.Pays() && t.FDTable().Is(fd, f) {
+		t.desk.LendData(fd, o)
+		t.lent()
 	}
 }
 
-// LendRoom has f, descriptor fd, lend the task room if it is a Lender: when it has just
+// LendRoom has f, descriptor fd, lend the task room if it is a loan.Lender: when it has just
 // written n bytes.
 func (t *Task) LendRoom(fd int32, f *vfs.File, n int) {
-	if o, ok := f.Ops().(Lender); ok && n <= loan.Room && t.borrows() && !t.desk.Banned(clock.Monotonic()) {
-		o.LendRoom(t.desk.Lend(fd, o))
+	if o, ok := f.Ops().(loan.Lender); ok && n <= loan.Room && t.borrows() && !t.desk.Banned(clock.Monotonic()) {
+		t.desk.LendRoom(fd, o)
+		t.lent()
 	}
 }
 

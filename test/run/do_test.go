@@ -156,7 +156,7 @@ func TestRootless(t *testing.T) {
 // TestNetworkNone leaves nothing but loopback.
 func TestNetworkNone(t *testing.T) {
 	for _, rt := range runscs(t) {
-		b := newBundle(t, "ip -o link | wc -l; ip -o addr show lo | wc -l; nc -l -p 80 </dev/null & until echo hello | nc 127.0.0.1 80 2>/dev/null; do sleep 0.1; done; nc -w 1 192.0.2.1 80; echo $?")
+		b := newBundle(t, "ip -o link | wc -l; ip -o addr show lo | wc -l; mkfifo /dev/shm/open; nc -l -p 80 <>/dev/shm/open & until echo hello | nc 127.0.0.1 80 2>/dev/null; do sleep 0.1; done; nc -w 1 192.0.2.1 80; echo $?")
 		if got := rt.run(t, b, "--network=none"); got.out != "1\n2\nhello\n1\n" || !strings.Contains(got.err, "unreachable") {
 			t.Errorf("%s: %v", rt.name, got)
 		}

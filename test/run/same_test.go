@@ -146,7 +146,7 @@ var sameCases = []struct {
 				{Path: "/dev/blk", Type: "b", Major: 7, Minor: 200, FileMode: ptr(os.FileMode(0o660)), UID: ptr(uint32(0)), GID: ptr(uint32(6))},
 			}
 		}},
-	{"loopback interface", `ip addr; ifconfig -a; cat /proc/net/dev | wc -l; ip route; nc -l -p 80 </dev/null & until echo hello | nc 127.0.0.1 80 2>/dev/null; do sleep 0.1; done; wait`, nil},
+	{"loopback interface", `ip addr; ifconfig -a; cat /proc/net/dev | wc -l; ip route; mkfifo /dev/shm/open; nc -l -p 80 <>/dev/shm/open & until echo hello | nc 127.0.0.1 80 2>/dev/null; do sleep 0.1; done; wait`, nil},
 	{"loopback interface in sysfs", `cd /sys/class/net; ls; readlink lo; cd lo; ls statistics; for f in address broadcast addr_len carrier dormant flags ifindex iflink mtu operstate tx_queue_len type uevent speed duplex; do echo "$f $(cat $f 2>&1)"; done; stat -c '%a %s' address statistics; echo 1 >mtu`, nil},
 	{"sysfs that is writable", `touch /s/class/x; mkdir /s/class/y; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/present; ls -d /sys/kernel /sys/fs/cgroup /sys/firmware /sys/nonesuch`, func(_ *testing.T, b *bundle) {
 		b.spec.Mounts = append(b.spec.Mounts, mount("/s", "sysfs", "sysfs", "ro"))

@@ -5,14 +5,14 @@ import (
 	"casemate/vfs"
 )
 
-// LendData implements kernel.Lender, for TCP.
+// LendData implements loan.Lender, for TCP.
 func (s *Socket) LendData(l *loan.Loan) {
 	if s.tcp != nil && s.common.Err.Load() == 0 {
 		s.tcp.LendData(l)
 	}
 }
 
-// LendRoom implements kernel.Lender, for TCP.
+// LendRoom implements loan.Lender, for TCP.
 func (s *Socket) LendRoom(l *loan.Loan) {
 	if s.tcp != nil && s.common.Err.Load() == 0 {
 		s.tcp.LendRoom(l)

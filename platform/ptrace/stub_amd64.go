@@ -10,7 +10,7 @@ import (
 
 // The stub page is all that the platform has in an application's address space.
 const (
-	stubBase = 0x7fffc0000000
+	stubBase = 0x7fff00000000
 	// userEnd is the end of the addresses that a process can map (TASK_SIZE_MAX
 	// with four-level page tables; a kernel with five levels gives out no more
 	// unless asked to).

@@ -99,17 +99,15 @@ func (t *Task) block(deadline int64, interrupts uint32) error {
 	if t.waker.state.CompareAndSwap(wakerWoken, wakerIdle) {
 		return nil
 	}
-	if t.k.desks.settle() {
-		return nil // what it waits for may have come
-	}
 	if now >= deadline {
 		return unix.ETIMEDOUT
 	}
+	t.k.desks.settle()
 	if t.k.BeforeBlock != nil {
 		t.k.BeforeBlock()
-		if t.waker.state.CompareAndSwap(wakerWoken, wakerIdle) {
-			return nil
-		}
+	}
+	if t.waker.state.CompareAndSwap(wakerWoken, wakerIdle) {
+		return nil // what it waits for has come
 	}
 	t.cpu.leaveSystem(now)
 	t.voluntarySwitches.Add(1)

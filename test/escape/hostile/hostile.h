@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 // The top of the address space, where a platform may keep code of its own.
-#define STUB_START 0x7fffc0000000UL
+#define STUB_START 0x7fff00000000UL
 #define STUB_END 0x7ffffffff000UL
 #define PAGE 4096UL
 

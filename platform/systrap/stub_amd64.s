@@ -63,6 +63,15 @@
 #define CMD_CLONE $2
 #define CMD_RIDE $0x100
 
+// RELOAD gives back the registers that a call of a patched site keeps, and CX the address to
+// return to.
+#define RELOAD \
+	MOVQ AREA_RETURN(GS), CX; \
+	MOVQ AREA_ARGS(GS), DI; \
+	MOVQ (AREA_ARGS+8)(GS), SI; \
+	MOVQ (AREA_ARGS+16)(GS), DX; \
+	MOVQ (AREA_ARGS+24)(GS), R10
+
 // func stub()
 TEXT ·stub(SB), NOSPLIT|NOFRAME, $0-0
 	// Offset 0x000: every signal's handler, on the alternate stack.
@@ -302,11 +311,7 @@ fastsleep:
 
 answered:
 	MOVQ AREA_IP(GS), AX
-	MOVQ AREA_RETURN(GS), CX
-	MOVQ AREA_ARGS(GS), DI
-	MOVQ (AREA_ARGS+8)(GS), SI
-	MOVQ (AREA_ARGS+16)(GS), DX
-	MOVQ (AREA_ARGS+24)(GS), R10
+	RELOAD
 	JMP return
 
 	// Offset 0x880: back, the result in AX.
@@ -410,11 +415,7 @@ sum:
 	JMP publish
 notlent:
 	MOVL AREA_NR(GS), AX
-	MOVQ AREA_RETURN(GS), CX
-	MOVQ AREA_ARGS(GS), DI
-	MOVQ (AREA_ARGS+8)(GS), SI
-	MOVQ (AREA_ARGS+16)(GS), DX
-	MOVQ (AREA_ARGS+24)(GS), R10
+	RELOAD
 	JMP unlent
 
 	// Offset 0xa20: AX bytes were read or written before, by the word at DI, DX now.
@@ -435,11 +436,7 @@ publish:
 	LOCK
 	ORQ AX, AREA_DIRTY(GS)
 	MOVQ AREA_IP(GS), AX
-	MOVQ AREA_RETURN(GS), CX
-	MOVQ AREA_ARGS(GS), DI
-	MOVQ (AREA_ARGS+8)(GS), SI
-	MOVQ (AREA_ARGS+16)(GS), DX
-	MOVQ (AREA_ARGS+24)(GS), R10
+	RELOAD
 	JMP return
 
 	// Offset 0xac0: the end, and what lies behind it.

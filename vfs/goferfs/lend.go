@@ -82,8 +82,9 @@ func (n *node) sendable(fd int, as version, i int64) *pkt.Buf {
 		return nil
 	}
 	mapped := n.mapped.Load()
-	b := pkt.Alloc(int(min(pkt.LargeSize, as.size-i*pkt.LargeSize)))
-	p := b.Bytes()[:min(pkt.LargeSize, as.size-i*pkt.LargeSize)]
+	length := min(pkt.LargeSize, as.size-i*pkt.LargeSize)
+	b := pkt.Alloc(int(length))
+	p := b.Bytes()[:length]
 	if got, err := unix.Pread(fd, p, i*pkt.LargeSize); err != nil || got < len(p) {
 		b.Unref()
 		return nil

@@ -83,6 +83,9 @@ type Desk struct {
 
 	mu    sync.Mutex // guards the owners; before theirs
 	loans [Slots]Loan
+	// over says that nothing is lent, so that the memory may be another thread's: changed with mu
+	// held.
+	over atomic.Bool
 
 	// Whether lending data pays: how often it was done and how often it was of use.
 	lent, used, pause int
@@ -133,6 +136,7 @@ func (d *Desk) LendRoom(fd int32, o Lender) {
 // open returns the Loan of fd, which is owner's from now on. mu is held.
 func (d *Desk) open(fd int32, owner Lender) *Loan {
 	l := &d.loans[uint32(fd)%Slots]
+	d.over.Store(false)
 	d.on.Store(1)
 	if l.owner == owner && l.slot.fd == uint32(fd)+1 {
 		return l
@@ -155,7 +159,7 @@ func (l *Loan) clear(fd int32) {
 }
 
 // Dirty reports whether there is something to settle.
-func (d *Desk) Dirty() bool { return d.dirty.Load() != 0 }
+func (d *Desk) Dirty() bool { return !d.over.Load() && d.dirty.Load() != 0 }
 
 // Settle has the lenders take account of what has been read and written, and carries on with
 // that. It reports whether something was written. No lock that a Lender takes is held.
@@ -164,7 +168,10 @@ func (d *Desk) Settle() (wrote bool) {
 	var buf [4]Runner
 	runs := buf[:0]
 	d.mu.Lock()
-	dirty := d.dirty.Swap(0)
+	dirty := uint64(0)
+	if !d.over.Load() {
+		dirty = d.dirty.Swap(0)
+	}
 	for i := 0; dirty != 0; i, dirty = i+1, dirty>>1 {
 		if o := d.loans[i].owner; dirty&1 != 0 && o != nil {
 			r, w := o.Settle()
@@ -186,6 +193,9 @@ func (d *Desk) End() {
 	d.Settle()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.over.Swap(true) {
+		return
+	}
 	d.on.Store(0)
 	for i := range d.loans {
 		if l := &d.loans[i]; l.owner != nil {

@@ -147,6 +147,10 @@ func TestReadAndWrite(t *testing.T) {
 	if s.write(5, []byte("x")) {
 		t.Error("written after the end")
 	}
+	s.mark(5) // by whoever has the memory now
+	if d.Dirty() || d.Settle() || s.dirty.Load() == 0 {
+		t.Error("what is another's was settled")
+	}
 }
 
 func TestSlotsAreTakenOver(t *testing.T) {

@@ -292,6 +292,9 @@ func (i *Interface) send(p *pkt.Packet) {
 	i.Stats.TxBytes.Add(uint64(p.Len()))
 	p.Type = pkt.Outgoing
 	i.tap(p)
+	if p.Tag.Type != 0 && !i.info.Tags {
+		PushTag(p)
+	}
 	i.link.Send(p)
 }
 

@@ -56,19 +56,25 @@ func (s *Socket) acknowledge(r *nlmsg.Request, err error) {
 	}
 	var a nlmsg.Builder
 	var about *nlmsg.AttrError
-	offset, extended := 0, false
+	offset, placed, message := 0, false, ""
 	if errors.As(err, &about) && s.option(unix.NETLINK_EXT_ACK) {
-		if offset, extended = about.Offset(r); extended {
+		offset, placed = about.Offset(r)
+		if message = about.Message; placed || message != "" {
 			flags |= unix.NLM_F_ACK_TLVS
 		}
 	}
 	a.Begin(unix.NLMSG_ERROR, flags, r.Seq, s.localPort())
 	a.B = ne.AppendUint32(a.B, uint32(code))
 	a.B = append(a.B, quoted...)
-	if extended {
+	if flags&unix.NLM_F_ACK_TLVS != 0 {
 		for len(a.B)&3 != 0 {
 			a.B = append(a.B, 0)
 		}
+	}
+	if message != "" {
+		a.AttrString(unix.NLMSGERR_ATTR_MSG, message)
+	}
+	if placed {
 		a.Attr32(unix.NLMSGERR_ATTR_OFFS, uint32(offset))
 	}
 	a.End()

@@ -462,6 +462,16 @@ func (s *Stack) addConnected(i *Interface, a Address) {
 	}
 }
 
+// Has reports whether the interface has an address. It takes no lock.
+func (i *Interface) Has(a netip.Addr) bool {
+	for _, o := range i.stack.conf.Load().addrs[i.index] {
+		if o.Prefix.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
 // AddTap lets t see the packets of all interfaces, those to come as well.
 func (s *Stack) AddTap(t Tap) {
 	s.mu.Lock()

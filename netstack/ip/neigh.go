@@ -76,6 +76,11 @@ func (i *Interface) sendIP(p *pkt.Packet, next netip.Addr, typ uint8) {
 	t := &i.neigh
 	t.mu.Lock()
 	n := t.m[next]
+	if n == nil && i.flags.Load()&unix.IFF_NOARP != 0 {
+		t.mu.Unlock()
+		i.sendFrame(p, i.HWAddr())
+		return
+	}
 	if n == nil {
 		n = i.newNeighbour(next)
 	}

@@ -19,6 +19,8 @@ type Upper interface {
 	// Changed tells that the interface below has come up or gone down, or that its carrier, MTU or
 	// hardware address has changed. No lock is held.
 	Changed(below *Interface)
+	// Promiscuous reports whether frames for other stations are wanted.
+	Promiscuous() bool
 	// Gone tells that the interface below goes: those upon it go with it. No lock is held.
 	Gone()
 }
@@ -60,6 +62,22 @@ func (i *Interface) endUpper() {
 	for _, x := range i.uppers() {
 		x.Gone()
 	}
+}
+
+// Promiscuity is how many there are who want frames for other stations (IFLA_PROMISCUITY).
+func (i *Interface) Promiscuity() (n uint32) {
+	if i.flags.Load()&unix.IFF_PROMISC != 0 {
+		n++
+	}
+	if i.Master() != nil {
+		n++
+	}
+	for _, x := range i.uppers() {
+		if x.Promiscuous() {
+			n++
+		}
+	}
+	return n
 }
 
 // uppers are those upon the interface.

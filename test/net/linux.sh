@@ -30,5 +30,5 @@ for m in 8021q bridge dummy veth macvlan ipvlan tun sch_fq sch_fq_codel sch_nete
 	# What a module needs comes behind it, in the opposite order.
 	sed -n "s,.*/$m.ko:.*,&,p" "$modules/modules.dep" | tr -d : | tr ' ' '\n' | tac
 done | awk -v m="$modules/" 'NF && !seen[$0]++ { print m $0 }' >load
-usr/bin/linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro quiet con=null con0=fd:0,fd:1 \
+usr/bin/linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro loglevel=1 con=null con0=fd:0,fd:1 \
 	DIR="$dir" init="$here/linux.sh" -- "$1" inside </dev/null 2>/dev/null | tr -d '\r' | sed '1,/^BEGIN$/d; /^END$/,$d'

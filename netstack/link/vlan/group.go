@@ -75,6 +75,9 @@ func (g *group) Input(_ *ip.Interface, p *pkt.Packet) bool {
 // Has implements ip.VLANs.
 func (g *group) Has(tag pkt.Tag) bool { return g.find(tag) != nil }
 
+// Promiscuous implements ip.Upper.
+func (*group) Promiscuous() bool { return false }
+
 // Changed implements ip.Upper.
 func (g *group) Changed(below *ip.Interface) {
 	up := below.Flags()&unix.IFF_UP != 0

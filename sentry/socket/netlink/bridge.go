@@ -7,6 +7,7 @@ import (
 
 	"casemate/netstack/ip"
 	"casemate/netstack/link/bridge"
+	"casemate/netstack/link/ipvlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
 )
@@ -108,6 +109,9 @@ func setMaster(i *ip.Interface, p []byte) error {
 	b, ok := to.Link().(*bridge.Bridge)
 	if !ok {
 		return unix.EOPNOTSUPP
+	}
+	if _, ok := i.Link().(*ipvlan.Link); ok {
+		return unix.EINVAL // a bridge's stations have addresses of their own
 	}
 	return i.SetMaster(b)
 }

@@ -9,6 +9,8 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/ipvlan"
+	"casemate/netstack/link/macvlan"
 	"casemate/netstack/link/tap"
 	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
@@ -117,15 +119,6 @@ func bit(flags, flag uint32) uint32 {
 	return 0
 }
 
-// promiscuity is how many there are who want all frames that the interface can have.
-func promiscuity(i *ip.Interface) uint32 {
-	n := bit(i.Flags(), unix.IFF_PROMISC)
-	if i.Master() != nil {
-		n++
-	}
-	return n
-}
-
 // mtuRange are the limits of an interface's MTU as Linux tells them; 0: none.
 func mtuRange(i *ip.Interface) (lowest, highest uint32) {
 	switch i.Link().(type) {
@@ -147,6 +140,10 @@ func parameters(k kind) (put func(m *nlmsg.Builder), ok bool) {
 		return func(m *nlmsg.Builder) { putBridge(m, l) }, true
 	case *vlan.Link:
 		return func(m *nlmsg.Builder) { putVLAN(m, l) }, true
+	case *macvlan.Link:
+		return func(m *nlmsg.Builder) { putMacvlan(m, l) }, true
+	case *ipvlan.Link:
+		return func(m *nlmsg.Builder) { putIPVLAN(m, l) }, true
 	}
 	return nil, false
 }
@@ -171,7 +168,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	m.Attr32(iflaMinMTU, lowest)
 	m.Attr32(iflaMaxMTU, highest)
 	m.Attr32(unix.IFLA_GROUP, 0)
-	m.Attr32(unix.IFLA_PROMISCUITY, promiscuity(i))
+	m.Attr32(unix.IFLA_PROMISCUITY, i.Promiscuity())
 	m.Attr32(iflaAllMulti, bit(i.Flags(), unix.IFF_ALLMULTI))
 	m.Attr32(unix.IFLA_NUM_TX_QUEUES, uint32(max(info.Queues, 1)))
 	m.Attr32(unix.IFLA_GSO_MAX_SEGS, maxGSOCount)
@@ -339,13 +336,22 @@ func changeLink(i *ip.Interface, l *linkRequest) error {
 // that is for another one.
 func setHardware(i *ip.Interface, p []byte) error {
 	mac := i.HWAddr()
+	_, shared := i.Link().(*ipvlan.Link)
 	switch {
-	case bytes.Equal(p, mac[:]):
+	case bytes.Equal(p, mac[:]) && !shared:
 		return nil
 	case len(p) != len(mac):
 		return unix.EINVAL
-	case !Made(i) || i.Info().Type != unix.ARPHRD_ETHER:
+	case shared || !Made(i) || i.Info().Type != unix.ARPHRD_ETHER:
 		return unix.EOPNOTSUPP
+	}
+	if l, ok := i.Link().(*macvlan.Link); ok {
+		if err := l.MayBe(wire.MAC(p), i.Flags()&unix.IFF_UP != 0); err != nil {
+			return err
+		}
+		if l.Mode() == macvlan.Passthru {
+			i = l.Below() // whose address is that of both
+		}
 	}
 	return i.Stack().SetHWAddr(i, wire.MAC(p))
 }

@@ -11,6 +11,8 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/ipvlan"
+	"casemate/netstack/link/macvlan"
 	"casemate/netstack/link/veth"
 	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
@@ -107,6 +109,10 @@ func (s *Socket) newLink(ctx *vfs.Context, l *linkRequest) error {
 		return s.newPair(ctx, l, at, mac, info[infoData])
 	case "vlan":
 		return s.newVLAN(ctx, l, at, info[infoData])
+	case "macvlan":
+		return s.newMacvlan(ctx, l, at, mac, info[infoData])
+	case "ipvlan":
+		return s.newIPVLAN(ctx, l, at, info[infoData])
 	case "":
 		return unix.ENODEV
 	}
@@ -168,6 +174,10 @@ func changeKind(i *ip.Interface, linkInfo []byte) error {
 		return changeBridge(l, attrs)
 	case *vlan.Link:
 		return changeVLAN(l, attrs)
+	case *ipvlan.Link:
+		return changeIPVLAN(l, attrs)
+	case *macvlan.Link:
+		return changeMacvlan(l, attrs)
 	}
 	return nil
 }

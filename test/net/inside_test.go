@@ -22,6 +22,7 @@ func TestInside(t *testing.T) {
 func TestKinds(t *testing.T) {
 	for _, name := range []string{"vlan", "macvlan", "ipvlan"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			want, err := os.ReadFile("testdata/" + name + ".txt")
 			must(t, err)
 			sameInside(t, string(want), "sh testdata/"+name+".sh")

@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 if [ "${2-}" = inside ]; then # as the first process of that Linux
 	export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 	mount -t proc proc /proc
+	echo 1 >/proc/sys/kernel/printk
 	mount -t sysfs sys /sys
 	mount -t tmpfs run /run
 	cd "$here"
@@ -30,5 +31,5 @@ for m in 8021q bridge dummy veth macvlan ipvlan tun sch_fq sch_fq_codel sch_nete
 	# What a module needs comes behind it, in the opposite order.
 	sed -n "s,.*/$m.ko:.*,&,p" "$modules/modules.dep" | tr -d : | tr ' ' '\n' | tac
 done | awk -v m="$modules/" 'NF && !seen[$0]++ { print m $0 }' >load
-usr/bin/linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro loglevel=1 con=null con0=fd:0,fd:1 \
+usr/bin/linux.uml mem=256M root=/dev/root rootfstype=hostfs rootflags=/ ro quiet con=null con0=fd:0,fd:1 \
 	DIR="$dir" init="$here/linux.sh" -- "$1" inside </dev/null 2>/dev/null | tr -d '\r' | sed '1,/^BEGIN$/d; /^END$/,$d'

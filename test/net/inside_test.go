@@ -20,7 +20,7 @@ func TestInside(t *testing.T) {
 // TestKinds compares what programs do with devices of kinds that the host's kernel may not have: what Linux says
 // of them has been recorded, by linux.sh.
 func TestKinds(t *testing.T) {
-	for _, name := range []string{"vlan", "macvlan", "ipvlan"} {
+	for _, name := range []string{"vlan", "macvlan", "ipvlan", "absent"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want, err := os.ReadFile("testdata/" + name + ".txt")

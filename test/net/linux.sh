@@ -27,7 +27,7 @@ chmod 755 .
 apt-get download -q user-mode-linux >&2
 dpkg -x user-mode-linux*.deb .
 modules=$(echo usr/lib/uml/modules/*)
-for m in 8021q bridge dummy veth macvlan ipvlan tun sch_fq sch_fq_codel sch_netem sch_tbf sch_ingress; do
+for m in 8021q bridge dummy veth macvlan ipvlan tun; do
 	# What a module needs comes behind it, in the opposite order.
 	sed -n "s,.*/$m.ko:.*,&,p" "$modules/modules.dep" | tr -d : | tr ' ' '\n' | tac
 done | awk -v m="$modules/" 'NF && !seen[$0]++ { print m $0 }' >load

@@ -159,11 +159,11 @@ func changeKind(i *ip.Interface, linkInfo []byte) error {
 	if err != nil {
 		return err
 	}
-	if k, ok := i.Link().(kind); info[infoKind] != nil && (!ok || k.Kind() != nlmsg.String(info[infoKind])) {
-		return unix.EOPNOTSUPP
-	}
 	if info[infoData] == nil {
 		return nil
+	}
+	if k, ok := i.Link().(kind); !ok || k.Kind() != nlmsg.String(info[infoKind]) {
+		return unix.EOPNOTSUPP
 	}
 	attrs, err := nlmsg.Attributes(info[infoData])
 	if err != nil {

@@ -120,6 +120,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.changeNeighbour(r)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return false, s.changeRule(r)
+	case unix.RTM_NEWQDISC, unix.RTM_DELQDISC:
+		return false, s.changeQdisc(r)
 	case unix.RTM_NEWNSID, unix.RTM_GETNSID:
 		return false, s.nsid(ctx, r)
 	}
@@ -182,6 +184,10 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 			err = s.dumpRules(d)
 		case unix.RTM_GETNSID:
 			err = s.dumpNSIDs(d)
+		case unix.RTM_GETQDISC:
+			err = s.dumpQdiscs(d)
+		case unix.RTM_GETTCLASS, unix.RTM_GETTFILTER:
+			// They belong to queueing disciplines that there are not.
 		default:
 			err = unix.EOPNOTSUPP
 		}

@@ -22,8 +22,12 @@ func (e *Endpoint) ackInput(g *segment) bool {
 		if g.opt.NSACK > 0 && r.sent.len() > 0 {
 			var a ackResult
 			now := e.now()
+			inFlight := r.inFlight()
+			e.checkLimited()
 			e.sackInput(g, now, &a)
-			e.recover(g, now, &a, 0)
+			e.info.delivered += a.delivered
+			e.rateSample(now, &a)
+			e.recover(g, now, &a, inFlight)
 		}
 		return true
 	}
@@ -59,6 +63,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 
 	var a ackResult
 	priorInFlight := r.inFlight()
+	e.checkLimited()
 	if g.opt.NSACK > 0 && e.sackOK {
 		e.sackInput(g, now, &a)
 	}
@@ -66,17 +71,19 @@ func (e *Endpoint) ackInput(g *segment) bool {
 		e.cumulativeACK(ack, now, &a)
 	} else if g.len == 0 && !wndChanged && g.flags&(wire.SYN|wire.FIN) == 0 && !e.sackOK {
 		// A duplicate ACK without SACK: something has been delivered (RFC 6675 does not apply).
-		e.dupACK()
+		e.dupACK(&a)
 	}
-	if e.tsOK && g.opt.HasTS && a.rtt == 0 && a.acked > 0 && g.opt.TSEcr != 0 {
+	rtt := a.rtt
+	if e.tsOK && g.opt.HasTS && rtt == 0 && a.acked > 0 && g.opt.TSEcr != 0 {
 		if d := int32(e.proto.tsNow() + e.tsOff - g.opt.TSEcr); d >= 0 && a.retrans {
-			a.rtt = time.Duration(max(d, 1)) * time.Millisecond
+			rtt = time.Duration(max(d, 1)) * time.Millisecond
 		}
 	}
-	if a.rtt > 0 {
-		e.rtt.sample(a.rtt, now)
+	if rtt > 0 {
+		e.rtt.sample(rtt, now)
 	}
 	e.info.delivered += a.delivered
+	e.rateSample(now, &a)
 	e.tlpInput(g, &a)
 	e.recover(g, now, &a, priorInFlight)
 	if a.acked > 0 {
@@ -105,22 +112,32 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 			// Only whole segments count: an ACK of every byte must not open the window.
 			n := r.trim(f, ack, s.mss)
 			a.acked += n
-			if f.flags&sentSacked == 0 {
+			if f.flags&sentSacked == 0 || !e.sackOK {
 				a.delivered += n
+				e.rateUpdate(f, a)
 			}
 			break
 		}
 		if f.flags&sentSacked == 0 {
 			e.rackUpdate(f, now, a)
-			a.delivered += f.n
 			if f.flags&sentEver == 0 && before(f.end, r.fack) {
 				r.reordSeen = true
 			}
+		}
+		if f.flags&sentSacked == 0 || !e.sackOK {
+			e.rateUpdate(f, a)
+			a.delivered += f.n
 		}
 		again = again || f.flags&sentEver != 0
 		a.acked += f.n
 		r.forget(f)
 		r.sent.pop()
+	}
+	if r.dups > 0 {
+		// Duplicates have told of some of it already.
+		n := min(r.dups, a.delivered)
+		r.dups -= n
+		a.delivered -= n
 	}
 	if again {
 		// What follows a repaired gap has waited for the repair (Karn's rule).
@@ -156,7 +173,7 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 // dupACK takes a duplicate ACK from a peer that does not do SACK: some segment
 // has been delivered, so the next one in the scoreboard that is not yet marked
 // so is (RFC 6582; not after a timeout, when duplicates tell nothing new).
-func (e *Endpoint) dupACK() {
+func (e *Endpoint) dupACK(a *ackResult) {
 	r := &e.rec
 	if r.ca >= caLoss {
 		return
@@ -176,6 +193,8 @@ func (e *Endpoint) dupACK() {
 			}
 			f.flags |= sentSacked
 			r.sackedOut += f.n
+			a.delivered += f.n
+			r.dups += f.n
 			return
 		}
 	}
@@ -185,6 +204,7 @@ func (e *Endpoint) dupACK() {
 // what it allows.
 func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInFlight int) {
 	s, r := &e.snd, &e.rec
+	lost := r.lost
 	if !e.sackOK && a.acked > 0 && r.sackedOut > 0 {
 		// Without SACK the marks of duplicates end with the gap that they told of.
 		for i := range r.sent.len() {
@@ -201,7 +221,9 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	case r.ca >= caRecovery && r.canUndo && e.spurious(g, a):
 		e.undoReduction()
 	case r.ca >= caCWR && !before(s.una, r.highSeq) && after(s.una, s.iss+1):
-		if r.ca == caRecovery || r.ca == caCWR {
+		if b := e.cc.bbr; b != nil {
+			e.cc.cwnd = b.ExitRecovery(e.cc.cwnd)
+		} else if r.ca == caRecovery || r.ca == caCWR {
 			e.cc.cwnd = max(min(e.cc.cwnd, e.cc.ssthresh), 2)
 		}
 		r.ca = caOpen
@@ -220,8 +242,10 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	} else if r.ca == caDisorder && r.sackedOut == 0 {
 		r.ca = caOpen
 	}
-	switch r.ca {
-	case caRecovery, caCWR:
+	switch b := e.cc.bbr; {
+	case b != nil:
+		e.bbrInput(b, now, a, priorInFlight, r.lost-lost)
+	case r.ca == caRecovery || r.ca == caCWR:
 		e.proportional(int(a.delivered), a)
 	default:
 		// Only a window that was used up grows (RFC 9293 section 3.8.2, RFC 7661).
@@ -275,6 +299,9 @@ func (e *Endpoint) undoReduction() {
 	r := &e.rec
 	if r.ca == caLoss {
 		e.proto.ip.Counters.TCP.TCPSpuriousRTOs.Inc()
+	}
+	if b := e.cc.bbr; b != nil {
+		e.cc.cwnd = b.ExitRecovery(e.cc.cwnd)
 	}
 	e.cc.cwnd = max(e.cc.cwnd, r.undoCwnd)
 	e.cc.ssthresh = max(e.cc.ssthresh, r.undoSsthresh)

@@ -124,11 +124,12 @@ func (e *Endpoint) established(now time.Duration) {
 		again := e.info.totalRetrans > 1
 		e.rec = recovery{sent: e.rec.sent, packetsOut: e.rec.packetsOut, sackedOut: e.rec.sackedOut, lostOut: e.rec.lostOut,
 			retransOut: e.rec.retransOut, reoSteps: 1, fack: e.snd.una}
-		e.cc = newCC(e.ccName)
+		e.cc = newCC(e.ccName, e.now())
 		if again {
 			e.cc.cwnd = 1
 		}
 	}
+	e.startBBR()
 	if e.route.Type == unix.RTN_LOCAL {
 		// No path is shorter: start with a buffer that does not hold up large segments.
 		e.opts.TuneRcvBuf(min(max(e.opts.RcvBuf(), localRcvBuf), e.proto.Params.Rmem.At(2)))

@@ -13,16 +13,19 @@ const (
 	sentLost                // thought lost
 	sentRetrans             // sent again since it was thought lost
 	sentEver                // sent more than once: no RTT sample (Karn)
+	sentLimited             // sent when the application had not kept up
 )
 
 // sent is a run of sequence numbers in flight, sent at one time.
 type sent struct {
 	seq, end  uint32
 	n         uint32 // segments
-	delivered uint32 // info.delivered when it was sent
-	xmit      time.Duration
 	flags     uint8
 	fin       bool
+	xmit      time.Duration
+	delivered uint32 // info.delivered when it was sent
+	// rate's values when it was sent
+	deliveredAt, firstSent time.Duration
 }
 
 // dupThresh is the number of duplicate ACKs that show a loss.
@@ -45,6 +48,8 @@ type recovery struct {
 	sackedOut  uint32
 	lostOut    uint32
 	retransOut uint32
+	lost       uint32 // segments that have been marked lost, in all
+	dups       uint32 // segments that duplicate ACKs, and no other yet, have shown to be delivered
 
 	ca                     uint8
 	highSeq                uint32 // SND.NXT when recovery began
@@ -161,6 +166,9 @@ func (r *recovery) forget(f *sent) {
 
 // markLost marks record f lost.
 func (r *recovery) markLost(f *sent) {
+	if f.flags&(sentLost|sentRetrans) != sentLost {
+		r.lost += f.n
+	}
 	if f.flags&sentLost == 0 {
 		f.flags |= sentLost
 		r.lostOut += f.n
@@ -179,6 +187,7 @@ type ackResult struct {
 	rtt       time.Duration // from a segment sent once; 0: none
 	dsack     bool
 	retrans   bool // a retransmitted segment was acknowledged
+	rate      rateSample
 }
 
 // rackUpdate is RFC 8985 section 6.2 step 2 for a delivered record.
@@ -250,6 +259,7 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 				f = r.sent.at(i)
 			}
 			e.rackUpdate(f, now, a)
+			e.rateUpdate(f, a)
 			if before(f.end, r.fack) && f.flags&(sentEver) == 0 {
 				r.reordSeen = true
 				e.info.reordSeen++
@@ -365,6 +375,14 @@ func (e *Endpoint) enterRecovery() {
 	c.TCPSackRecovery.Inc()
 	e.beginReduction()
 	r.ca = caRecovery
+	e.conserve()
+}
+
+// conserve has BBR send no more than arrives.
+func (e *Endpoint) conserve() {
+	if b := e.cc.bbr; b != nil {
+		e.cc.cwnd = b.EnterRecovery(e.cc.cwnd, e.rec.inFlight(), e.info.delivered)
+	}
 }
 
 // beginReduction notes what is needed to reduce cwnd and to undo that.
@@ -391,6 +409,9 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 		if r.ca < caRecovery {
 			e.beginReduction()
 		}
+	}
+	if b := e.cc.bbr; b != nil {
+		b.Timeout(e.cc.cwnd)
 	}
 	// SACK reneging: the head is SACKed but not acknowledged.
 	if r.sent.at(0).flags&sentSacked != 0 {
@@ -459,7 +480,7 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 		seq := s.nxt
 		got := e.build(seq, n, wire.ACK, nil)
 		s.nxt += uint32(got)
-		r.push(sent{seq: seq, end: s.nxt, n: 1, xmit: now, delivered: e.info.delivered})
+		e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
 	} else {
 		i := r.sent.len() - 1
 		f := r.sent.at(i)
@@ -508,7 +529,7 @@ func (e *Endpoint) tlpInput(g *segment, a *ackResult) {
 		// The probe has repaired a loss that nothing else has shown.
 		r.tlpEnd = 0
 		e.proto.ip.Counters.TCP.TCPLossProbeRecovery.Inc()
-		if r.ca < caCWR {
+		if r.ca < caCWR && e.cc.bbr == nil {
 			e.beginReduction()
 			r.canUndo = false
 			e.cc.cwnd = min(e.cc.cwnd, e.cc.ssthresh)

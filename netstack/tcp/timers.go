@@ -15,6 +15,7 @@ const (
 	timerDelack
 	timerKeepalive
 	timerFinWait2
+	timerPace // pacing
 	timerCount
 )
 
@@ -52,6 +53,7 @@ func (e *Endpoint) timer() {
 	e.lock()
 	now := e.now()
 	e.timers.armed = 0
+	e.checkLimited()
 	for which := range timerCount {
 		if at := e.timers.at[which]; at == 0 || at > now {
 			continue
@@ -76,6 +78,8 @@ func (e *Endpoint) timer() {
 			if e.state == FinWait2 {
 				e.terminate()
 			}
+		case timerPace:
+			e.paceTimeout(now)
 		}
 	}
 	var first time.Duration

@@ -20,7 +20,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 			return false
 		}
 		if g.opt.NSACK > 0 && r.sent.len() > 0 {
-			var a ackResult
+			a := e.echo(g)
 			now := e.now()
 			inFlight := r.inFlight()
 			e.checkLimited()
@@ -58,10 +58,17 @@ func (e *Endpoint) ackInput(g *segment) bool {
 				e.timers.off(timerRetransmit)
 			}
 		}
+		if r.tlpEnd != 0 {
+			a := e.echo(g)
+			if g.opt.NSACK > 0 && e.sackOK {
+				e.sackInput(g, now, &a)
+			}
+			e.tlpInput(g, &a)
+		}
 		return true
 	}
 
-	var a ackResult
+	a := e.echo(g)
 	priorInFlight := r.inFlight()
 	e.checkLimited()
 	if g.opt.NSACK > 0 && e.sackOK {
@@ -74,10 +81,8 @@ func (e *Endpoint) ackInput(g *segment) bool {
 		e.dupACK(&a)
 	}
 	rtt := a.rtt
-	if e.tsOK && g.opt.HasTS && rtt == 0 && a.acked > 0 && g.opt.TSEcr != 0 {
-		if d := int32(e.proto.tsNow() + e.tsOff - g.opt.TSEcr); d >= 0 && a.retrans {
-			rtt = time.Duration(max(d, 1)) * time.Millisecond
-		}
+	if rtt == 0 && a.acked > 0 && a.retrans {
+		rtt = e.echoRTT(&a)
 	}
 	if rtt > 0 {
 		e.rtt.sample(rtt, now)
@@ -87,8 +92,7 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	e.tlpInput(g, &a)
 	e.recover(g, now, &a, priorInFlight)
 	if a.acked > 0 {
-		e.rtt.backoff = 0
-		r.since = 0
+		r.since = 0 // the backoff ends with a measurement (Karn's algorithm)
 		s.lastAck = now
 		e.rearm(now)
 		e.freed()
@@ -98,6 +102,31 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	}
 	return true
 }
+
+// echo is the result of an acknowledgement to begin with.
+func (e *Endpoint) echo(g *segment) ackResult {
+	return ackResult{echoed: e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, echo: g.opt.TSEcr}
+}
+
+// echoRTT is the round trip that the echo of a timestamp shows (RFC 7323 section 4); 0: none.
+func (e *Endpoint) echoRTT(a *ackResult) time.Duration {
+	if !a.echoed {
+		return 0
+	}
+	return sinceStamp(a.echo, e.tsAt(e.now()))
+}
+
+// sinceStamp is the time between two timestamps, one of their units at least; 0 if then follows now.
+func sinceStamp(then, now uint32) time.Duration {
+	d := int32(now - then)
+	if d < 0 {
+		return 0
+	}
+	return time.Duration(max(d, 1)) * time.Millisecond
+}
+
+// tsAt is our timestamp at a time.
+func (e *Endpoint) tsAt(t time.Duration) uint32 { return uint32(t/time.Millisecond) + e.tsOff }
 
 // cumulativeACK removes what ack covers from the scoreboard and the queue.
 func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
@@ -205,7 +234,7 @@ func (e *Endpoint) dupACK(a *ackResult) {
 func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInFlight int) {
 	s, r := &e.snd, &e.rec
 	lost := r.lost
-	if !e.sackOK && a.acked > 0 && r.sackedOut > 0 {
+	if !e.sackOK && a.acked > 0 {
 		// Without SACK the marks of duplicates end with the gap that they told of.
 		for i := range r.sent.len() {
 			if f := r.sent.at(i); f.flags&sentSacked != 0 {
@@ -226,8 +255,9 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 		} else if r.ca == caRecovery || r.ca == caCWR {
 			e.cc.cwnd = max(min(e.cc.cwnd, e.cc.ssthresh), 2)
 		}
+		recovered := r.ca >= caRecovery
 		r.ca = caOpen
-		if r.reoPersist > 0 {
+		if recovered && r.reoPersist > 0 {
 			if r.reoPersist--; r.reoPersist == 0 {
 				r.reoSteps = 1
 			}
@@ -246,7 +276,7 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	case b != nil:
 		e.bbrInput(b, now, a, priorInFlight, r.lost-lost)
 	case r.ca == caRecovery || r.ca == caCWR:
-		e.proportional(int(a.delivered), a)
+		e.proportional(int(a.delivered), a.acked > 0 && r.lost == lost)
 	default:
 		// Only a window that was used up grows (RFC 9293 section 3.8.2, RFC 7661).
 		if a.acked > 0 && (priorInFlight >= e.cc.cwnd || e.cc.cwnd < e.cc.ssthresh && 2*priorInFlight >= e.cc.cwnd) {
@@ -259,8 +289,8 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	}
 }
 
-// proportional is proportional rate reduction (RFC 9937 section 6).
-func (e *Endpoint) proportional(delivered int, a *ackResult) {
+// proportional is proportional rate reduction (RFC 9937 section 6). safe is its SafeACK.
+func (e *Endpoint) proportional(delivered int, safe bool) {
 	r := &e.rec
 	r.prrDelivered += delivered
 	if delivered == 0 && r.prrOut > 0 {
@@ -272,7 +302,7 @@ func (e *Endpoint) proportional(delivered int, a *ackResult) {
 		n = (r.prrDelivered*e.cc.ssthresh+max(r.priorCwnd, 1)-1)/max(r.priorCwnd, 1) - r.prrOut
 	} else {
 		n = max(r.prrDelivered-r.prrOut, delivered)
-		if a.acked > 0 && !a.retrans {
+		if safe {
 			n++
 		}
 		n = min(e.cc.ssthresh-inFlight, n)

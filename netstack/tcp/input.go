@@ -68,8 +68,11 @@ func (e *Endpoint) inputSynSent(g *segment) {
 		return
 	}
 	s.wnd, s.wl1, s.wl2, s.maxWnd = g.wnd, g.seq, g.ack, g.wnd
-	var a ackResult
+	a := e.echo(g)
 	e.cumulativeACK(g.ack, now, &a)
+	if a.rtt == 0 {
+		a.rtt = e.echoRTT(&a)
+	}
 	if a.rtt > 0 {
 		e.rtt.sample(a.rtt, now)
 	}
@@ -130,6 +133,9 @@ func (e *Endpoint) established(now time.Duration) {
 		}
 	}
 	e.startBBR()
+	if e.rtt.srtt == 0 {
+		e.rtt.rto = fallbackRTO
+	}
 	if e.route.Type == unix.RTN_LOCAL {
 		// No path is shorter: start with a buffer that does not hold up large segments.
 		e.opts.TuneRcvBuf(min(max(e.opts.RcvBuf(), localRcvBuf), e.proto.Params.Rmem.At(2)))

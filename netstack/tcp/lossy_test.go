@@ -164,7 +164,7 @@ func TestLossyLinks(t *testing.T) {
 			w, a, b := lossyPair(t, c)
 			a.Params.SACK.Set(0)
 			a.Params.Timestamps.Set(0)
-			exchange(t, w, a, b, data, 10*time.Minute)
+			exchange(t, w, a, b, data, 3*time.Hour)
 		})
 	}
 }

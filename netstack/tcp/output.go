@@ -431,6 +431,9 @@ func (e *Endpoint) restartIdle(now time.Duration) {
 		}
 		return
 	}
+	if q := &e.cc.cubic; q.epoch != 0 && e.rec.sent.len() == 0 {
+		q.epoch += now - s.lastSend // RFC 9438 section 4.2: not while the application had nothing to send
+	}
 	if e.rec.sent.len() == 0 && s.lastSend != 0 && now-s.lastSend > e.rtt.rto && e.proto.Params.SlowStartAfterIdle.Bool() && !e.route.Iface.IsLoopback() {
 		for d := now - s.lastSend; d > e.rtt.rto && e.cc.cwnd > initialWindow; d -= e.rtt.rto {
 			e.cc.cwnd = max(e.cc.cwnd/2, initialWindow)

@@ -186,6 +186,9 @@ type ackResult struct {
 	bytes     uint32
 	rtt       time.Duration // from a segment sent once; 0: none
 	dsack     bool
+	dsackEnd  uint32 // of the duplicate
+	echoed    bool   // the segment has an echo of our timestamps
+	echo      uint32
 	retrans   bool // a retransmitted segment was acknowledged
 	rate      rateSample
 }
@@ -197,7 +200,7 @@ func (e *Endpoint) rackUpdate(f *sent, now time.Duration, a *ackResult) {
 	if f.flags&sentEver != 0 {
 		a.retrans = true
 		// It may be the original that was delivered.
-		if rtt < e.rtt.min && e.rtt.min != 0 {
+		if rtt < e.rtt.min && e.rtt.min != 0 || a.echoed && before(a.echo, e.tsAt(f.xmit)) {
 			return
 		}
 	} else {
@@ -286,12 +289,12 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 func (e *Endpoint) dsackInput(b wire.SACKBlock, a *ackResult) {
 	r := &e.rec
 	n := (int(b.End-b.Start) + e.snd.mss - 1) / e.snd.mss
-	a.dsack = true
+	a.dsack, a.dsackEnd = true, b.End
 	e.info.dsackDups += uint32(n)
 	e.proto.ip.Counters.TCP.TCPDSACKRecv.Inc()
 	r.undo = max(r.undo-n, 0)
 	r.reordSeen = true
-	if !r.hasDsack || after(e.snd.una, r.dsackRound) {
+	if !r.hasDsack || !before(e.snd.una, r.dsackRound) {
 		r.hasDsack, r.dsackRound = true, e.snd.nxt
 		r.reoSteps = min(r.reoSteps+1, 255)
 		r.reoPersist = 16
@@ -395,6 +398,7 @@ func (e *Endpoint) beginReduction() {
 	r.canUndo, r.undo = true, 0
 	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt
+	r.tlpEnd = 0
 	r.priorCwnd, r.prrDelivered, r.prrOut = e.cc.cwnd, 0, 0
 }
 
@@ -434,7 +438,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 	r.tlpEnd = 0
 	e.cc.cwnd = 1
 	e.cc.cwndCnt = 0
-	e.cc.hystart = hystart{}
+	e.cc.cubic, e.cc.hystart = cubic{}, hystart{} // RFC 9438 section 4.8
 	e.timers.off(timerProbe)
 	e.timers.off(timerReorder)
 	// Whatever the windows say, one segment goes.
@@ -521,12 +525,11 @@ func (e *Endpoint) tlpInput(g *segment, a *ackResult) {
 		return
 	}
 	switch {
-	case !r.tlpRetrans, a.dsack:
+	case !r.tlpRetrans, a.dsack && a.dsackEnd == r.tlpEnd:
 		r.tlpEnd = 0
-	case after(g.ack, r.tlpEnd) || a.acked == 0 && a.delivered == 0:
-		r.tlpEnd = 0
-	default:
-		// The probe has repaired a loss that nothing else has shown.
+	case after(g.ack, r.tlpEnd):
+		// Only one copy has been acknowledged: the probe has repaired a loss that nothing else has
+		// shown.
 		r.tlpEnd = 0
 		e.proto.ip.Counters.TCP.TCPLossProbeRecovery.Inc()
 		if r.ca < caCWR && e.cc.bbr == nil {
@@ -534,5 +537,7 @@ func (e *Endpoint) tlpInput(g *segment, a *ackResult) {
 			r.canUndo = false
 			e.cc.cwnd = min(e.cc.cwnd, e.cc.ssthresh)
 		}
+	case a.acked == 0 && a.delivered == 0 && g.len == 0:
+		r.tlpEnd = 0 // the other copy
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 // The deadlines of an endpoint. They share one timer of the wheel.
 const (
-	timerRetransmit = iota // retransmission and zero-window probes
-	timerProbe             // tail loss probe (RFC 8985 section 7)
+	timerProbe      = iota // tail loss probe (RFC 8985 section 7); at the time of a retransmission it takes its place
+	timerRetransmit        // retransmission and zero-window probes
 	timerReorder           // RACK's reordering window
 	timerDelack
 	timerKeepalive

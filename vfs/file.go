@@ -234,6 +234,9 @@ func (f *File) init(flags uint32) {
 func (f *File) IncRef() { f.refs.Add(1) }
 
 // tryIncRef takes a reference unless the last has gone.
+// Refs is how many references there are at this moment.
+func (f *File) Refs() int64 { return f.refs.Load() }
+
 func (f *File) tryIncRef() bool { return refs.TryInc(&f.refs) }
 
 // DecRef gives a reference back; with the last f is released.

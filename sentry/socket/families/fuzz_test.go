@@ -58,6 +58,9 @@ func FuzzOptions(f *testing.F) {
 		for _, f := range c.files {
 			f.DecRef()
 		}
+		if s, err := unixsocket.New(n.Unix, unix.SOCK_DGRAM); err == nil {
+			s.Release(nil) // sockets that hold each other end
+		}
 		ns.DecRef()
 		w.Advance(200 * time.Hour)
 		if ns.Alive() {

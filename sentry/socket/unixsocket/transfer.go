@@ -60,6 +60,7 @@ func (k *mark) attach(ctx *vfs.Context, names *Names, m *socket.Message) error {
 	}
 	user.Add(int64(len(m.Control.Files)))
 	k.file = &filesInFlight{socket.Control{Files: m.Control.Files}, user}
+	garbage.takeOff(m.Control.Files)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"casemate/netstack/sock"
 	"casemate/netstack/tcp"
 	"casemate/netstack/udp"
+	"casemate/sentry/clock"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
@@ -267,10 +268,32 @@ func (s *Socket) linger() {
 	over := func(uint32) {
 		if !s.tcp.Lingering() {
 			once.Do(s.all.Net.DecRef)
+			s.queue.Notify(wait.Hup)
 		}
 	}
 	s.tcp.SetNotify(over)
 	over(0)
+}
+
+// Linger implements vfs.Lingerer: with SO_LINGER and a time the last close(2) waits until the peer
+// has acknowledged all, on sockets that do not block otherwise too.
+func (s *Socket) Linger(ctx *vfs.Context) {
+	t, _ := ctx.Task.(*kernel.Task)
+	if s.tcp == nil || t == nil || t.Exiting() {
+		return
+	}
+	on, d := s.ep.Options().Linger()
+	if !on || d == 0 {
+		return
+	}
+	e, deadline := t.WaitEntry(), clock.After(int64(d))
+	s.queue.Register(e, wait.Hup)
+	defer s.queue.Unregister(e)
+	for s.tcp.Lingering() {
+		if t.Block(deadline) != nil {
+			return
+		}
+	}
 }
 
 // Ioctl implements vfs.FileOps.

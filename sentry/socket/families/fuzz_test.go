@@ -290,8 +290,12 @@ func (c *calls) send(s socket.Socket) {
 	}
 	src := usermem.Kernel(data)
 	known := [...]int{0, unix.MSG_OOB, unix.MSG_MORE, unix.MSG_CONFIRM, unix.MSG_DONTROUTE, unix.MSG_EOR, unix.MSG_FASTOPEN, unix.MSG_ZEROCOPY}
-	if _, err := s.Send(c.ctx, &src, &m, unix.MSG_DONTWAIT|known[flags>>1&7]); err != nil {
+	n, err := s.Send(c.ctx, &src, &m, unix.MSG_DONTWAIT|known[flags>>1&7])
+	if err != nil {
 		m.Control.Drop()
+	}
+	if z, ok := s.(socket.Completer); ok && err == nil {
+		z.Sent(n)
 	}
 }
 

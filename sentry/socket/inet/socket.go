@@ -54,6 +54,7 @@ type Socket struct {
 	timestamps atomic.Uint32 // which of SO_TIMESTAMP and its like is set; 0: none
 	// timestamping are the flags of SO_TIMESTAMPING, timestampingType the option that set them.
 	timestamping, timestampingType atomic.Uint32
+	completions                    completions // of MSG_ZEROCOPY
 }
 
 // New makes a socket as socket(2) does. EAFNOSUPPORT, EINVAL,
@@ -235,7 +236,7 @@ func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64,
 // Readiness implements vfs.FileOps.
 func (s *Socket) Readiness(mask wait.Events) wait.Events {
 	e := wait.Events(s.ep.Readiness())
-	if s.common.Err.Load() != 0 {
+	if s.common.Err.Load() != 0 || s.completions.waiting.Load() {
 		e |= wait.Err
 	}
 	return e & (mask | wait.Err | wait.Hup)

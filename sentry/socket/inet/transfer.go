@@ -254,9 +254,15 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 
 // Receive implements socket.Socket.
 func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
+	if s.tcp != nil && flags&unix.MSG_ERRQUEUE != 0 {
+		return 0, s.receiveCompletion(m)
+	}
 	t := getTransfer()
 	defer t.put()
 	n, err := s.receive(ctx, t, dst, flags)
+	if err == unix.EAGAIN && flags&unix.MSG_ERRQUEUE != 0 {
+		err = s.receiveCompletion(m)
+	}
 	if err != nil {
 		return 0, err
 	}

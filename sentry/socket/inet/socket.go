@@ -313,7 +313,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 			n = 1
 		}
 	default:
-		return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
+		return netdev.Ioctl(ctx, s.common.Net, s.stack, s.common.Family, cmd, arg)
 	}
 	if err != nil {
 		return 0, err

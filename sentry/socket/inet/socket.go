@@ -54,7 +54,8 @@ type Socket struct {
 	timestamps atomic.Uint32 // which of SO_TIMESTAMP and its like is set; 0: none
 	// timestamping are the flags of SO_TIMESTAMPING, timestampingType the option that set them.
 	timestamping, timestampingType atomic.Uint32
-	completions                    completions // of MSG_ZEROCOPY
+	lastStamp                      atomic.Int64 // SIOCGSTAMP in ns; -1: wanted, 0: never asked for
+	completions                    completions  // of MSG_ZEROCOPY
 }
 
 // New makes a socket as socket(2) does. EAFNOSUPPORT, EINVAL,
@@ -312,6 +313,8 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		if s.tcp.AtMark() {
 			n = 1
 		}
+	case cmd == unix.SIOCGSTAMP_OLD || cmd == unix.SIOCGSTAMPNS_OLD || cmd == unix.SIOCGSTAMP_NEW || cmd == unix.SIOCGSTAMPNS_NEW:
+		return 0, s.stamp(ctx, cmd, arg)
 	default:
 		return netdev.Ioctl(ctx, s.common.Net, s.stack, s.common.Family, cmd, arg)
 	}

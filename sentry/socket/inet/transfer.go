@@ -121,6 +121,9 @@ func (s *Socket) receive(ctx *vfs.Context, t *transfer, dst *usermem.Seq, flags 
 	if task, ok := ctx.Task.(*kernel.Task); ok && err == unix.EAGAIN && s.tcp != nil && task.SettleLoans() {
 		n, err = s.ep.Recv(t, int(dst.Len()), &t.msg)
 	}
+	if t.msg.Control.Has&sock.HasTimestamp != 0 && s.lastStamp.Load() != 0 {
+		s.lastStamp.Store(t.msg.Control.Time)
+	}
 	return n, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
+	"casemate/sentry/socket/netdev"
 )
 
 // Attributes of bridges (IFLA_BR_*, IFLA_BRPORT_*) and of their forwarding databases, and what is in
@@ -139,7 +140,7 @@ func (s *Socket) dumpPorts(d *dumper) error {
 		m.Attr8(unix.IFLA_OPERSTATE, operState(i))
 		mac := i.HWAddr()
 		m.Attr(unix.IFLA_ADDRESS, mac[:])
-		if peer := peerOf(i); peer != nil {
+		if peer := netdev.Peer(i); peer != nil {
 			m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
 		}
 		state := uint8(stateForward)

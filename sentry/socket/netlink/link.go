@@ -83,7 +83,7 @@ func operState(i *ip.Interface) uint8 {
 	case flags&unix.IFF_UP == 0:
 		return operDown
 	case flags&unix.IFF_RUNNING == 0:
-		if peer := peerOf(i); peer != nil {
+		if peer := netdev.Peer(i); peer != nil {
 			// Linux looks for the peer's index in i's namespace, wherever the peer is.
 			o := i.Stack().Interface(peer.Index())
 			if o != nil && o != i && !hasCarrier(o) {
@@ -142,7 +142,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 		m.Attr(unix.IFLA_ADDRESS, info.HWAddr[:])
 		m.Attr(unix.IFLA_BROADCAST, broadcast[:])
 	}
-	if peer := peerOf(i); peer != nil {
+	if peer := netdev.Peer(i); peer != nil {
 		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
 		if at := portsOf(peer); at != p {
 			m.Attr32(unix.IFLA_LINK_NETNSID, uint32(p.idOf(at.inet.Net)))

@@ -36,19 +36,6 @@ func Made(i *ip.Interface) bool {
 	return ok
 }
 
-// peerOf is the interface at the other end of a veth, in whatever namespace that is.
-func peerOf(i *ip.Interface) *ip.Interface {
-	l, ok := i.Link().(*veth.Link)
-	if !ok {
-		return nil
-	}
-	o, ok := l.Peer().Receiver().(*ip.Interface)
-	if !ok {
-		return nil
-	}
-	return o.Current()
-}
-
 // target is the namespace that a request names for an interface: s's own if it names none. EPERM
 // without CAP_NET_ADMIN there.
 func (s *Socket) target(ctx *vfs.Context, l *linkRequest) (*Ports, error) {

@@ -248,6 +248,8 @@ func (s *Stack) SetUp(i *Interface, up bool) error {
 	} else {
 		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
 		i.mtu6.Store(0)
+		// Addresses of IPv4 stay, those of IPv6 do not.
+		i.addrs = slices.DeleteFunc(slices.Clone(i.addrs), func(a Address) bool { return a.Prefix.Addr().Is6() })
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
 	}
 	s.tell(Event{Interface: i})
@@ -258,6 +260,7 @@ func (s *Stack) SetUp(i *Interface, up bool) error {
 	if up {
 		i.awake()
 	} else {
+		s.syncSolicited(i)
 		i.quiet()
 	}
 	return nil

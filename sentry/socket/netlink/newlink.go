@@ -17,6 +17,7 @@ import (
 	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
+	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
 )
 
@@ -42,15 +43,10 @@ func Made(i *ip.Interface) bool {
 // linked is the interface to which another one leads (IFLA_LINK): the other end of a veth, or what it is
 // upon, in whatever namespace that is; nil if there is none.
 func linked(i *ip.Interface) *ip.Interface {
-	switch l := i.Link().(type) {
-	case interface{ Below() *ip.Interface }:
+	if l, ok := i.Link().(interface{ Below() *ip.Interface }); ok {
 		return l.Below()
-	case *veth.Link:
-		if o, ok := l.Peer().Receiver().(*ip.Interface); ok {
-			return o.Current()
-		}
 	}
-	return nil
+	return netdev.Peer(i)
 }
 
 // target is the namespace that a request names for an interface: s's own if it names none. EINVAL, and EPERM

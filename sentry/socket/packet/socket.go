@@ -210,7 +210,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		_, err := ctx.Mem.CopyOut(arg, socket.Int32(s.ep.Available()))
 		return 0, err
 	}
-	return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.stack, unix.AF_PACKET, cmd, arg)
 }
 
 // Mmap implements vfs.FileOps: the ring. EINVAL if there is none.

@@ -240,10 +240,10 @@ func (f *File) init(flags uint32) {
 // IncRef takes a reference; the caller has one.
 func (f *File) IncRef() { f.refs.Add(1) }
 
-// tryIncRef takes a reference unless the last has gone.
 // Refs is how many references there are at this moment.
 func (f *File) Refs() int64 { return f.refs.Load() }
 
+// tryIncRef takes a reference unless the last has gone.
 func (f *File) tryIncRef() bool { return refs.TryInc(&f.refs) }
 
 // DecRef gives a reference back; with the last f is released.

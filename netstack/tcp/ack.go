@@ -20,10 +20,14 @@ func (e *Endpoint) ackInput(g *segment) bool {
 			return false
 		}
 		if g.opt.NSACK > 0 && r.sent.len() > 0 {
-			var a ackResult
+			a := e.echo(g)
 			now := e.now()
+			inFlight := r.inFlight()
+			e.checkLimited()
 			e.sackInput(g, now, &a)
-			e.recover(g, now, &a, 0)
+			e.info.delivered += a.delivered
+			e.rateSample(now, &a)
+			e.recover(g, now, &a, inFlight)
 		}
 		return true
 	}
@@ -54,11 +58,19 @@ func (e *Endpoint) ackInput(g *segment) bool {
 				e.timers.off(timerRetransmit)
 			}
 		}
+		if r.tlpEnd != 0 {
+			a := e.echo(g)
+			if g.opt.NSACK > 0 && e.sackOK {
+				e.sackInput(g, now, &a)
+			}
+			e.tlpInput(g, &a)
+		}
 		return true
 	}
 
-	var a ackResult
+	a := e.echo(g)
 	priorInFlight := r.inFlight()
+	e.checkLimited()
 	if g.opt.NSACK > 0 && e.sackOK {
 		e.sackInput(g, now, &a)
 	}
@@ -66,22 +78,21 @@ func (e *Endpoint) ackInput(g *segment) bool {
 		e.cumulativeACK(ack, now, &a)
 	} else if g.len == 0 && !wndChanged && g.flags&(wire.SYN|wire.FIN) == 0 && !e.sackOK {
 		// A duplicate ACK without SACK: something has been delivered (RFC 6675 does not apply).
-		e.dupACK()
+		e.dupACK(&a)
 	}
-	if e.tsOK && g.opt.HasTS && a.rtt == 0 && a.acked > 0 && g.opt.TSEcr != 0 {
-		if d := int32(e.proto.tsNow() + e.tsOff - g.opt.TSEcr); d >= 0 && a.retrans {
-			a.rtt = time.Duration(max(d, 1)) * time.Millisecond
-		}
+	rtt := a.rtt
+	if rtt == 0 && a.acked > 0 && a.retrans {
+		rtt = e.echoRTT(&a)
 	}
-	if a.rtt > 0 {
-		e.rtt.sample(a.rtt, now)
+	if rtt > 0 {
+		e.rtt.sample(rtt, now)
 	}
 	e.info.delivered += a.delivered
+	e.rateSample(now, &a)
 	e.tlpInput(g, &a)
 	e.recover(g, now, &a, priorInFlight)
 	if a.acked > 0 {
-		e.rtt.backoff = 0
-		r.since = 0
+		r.since = 0 // the backoff ends with a measurement (Karn's algorithm)
 		s.lastAck = now
 		e.rearm(now)
 		e.freed()
@@ -91,6 +102,31 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	}
 	return true
 }
+
+// echo is the result of an acknowledgement to begin with.
+func (e *Endpoint) echo(g *segment) ackResult {
+	return ackResult{echoed: e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, echo: g.opt.TSEcr}
+}
+
+// echoRTT is the round trip that the echo of a timestamp shows (RFC 7323 section 4); 0: none.
+func (e *Endpoint) echoRTT(a *ackResult) time.Duration {
+	if !a.echoed {
+		return 0
+	}
+	return sinceStamp(a.echo, e.tsAt(e.now()))
+}
+
+// sinceStamp is the time between two timestamps, one of their units at least; 0 if then follows now.
+func sinceStamp(then, now uint32) time.Duration {
+	d := int32(now - then)
+	if d < 0 {
+		return 0
+	}
+	return time.Duration(max(d, 1)) * time.Millisecond
+}
+
+// tsAt is our timestamp at a time.
+func (e *Endpoint) tsAt(t time.Duration) uint32 { return uint32(t/time.Millisecond) + e.tsOff }
 
 // cumulativeACK removes what ack covers from the scoreboard and the queue.
 func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
@@ -105,22 +141,32 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 			// Only whole segments count: an ACK of every byte must not open the window.
 			n := r.trim(f, ack, s.mss)
 			a.acked += n
-			if f.flags&sentSacked == 0 {
+			if f.flags&sentSacked == 0 || !e.sackOK {
 				a.delivered += n
+				e.rateUpdate(f, a)
 			}
 			break
 		}
 		if f.flags&sentSacked == 0 {
 			e.rackUpdate(f, now, a)
-			a.delivered += f.n
 			if f.flags&sentEver == 0 && before(f.end, r.fack) {
 				r.reordSeen = true
 			}
+		}
+		if f.flags&sentSacked == 0 || !e.sackOK {
+			e.rateUpdate(f, a)
+			a.delivered += f.n
 		}
 		again = again || f.flags&sentEver != 0
 		a.acked += f.n
 		r.forget(f)
 		r.sent.pop()
+	}
+	if r.dups > 0 {
+		// Duplicates have told of some of it already.
+		n := min(r.dups, a.delivered)
+		r.dups -= n
+		a.delivered -= n
 	}
 	if again {
 		// What follows a repaired gap has waited for the repair (Karn's rule).
@@ -156,7 +202,7 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 // dupACK takes a duplicate ACK from a peer that does not do SACK: some segment
 // has been delivered, so the next one in the scoreboard that is not yet marked
 // so is (RFC 6582; not after a timeout, when duplicates tell nothing new).
-func (e *Endpoint) dupACK() {
+func (e *Endpoint) dupACK(a *ackResult) {
 	r := &e.rec
 	if r.ca >= caLoss {
 		return
@@ -176,6 +222,8 @@ func (e *Endpoint) dupACK() {
 			}
 			f.flags |= sentSacked
 			r.sackedOut += f.n
+			a.delivered += f.n
+			r.dups += f.n
 			return
 		}
 	}
@@ -185,7 +233,8 @@ func (e *Endpoint) dupACK() {
 // what it allows.
 func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInFlight int) {
 	s, r := &e.snd, &e.rec
-	if !e.sackOK && a.acked > 0 && r.sackedOut > 0 {
+	lost := r.lost
+	if !e.sackOK && a.acked > 0 {
 		// Without SACK the marks of duplicates end with the gap that they told of.
 		for i := range r.sent.len() {
 			if f := r.sent.at(i); f.flags&sentSacked != 0 {
@@ -201,11 +250,14 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	case r.ca >= caRecovery && r.canUndo && e.spurious(g, a):
 		e.undoReduction()
 	case r.ca >= caCWR && !before(s.una, r.highSeq) && after(s.una, s.iss+1):
-		if r.ca == caRecovery || r.ca == caCWR {
+		if b := e.cc.bbr; b != nil {
+			e.cc.cwnd = b.ExitRecovery(e.cc.cwnd)
+		} else if r.ca == caRecovery || r.ca == caCWR {
 			e.cc.cwnd = max(min(e.cc.cwnd, e.cc.ssthresh), 2)
 		}
+		recovered := r.ca >= caRecovery
 		r.ca = caOpen
-		if r.reoPersist > 0 {
+		if recovered && r.reoPersist > 0 {
 			if r.reoPersist--; r.reoPersist == 0 {
 				r.reoSteps = 1
 			}
@@ -220,9 +272,11 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	} else if r.ca == caDisorder && r.sackedOut == 0 {
 		r.ca = caOpen
 	}
-	switch r.ca {
-	case caRecovery, caCWR:
-		e.proportional(int(a.delivered), a)
+	switch b := e.cc.bbr; {
+	case b != nil:
+		e.bbrInput(b, now, a, priorInFlight, r.lost-lost)
+	case r.ca == caRecovery || r.ca == caCWR:
+		e.proportional(int(a.delivered), a.acked > 0 && r.lost == lost)
 	default:
 		// Only a window that was used up grows (RFC 9293 section 3.8.2, RFC 7661).
 		if a.acked > 0 && (priorInFlight >= e.cc.cwnd || e.cc.cwnd < e.cc.ssthresh && 2*priorInFlight >= e.cc.cwnd) {
@@ -235,8 +289,8 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 	}
 }
 
-// proportional is proportional rate reduction (RFC 9937 section 6).
-func (e *Endpoint) proportional(delivered int, a *ackResult) {
+// proportional is proportional rate reduction (RFC 9937 section 6). safe is its SafeACK.
+func (e *Endpoint) proportional(delivered int, safe bool) {
 	r := &e.rec
 	r.prrDelivered += delivered
 	if delivered == 0 && r.prrOut > 0 {
@@ -248,7 +302,7 @@ func (e *Endpoint) proportional(delivered int, a *ackResult) {
 		n = (r.prrDelivered*e.cc.ssthresh+max(r.priorCwnd, 1)-1)/max(r.priorCwnd, 1) - r.prrOut
 	} else {
 		n = max(r.prrDelivered-r.prrOut, delivered)
-		if a.acked > 0 && !a.retrans {
+		if safe {
 			n++
 		}
 		n = min(e.cc.ssthresh-inFlight, n)
@@ -275,6 +329,9 @@ func (e *Endpoint) undoReduction() {
 	r := &e.rec
 	if r.ca == caLoss {
 		e.proto.ip.Counters.TCP.TCPSpuriousRTOs.Inc()
+	}
+	if b := e.cc.bbr; b != nil {
+		e.cc.cwnd = b.ExitRecovery(e.cc.cwnd)
 	}
 	e.cc.cwnd = max(e.cc.cwnd, r.undoCwnd)
 	e.cc.ssthresh = max(e.cc.ssthresh, r.undoSsthresh)

@@ -184,8 +184,9 @@ func (e *Endpoint) initConnection() {
 	e.rtt.init(&e.proto.Params)
 	e.rec.init()
 	e.timers.clear()
-	e.cc = newCC(e.ccName)
+	e.cc = newCC(e.ccName, e.now())
 	e.info = counters{}
+	e.rate, e.pacing = rate{}, pacing{}
 	e.ecn = ecn{}
 	e.tfo = fastOpen{connect: e.tfo.connect, noCookie: e.tfo.noCookie, qlen: e.tfo.qlen}
 }

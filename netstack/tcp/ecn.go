@@ -102,5 +102,6 @@ func (e *Endpoint) enterCWR() {
 		e.beginReduction()
 		r.canUndo = false
 		r.ca = caCWR
+		e.conserve()
 	}
 }

@@ -93,6 +93,8 @@ type Endpoint struct {
 	rtt    rttState
 	rec    recovery
 	cc     congestion
+	rate   rate
+	pacing pacing
 	timers timers
 	lq     *listenQueue // while listening
 
@@ -120,7 +122,7 @@ func (p *Protocol) NewEndpoint(family int) *Endpoint {
 	e.opts.Init(p.ip.Limits, p.Params.Rmem.At(1), p.Params.Wmem.At(1))
 	e.opts.V6Only.Store(family == unix.AF_INET6 && p.ip.Params.BindV6Only.Bool())
 	e.timers.t.Init(p.ip.Wheel, e.timer)
-	e.cc = newCC(e.ccName)
+	e.cc = newCC(e.ccName, e.now())
 	return e
 }
 

@@ -68,8 +68,11 @@ func (e *Endpoint) inputSynSent(g *segment) {
 		return
 	}
 	s.wnd, s.wl1, s.wl2, s.maxWnd = g.wnd, g.seq, g.ack, g.wnd
-	var a ackResult
+	a := e.echo(g)
 	e.cumulativeACK(g.ack, now, &a)
+	if a.rtt == 0 {
+		a.rtt = e.echoRTT(&a)
+	}
 	if a.rtt > 0 {
 		e.rtt.sample(a.rtt, now)
 	}
@@ -124,10 +127,14 @@ func (e *Endpoint) established(now time.Duration) {
 		again := e.info.totalRetrans > 1
 		e.rec = recovery{sent: e.rec.sent, packetsOut: e.rec.packetsOut, sackedOut: e.rec.sackedOut, lostOut: e.rec.lostOut,
 			retransOut: e.rec.retransOut, reoSteps: 1, fack: e.snd.una}
-		e.cc = newCC(e.ccName)
+		e.cc = newCC(e.ccName, e.now())
 		if again {
 			e.cc.cwnd = 1
 		}
+	}
+	e.startBBR()
+	if e.rtt.srtt == 0 {
+		e.rtt.rto = fallbackRTO
 	}
 	if e.route.Type == unix.RTN_LOCAL {
 		// No path is shorter: start with a buffer that does not hold up large segments.

@@ -463,6 +463,8 @@ func (r *request) receive(g *segment) bool {
 	var rtt time.Duration
 	if r.retries == 0 {
 		rtt = p.ip.Wheel.Now() - r.sentAt
+	} else if r.opt.HasTS && g.opt.HasTS {
+		rtt = sinceStamp(g.opt.TSEcr, p.tsNow()+r.tsOff)
 	}
 	child := r.child(g, rtt)
 	child.lock()

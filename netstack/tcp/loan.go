@@ -136,6 +136,7 @@ func (d *drain) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s := &e.snd
+	e.checkLimited()
 	for b := p; len(b) > 0; {
 		f := s.tail()
 		if f.Buf == nil {

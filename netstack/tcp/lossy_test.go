@@ -151,11 +151,20 @@ func TestLossyLinks(t *testing.T) {
 			w, a, b := lossyPair(t, c)
 			exchange(t, w, a, b, data, 5*time.Minute)
 		})
+		t.Run("bbr,"+name, func(t *testing.T) {
+			w, a, b := lossyPair(t, c)
+			for _, p := range []*Protocol{a, b} {
+				if err := p.Params.SetCongestion("bbr"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exchange(t, w, a, b, data, 5*time.Minute)
+		})
 		t.Run("nosack,"+name, func(t *testing.T) {
 			w, a, b := lossyPair(t, c)
 			a.Params.SACK.Set(0)
 			a.Params.Timestamps.Set(0)
-			exchange(t, w, a, b, data, 10*time.Minute)
+			exchange(t, w, a, b, data, 3*time.Hour)
 		})
 	}
 }

@@ -241,10 +241,10 @@ func (e *Endpoint) sendSYN() {
 	n := 0
 	if s.nxt == s.iss {
 		s.nxt = s.iss + 1
-		e.rec.push(sent{seq: s.iss, end: s.nxt, n: 1, xmit: now})
+		e.push(sent{seq: s.iss, end: s.nxt, n: 1}, now)
 		if n = e.tfoSYN(&o); n > 0 {
 			s.nxt += uint32(n)
-			e.rec.push(sent{seq: s.iss + 1, end: s.nxt, n: 1, xmit: now})
+			e.push(sent{seq: s.iss + 1, end: s.nxt, n: 1}, now)
 		}
 	} else if e.rec.sent.len() > 0 {
 		e.rec.sent.at(0).flags |= sentEver
@@ -288,7 +288,8 @@ func (e *Endpoint) output(push bool) {
 	}
 	s := &e.snd
 	var now time.Duration
-	sentAny := false
+	var pace float64
+	sentAny, held := false, false
 	for {
 		avail := int(int32(s.end - s.nxt))
 		if avail < 0 || avail == 0 && !s.fin {
@@ -297,6 +298,7 @@ func (e *Endpoint) output(push bool) {
 		if now == 0 {
 			now = e.now()
 			e.restartIdle(now)
+			pace = e.pacingRate()
 		}
 		room := int(int32(s.una + s.wnd - s.nxt))
 		if room <= 0 {
@@ -306,7 +308,14 @@ func (e *Endpoint) output(push bool) {
 		if quota <= 0 && !(avail == 0 && s.fin) {
 			break
 		}
-		n := e.fitting(max(min(avail, quota*s.mss, e.maxBurst()), 0), room)
+		most := e.maxBurst()
+		if pace != 0 && avail > 0 {
+			if held = e.hold(now, push); held {
+				break
+			}
+			most = min(most, e.paceQuantum(pace))
+		}
+		n := e.fitting(max(min(avail, quota*s.mss, most), 0), room)
 		if n == 0 && !(avail == 0 && s.fin) {
 			break
 		}
@@ -332,16 +341,22 @@ func (e *Endpoint) output(push bool) {
 			s.nxt++
 			pk = max(pk, 1)
 		}
-		e.rec.push(sent{seq: seq, end: s.nxt, n: pk, xmit: now, delivered: e.info.delivered, fin: fin})
+		e.push(sent{seq: seq, end: s.nxt, n: pk, fin: fin}, now)
+		if pace != 0 {
+			e.paced(got, pace, now)
+		}
 		s.lastSend = now
 		sentAny = true
+	}
+	if !held {
+		e.pacing.released()
 	}
 	if sentAny {
 		if !e.timers.on(timerRetransmit) || e.rec.sent.len() == 1 {
 			e.rearm(now)
 		}
 		e.armProbe(now)
-	} else if e.rec.sent.len() == 0 && (s.unsent() > 0 || s.fin && s.nxt == s.end) && !e.timers.on(timerRetransmit) {
+	} else if !held && e.rec.sent.len() == 0 && (s.unsent() > 0 || s.fin && s.nxt == s.end) && !e.timers.on(timerRetransmit) {
 		// The window is closed, or too small, or the application holds the data back: not for ever.
 		e.rec.probes = 0
 		e.timers.set(timerRetransmit, e.now()+e.rtt.timeout())
@@ -376,7 +391,7 @@ func (e *Endpoint) wakeup(now time.Duration) {
 	got := e.build(seq, n, wire.ACK, nil)
 	s.nxt += uint32(got)
 	s.small = s.nxt
-	e.rec.push(sent{seq: seq, end: s.nxt, n: 1, xmit: now, delivered: e.info.delivered})
+	e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
 	s.lastSend = now
 	e.rearm(now)
 }
@@ -410,6 +425,15 @@ func (e *Endpoint) maxBurst() int {
 // restartIdle starts slow again after an idle time (RFC 5681 section 4.1).
 func (e *Endpoint) restartIdle(now time.Duration) {
 	s := &e.snd
+	if b := e.cc.bbr; b != nil {
+		if e.rec.inFlight() <= 0 && e.rate.appLimited != 0 {
+			e.cc.cwnd = b.Restart(now, s.mss, e.cc.cwnd)
+		}
+		return
+	}
+	if q := &e.cc.cubic; q.epoch != 0 && e.rec.sent.len() == 0 {
+		q.epoch += now - s.lastSend // RFC 9438 section 4.2: not while the application had nothing to send
+	}
 	if e.rec.sent.len() == 0 && s.lastSend != 0 && now-s.lastSend > e.rtt.rto && e.proto.Params.SlowStartAfterIdle.Bool() && !e.route.Iface.IsLoopback() {
 		for d := now - s.lastSend; d > e.rtt.rto && e.cc.cwnd > initialWindow; d -= e.rtt.rto {
 			e.cc.cwnd = max(e.cc.cwnd/2, initialWindow)
@@ -424,6 +448,7 @@ func (e *Endpoint) retransmit(now time.Duration) {
 	if r.lostOut <= r.retransOut && r.lostOut == 0 {
 		return
 	}
+	pace := e.pacingRate()
 	for i := 0; i < r.sent.len(); i++ {
 		f := r.sent.at(i)
 		if f.flags&sentLost == 0 || f.flags&(sentSacked|sentRetrans) != 0 {
@@ -432,6 +457,12 @@ func (e *Endpoint) retransmit(now time.Duration) {
 		q := r.quota(&e.cc)
 		if q <= 0 {
 			return
+		}
+		if pace != 0 {
+			if e.hold(now, false) {
+				return
+			}
+			q = min(q, max(e.paceQuantum(pace)/e.snd.mss, 1))
 		}
 		if int(f.n) > q && f.n > 1 {
 			r.split(i, f.seq+uint32(q*e.snd.mss), e.snd.mss)
@@ -482,7 +513,10 @@ func (e *Endpoint) resend(i int, now time.Duration) {
 	}
 	r.countOut(f.n)
 	f.flags |= sentEver
-	f.xmit, f.delivered = now, e.info.delivered
+	e.stamp(f, now)
+	if pace := e.pacingRate(); pace != 0 {
+		e.paced(int(f.end-f.seq), pace, now)
+	}
 	c := &e.proto.ip.Counters.TCP
 	c.RetransSegs.Add(uint64(f.n))
 	e.info.totalRetrans += f.n

@@ -1,6 +1,6 @@
 // Package tcp is TCP (RFC 9293) with window scaling, timestamps and PAWS (RFC
 // 7323), selective acknowledgements (RFC 2018, 2883, 6675), RACK-TLP (RFC
-// 8985), CUBIC (RFC 9438) and NewReno, ECN (RFC 3168), Fast Open (RFC 7413),
+// 8985), CUBIC (RFC 9438), NewReno and BBR, pacing, ECN (RFC 3168), Fast Open (RFC 7413),
 // challenge ACKs (RFC 5961), SYN cookies and the socket behaviour of Linux's
 // tcp(7).
 //
@@ -67,7 +67,7 @@ func (p *Params) registerCongestion(t *sysctl.Table) {
 
 // SetCongestion sets the default algorithm: ENOENT if it is unknown.
 func (p *Params) SetCongestion(name string) error {
-	if newCC(name).algo == nil {
+	if !slices.Contains(Algorithms(), name) {
 		return unix.ENOENT
 	}
 	p.mu.Lock()

@@ -13,16 +13,19 @@ const (
 	sentLost                // thought lost
 	sentRetrans             // sent again since it was thought lost
 	sentEver                // sent more than once: no RTT sample (Karn)
+	sentLimited             // sent when the application had not kept up
 )
 
 // sent is a run of sequence numbers in flight, sent at one time.
 type sent struct {
 	seq, end  uint32
 	n         uint32 // segments
-	delivered uint32 // info.delivered when it was sent
-	xmit      time.Duration
 	flags     uint8
 	fin       bool
+	xmit      time.Duration
+	delivered uint32 // info.delivered when it was sent
+	// rate's values when it was sent
+	deliveredAt, firstSent time.Duration
 }
 
 // dupThresh is the number of duplicate ACKs that show a loss.
@@ -45,6 +48,8 @@ type recovery struct {
 	sackedOut  uint32
 	lostOut    uint32
 	retransOut uint32
+	lost       uint32 // segments that have been marked lost, in all
+	dups       uint32 // segments that duplicate ACKs, and no other yet, have shown to be delivered
 
 	ca                     uint8
 	highSeq                uint32 // SND.NXT when recovery began
@@ -161,6 +166,9 @@ func (r *recovery) forget(f *sent) {
 
 // markLost marks record f lost.
 func (r *recovery) markLost(f *sent) {
+	if f.flags&(sentLost|sentRetrans) != sentLost {
+		r.lost += f.n
+	}
 	if f.flags&sentLost == 0 {
 		f.flags |= sentLost
 		r.lostOut += f.n
@@ -178,7 +186,11 @@ type ackResult struct {
 	bytes     uint32
 	rtt       time.Duration // from a segment sent once; 0: none
 	dsack     bool
+	dsackEnd  uint32 // of the duplicate
+	echoed    bool   // the segment has an echo of our timestamps
+	echo      uint32
 	retrans   bool // a retransmitted segment was acknowledged
+	rate      rateSample
 }
 
 // rackUpdate is RFC 8985 section 6.2 step 2 for a delivered record.
@@ -188,7 +200,7 @@ func (e *Endpoint) rackUpdate(f *sent, now time.Duration, a *ackResult) {
 	if f.flags&sentEver != 0 {
 		a.retrans = true
 		// It may be the original that was delivered.
-		if rtt < e.rtt.min && e.rtt.min != 0 {
+		if rtt < e.rtt.min && e.rtt.min != 0 || a.echoed && before(a.echo, e.tsAt(f.xmit)) {
 			return
 		}
 	} else {
@@ -250,6 +262,7 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 				f = r.sent.at(i)
 			}
 			e.rackUpdate(f, now, a)
+			e.rateUpdate(f, a)
 			if before(f.end, r.fack) && f.flags&(sentEver) == 0 {
 				r.reordSeen = true
 				e.info.reordSeen++
@@ -276,12 +289,12 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 func (e *Endpoint) dsackInput(b wire.SACKBlock, a *ackResult) {
 	r := &e.rec
 	n := (int(b.End-b.Start) + e.snd.mss - 1) / e.snd.mss
-	a.dsack = true
+	a.dsack, a.dsackEnd = true, b.End
 	e.info.dsackDups += uint32(n)
 	e.proto.ip.Counters.TCP.TCPDSACKRecv.Inc()
 	r.undo = max(r.undo-n, 0)
 	r.reordSeen = true
-	if !r.hasDsack || after(e.snd.una, r.dsackRound) {
+	if !r.hasDsack || !before(e.snd.una, r.dsackRound) {
 		r.hasDsack, r.dsackRound = true, e.snd.nxt
 		r.reoSteps = min(r.reoSteps+1, 255)
 		r.reoPersist = 16
@@ -365,6 +378,14 @@ func (e *Endpoint) enterRecovery() {
 	c.TCPSackRecovery.Inc()
 	e.beginReduction()
 	r.ca = caRecovery
+	e.conserve()
+}
+
+// conserve has BBR send no more than arrives.
+func (e *Endpoint) conserve() {
+	if b := e.cc.bbr; b != nil {
+		e.cc.cwnd = b.EnterRecovery(e.cc.cwnd, e.rec.inFlight(), e.info.delivered)
+	}
 }
 
 // beginReduction notes what is needed to reduce cwnd and to undo that.
@@ -377,6 +398,7 @@ func (e *Endpoint) beginReduction() {
 	r.canUndo, r.undo = true, 0
 	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt
+	r.tlpEnd = 0
 	r.priorCwnd, r.prrDelivered, r.prrOut = e.cc.cwnd, 0, 0
 }
 
@@ -391,6 +413,9 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 		if r.ca < caRecovery {
 			e.beginReduction()
 		}
+	}
+	if b := e.cc.bbr; b != nil {
+		b.Timeout(e.cc.cwnd)
 	}
 	// SACK reneging: the head is SACKed but not acknowledged.
 	if r.sent.at(0).flags&sentSacked != 0 {
@@ -413,7 +438,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 	r.tlpEnd = 0
 	e.cc.cwnd = 1
 	e.cc.cwndCnt = 0
-	e.cc.hystart = hystart{}
+	e.cc.cubic, e.cc.hystart = cubic{}, hystart{} // RFC 9438 section 4.8
 	e.timers.off(timerProbe)
 	e.timers.off(timerReorder)
 	// Whatever the windows say, one segment goes.
@@ -459,7 +484,7 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 		seq := s.nxt
 		got := e.build(seq, n, wire.ACK, nil)
 		s.nxt += uint32(got)
-		r.push(sent{seq: seq, end: s.nxt, n: 1, xmit: now, delivered: e.info.delivered})
+		e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
 	} else {
 		i := r.sent.len() - 1
 		f := r.sent.at(i)
@@ -500,18 +525,19 @@ func (e *Endpoint) tlpInput(g *segment, a *ackResult) {
 		return
 	}
 	switch {
-	case !r.tlpRetrans, a.dsack:
+	case !r.tlpRetrans, a.dsack && a.dsackEnd == r.tlpEnd:
 		r.tlpEnd = 0
-	case after(g.ack, r.tlpEnd) || a.acked == 0 && a.delivered == 0:
-		r.tlpEnd = 0
-	default:
-		// The probe has repaired a loss that nothing else has shown.
+	case after(g.ack, r.tlpEnd):
+		// Only one copy has been acknowledged: the probe has repaired a loss that nothing else has
+		// shown.
 		r.tlpEnd = 0
 		e.proto.ip.Counters.TCP.TCPLossProbeRecovery.Inc()
-		if r.ca < caCWR {
+		if r.ca < caCWR && e.cc.bbr == nil {
 			e.beginReduction()
 			r.canUndo = false
 			e.cc.cwnd = min(e.cc.cwnd, e.cc.ssthresh)
 		}
+	case a.acked == 0 && a.delivered == 0 && g.len == 0:
+		r.tlpEnd = 0 // the other copy
 	}
 }

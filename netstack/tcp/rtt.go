@@ -7,6 +7,8 @@ const (
 	minRTO     = 200 * time.Millisecond // tcp_rto_min_us
 	maxRTO     = 120 * time.Second      // tcp_rto_max_ms
 	initialRTO = time.Second
+	// of a connection whose handshake has not measured a round trip (RFC 6298 section 5.7)
+	fallbackRTO = 3 * time.Second
 )
 
 // rttState estimates the round-trip time (RFC 6298 section 2).

@@ -9,12 +9,13 @@ import (
 
 // The deadlines of an endpoint. They share one timer of the wheel.
 const (
-	timerRetransmit = iota // retransmission and zero-window probes
-	timerProbe             // tail loss probe (RFC 8985 section 7)
+	timerProbe      = iota // tail loss probe (RFC 8985 section 7); at the time of a retransmission it takes its place
+	timerRetransmit        // retransmission and zero-window probes
 	timerReorder           // RACK's reordering window
 	timerDelack
 	timerKeepalive
 	timerFinWait2
+	timerPace // pacing
 	timerCount
 )
 
@@ -52,6 +53,7 @@ func (e *Endpoint) timer() {
 	e.lock()
 	now := e.now()
 	e.timers.armed = 0
+	e.checkLimited()
 	for which := range timerCount {
 		if at := e.timers.at[which]; at == 0 || at > now {
 			continue
@@ -76,6 +78,8 @@ func (e *Endpoint) timer() {
 			if e.state == FinWait2 {
 				e.terminate()
 			}
+		case timerPace:
+			e.paceTimeout(now)
 		}
 	}
 	var first time.Duration

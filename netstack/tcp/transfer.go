@@ -211,6 +211,7 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 		return 0, err
 	}
 	s := &e.snd
+	e.checkLimited()
 	var cerr error
 	for sent < n {
 		if e.sndFull() {

@@ -1,9 +1,6 @@
 package inet
 
 import (
-	"bytes"
-	"encoding/binary"
-
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/sock"
@@ -49,11 +46,8 @@ func (a *Sockets) Diagnose(family, protocol int, info bool) []Diagnosis {
 			d.Owner, d.Inode, d.Cookie = s.common.Owner.Load(), s.common.Inode.Load(), s.common.Cookie()
 		}
 		if e, ok := i.Endpoint.(*tcp.Endpoint); ok && info {
-			var b bytes.Buffer
 			t := e.Info()
-			if binary.Write(&b, binary.NativeEndian, &t) == nil {
-				d.TCP = b.Bytes()
-			}
+			d.TCP = t.Bytes()
 			d.Congestion = e.Congestion()
 		}
 		l = append(l, d)

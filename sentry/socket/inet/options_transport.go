@@ -52,12 +52,8 @@ func (s *Socket) getTCP(name, length int) ([]byte, error) {
 	case unix.TCP_CONGESTION:
 		return append([]byte(e.Congestion()), make([]byte, 16-len(e.Congestion()))...), nil // TCP_CA_NAME_MAX
 	case unix.TCP_INFO:
-		var b bytes.Buffer
 		info := e.Info()
-		if err := binary.Write(&b, binary.NativeEndian, &info); err != nil {
-			return nil, unix.EINVAL
-		}
-		return b.Bytes(), nil
+		return info.Bytes(), nil
 	}
 	return nil, unix.ENOPROTOOPT
 }

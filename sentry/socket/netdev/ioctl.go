@@ -236,8 +236,7 @@ func setInterface(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, 
 	case unix.SIOCSIFFLAGS:
 		flags := uint32(binary.NativeEndian.Uint16(v))
 		s.SetFlags(i, flags&settableFlags, ^flags&settableFlags)
-		s.SetUp(i, flags&unix.IFF_UP != 0)
-		return nil
+		return s.SetUp(i, flags&unix.IFF_UP != 0)
 	case unix.SIOCSIFMTU:
 		return s.SetMTU(i, int(int32(binary.NativeEndian.Uint32(v))))
 	}

@@ -348,6 +348,105 @@ var sender = []script{
 		send 3000
 		await
 		< A 1:0 3011`},
+	{name: "loss that a tail loss probe repairs", sysctl: "net.ipv4.tcp_early_retrans=3", steps: `
+		open slow
+		send 9000
+		< A 1:0 8001
+		await
+		< A 1:0 9001
+		send 25000
+		< A 1:0 10001
+		< A 1:0 12001
+		< A 1:0 14001`},
+	{name: "tail loss probe that was needless", sysctl: "net.ipv4.tcp_early_retrans=3", steps: `
+		open slow
+		send 9000
+		< A 1:0 8001
+		await
+		< A 1:0 9001
+		< A 1:0 9001 sack 8001-9001
+		send 25000
+		< A 1:0 10001
+		< A 1:0 12001
+		< A 1:0 14001`},
+	{name: "tail loss probe that was needless, without DSACK", sysctl: "net.ipv4.tcp_early_retrans=3", steps: `
+		open slow
+		send 9000
+		< A 1:0 8001
+		await
+		< A 1:0 9001
+		< A 1:0 9001
+		send 25000
+		< A 1:0 10001
+		< A 1:0 12001
+		< A 1:0 14001`},
+	{name: "window in recovery", steps: `
+		open slow
+		send 10000
+		< A 1:0 1 sack 1001-2001
+		< A 1:0 1 sack 3001-4001,1001-2001
+		< A 1:0 1 sack 3001-5001,1001-2001
+		< A 1:0 1 sack 3001-10001,1001-2001
+		send 15000
+		< A 1:0 2001 sack 3001-10001
+		< A 1:0 10001
+		< A 1:0 11001
+		< A 1:0 13001`},
+	{name: "window in recovery without SACK", steps: `
+		open nosack slow
+		send 25000
+		< A 1:0 1
+		< A 1:0 1
+		< A 1:0 1
+		< A 1:0 1
+		< A 1:0 1
+		< A 1:0 1
+		< A 1:0 2001
+		< A 1:0 2001
+		< A 1:0 10001
+		< A 1:0 11001
+		< A 1:0 13001`},
+	{name: "time-out after a loss", steps: `
+		open
+		send 1000
+		await
+		await
+		backoff
+		< A 1:0 1001
+		backoff
+		send 1000
+		< A 1:0 2001
+		backoff`},
+	{name: "time-out after a loss, with timestamps", steps: `
+		open ts 0
+		send 1000
+		await
+		await
+		backoff
+		< A 1:0 1001
+		backoff`},
+	{name: "time-out after a lost SYN-ACK", steps: `
+		< S 0:0 0 mss 1000 sackok
+		await
+		< A 1:0 1
+		accept
+		rto`},
+	{name: "time-out after a lost SYN-ACK, with timestamps", steps: `
+		< S 0:0 0 mss 1000 sackok ts 0
+		await
+		< A 1:0 1
+		accept
+		rto`},
+	{name: "time-out after a lost SYN", steps: `
+		connect
+		await
+		< SA 0:0 1 mss 1000 sackok
+		rto`},
+	{name: "time-out after a lost SYN, with timestamps", steps: `
+		connect
+		await
+		< SA 0:0 1 mss 1000 sackok ts 0
+		rto`},
 	{name: "keep-alive", steps: `
 		open
 		keepalive

@@ -305,6 +305,14 @@ func (h *linux) call(name string, args []string) string {
 		i, err := unix.GetsockoptTCPInfo(h.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		h.ok(err)
 		return fmt.Sprint(i.State)
+	case "rto": // in seconds
+		i, err := unix.GetsockoptTCPInfo(h.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		h.ok(err)
+		return fmt.Sprint(i.Rto / 1e6)
+	case "backoff":
+		i, err := unix.GetsockoptTCPInfo(h.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		h.ok(err)
+		return fmt.Sprint(i.Backoff)
 	case "mss":
 		v, err := unix.GetsockoptInt(h.fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
 		h.ok(err)

@@ -216,6 +216,10 @@ func (h *ours) call(name string, args []string) string {
 		return fmt.Sprint(n, " ", words(err))
 	case "state":
 		return fmt.Sprint(h.e.Info().State)
+	case "rto":
+		return fmt.Sprint(h.e.Info().Rto / 1e6)
+	case "backoff":
+		return fmt.Sprint(h.e.Info().Backoff)
 	case "mss":
 		return fmt.Sprint(h.e.MaxSeg())
 	case "nodelay":

@@ -23,14 +23,12 @@ const (
 
 // A flow is a TCP connection along a path that carries as much as it can.
 type flow struct {
-	who     int  // of the near side
-	towards bool // the near side receives
-	bytes   atomic.Int64
-	total   int64 // bytes of the time that counts
+	who       int    // of the near side
+	towards   bool   // the near side receives
+	algorithm string // of congestion control, on both sides
+	bytes     atomic.Int64
+	total     int64 // bytes of the time that counts
 }
-
-// algorithm is the congestion control that both stacks use.
-const algorithm = "cubic"
 
 // run has all flows send at once, and counts what arrives in a time after a start.
 func (p *path) run(t *testing.T, flows []*flow, start, d time.Duration) {
@@ -44,7 +42,7 @@ func (p *path) run(t *testing.T, flows []*flow, start, d time.Duration) {
 		all.Wait()
 	}()
 	for k, f := range flows {
-		near, distant, err := p.connect(f.who, uint16(5000+k))
+		near, distant, err := p.connect(f, uint16(5000+k))
 		if err != nil {
 			t.Error(err)
 			return
@@ -84,11 +82,11 @@ func (p *path) run(t *testing.T, flows []*flow, start, d time.Duration) {
 }
 
 // connect makes a connection from the near side to the far one.
-func (p *path) connect(who int, port uint16) (near, distant net.Conn, err error) {
+func (p *path) connect(f *flow, port uint16) (near, distant net.Conn, err error) {
 	to := netip.AddrPortFrom(far, port)
 	var l net.Listener
 	p.far.in(func() {
-		c := net.ListenConfig{Control: choose}
+		c := net.ListenConfig{Control: choose(f.algorithm)}
 		l, err = c.Listen(context.Background(), "tcp4", to.String())
 	})
 	if err != nil {
@@ -101,10 +99,13 @@ func (p *path) connect(who int, port uint16) (near, distant net.Conn, err error)
 		distant, err = l.Accept()
 		accepted <- err
 	}()
-	if who == ours {
+	if f.who == ours {
+		if err = p.ours.TCP.Params.SetCongestion(f.algorithm); err != nil {
+			return nil, nil, err
+		}
 		near, err = netconn.DialTCP(context.Background(), p.ours, to)
 	} else {
-		near, err = p.dialLinux(to)
+		near, err = p.dialLinux(to, f.algorithm)
 	}
 	if err == nil {
 		err = <-accepted
@@ -113,7 +114,7 @@ func (p *path) connect(who int, port uint16) (near, distant net.Conn, err error)
 }
 
 // dialLinux connects in the near namespace; the call does not leave the namespace's thread.
-func (p *path) dialLinux(to netip.AddrPort) (c net.Conn, err error) {
+func (p *path) dialLinux(to netip.AddrPort, algorithm string) (c net.Conn, err error) {
 	p.near.in(func() {
 		var fd int
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
@@ -136,13 +137,25 @@ func (p *path) dialLinux(to netip.AddrPort) (c net.Conn, err error) {
 	return c, err
 }
 
-// choose sets a socket's congestion control.
-func choose(_, _ string, c syscall.RawConn) error {
-	var err error
-	if e := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, algorithm)
-	}); e != nil {
-		return e
+// choose sets the congestion control of sockets.
+func choose(algorithm string) func(_, _ string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if e := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, algorithm)
+		}); e != nil {
+			return e
+		}
+		return err
 	}
-	return err
+}
+
+// needs skips a test for which Linux lacks a congestion control algorithm.
+func needs(t *testing.T, algorithm string) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	if unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, algorithm) == unix.ENOENT {
+		t.Skip("the kernel has no", algorithm)
+	}
 }

@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -19,21 +20,27 @@ const attempts = 3
 func TestThroughput(t *testing.T) {
 	const delay = 25 * time.Millisecond // each way
 	for _, c := range []struct {
-		name     string
-		path     lossy.Config
-		flows    int // at once
-		towards  bool
-		together bool // both are measured at the same time: the machine is fast enough
-		start, d time.Duration
+		name      string
+		algorithm string
+		path      lossy.Config
+		flows     int // at once
+		towards   bool
+		together  bool // both are measured at the same time: the machine is fast enough
+		start, d  time.Duration
 	}{
 		// Many flows, lest chance decide: the throughput is the mean of what losses leave.
-		{"1% loss", lossy.Config{Delay: delay, Loss: 0.01, Rate: 100 * mbit}, 12, false, true, 2 * time.Second, 7 * time.Second},
-		{"5% reordering", lossy.Config{Delay: delay, Reorder: 0.05, Rate: 100 * mbit}, 2, false, true, 3 * time.Second, 6 * time.Second},
-		{"100 Mbit/s", lossy.Config{Delay: delay / 5, Rate: 100 * mbit, Queue: 200}, 1, false, false, 1 * time.Second, 3 * time.Second},
-		{"100 Mbit/s, receiving", lossy.Config{Delay: delay / 5, Rate: 100 * mbit, Queue: 200}, 1, true, false, 1 * time.Second, 3 * time.Second},
-		{"1% loss, receiving", lossy.Config{Delay: delay, Loss: 0.01, Rate: 100 * mbit}, 12, true, true, 2 * time.Second, 7 * time.Second},
+		{"1% loss", "cubic", lossy.Config{Delay: delay, Loss: 0.01, Rate: 100 * mbit}, 12, false, true, 2 * time.Second, 7 * time.Second},
+		{"5% reordering", "cubic", lossy.Config{Delay: delay, Reorder: 0.05, Rate: 100 * mbit}, 2, false, true, 3 * time.Second, 6 * time.Second},
+		{"100 Mbit/s", "cubic", lossy.Config{Delay: delay / 5, Rate: 100 * mbit, Queue: 200}, 1, false, false, 1 * time.Second, 3 * time.Second},
+		{"100 Mbit/s, receiving", "cubic", lossy.Config{Delay: delay / 5, Rate: 100 * mbit, Queue: 200}, 1, true, false, 1 * time.Second, 3 * time.Second},
+		{"1% loss, receiving", "cubic", lossy.Config{Delay: delay, Loss: 0.01, Rate: 100 * mbit}, 12, true, true, 2 * time.Second, 7 * time.Second},
+		// BBR does not take losses for congestion: one flow or two fill the path at once.
+		{"1% loss, BBR", "bbr", lossy.Config{Delay: delay, Loss: 0.01, Rate: 100 * mbit}, 2, false, true, 2 * time.Second, 3 * time.Second},
+		{"5% reordering, BBR", "bbr", lossy.Config{Delay: delay, Reorder: 0.05, Rate: 100 * mbit}, 2, false, true, 2 * time.Second, 3 * time.Second},
+		{"100 Mbit/s, BBR", "bbr", lossy.Config{Delay: delay / 5, Rate: 100 * mbit, Queue: 200}, 1, false, false, 1 * time.Second, 2 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			needs(t, c.algorithm)
 			for try := range attempts {
 				c.path.Seed = uint64(try)
 				var rate [2]float64
@@ -42,7 +49,7 @@ func TestThroughput(t *testing.T) {
 					p := newPath(t, c.path)
 					flows := make([]*flow, c.flows)
 					for k := range flows {
-						flows[k] = &flow{who: who, towards: c.towards}
+						flows[k] = &flow{who: who, algorithm: c.algorithm, towards: c.towards}
 					}
 					measure := func() {
 						p.run(t, flows, c.start, c.d)
@@ -67,20 +74,34 @@ func TestThroughput(t *testing.T) {
 	}
 }
 
-// TestFairness has flows of each stack share a bottleneck: each gets two fifths at least.
+// TestFairness has flows of each stack share a bottleneck: each stack gets two fifths at least.
 func TestFairness(t *testing.T) {
-	for _, delay := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond} {
-		t.Run(delay.String(), func(t *testing.T) {
+	for _, c := range []struct {
+		algorithm string
+		delay     time.Duration // of a round trip
+		flows     int           // of each stack
+	}{
+		{"cubic", 10 * time.Millisecond, 2},
+		{"cubic", 50 * time.Millisecond, 2},
+		// With more flows of BBR it takes longer than the test until the later have their share.
+		{"bbr", 10 * time.Millisecond, 1},
+		{"bbr", 50 * time.Millisecond, 1},
+	} {
+		t.Run(fmt.Sprint(c.algorithm, ", ", c.delay), func(t *testing.T) {
+			t.Parallel()
+			needs(t, c.algorithm)
 			for try := range attempts {
-				p := newPath(t, lossy.Config{Delay: delay / 2, Rate: 20 * mbit, Queue: 60, Seed: uint64(try)})
-				flows := []*flow{{who: linux}, {who: ours}, {who: linux}, {who: ours}}
-				p.run(t, flows, 2*time.Second, 10*time.Second)
+				var flows []*flow
+				for range c.flows {
+					flows = append(flows, &flow{who: linux, algorithm: c.algorithm}, &flow{who: ours, algorithm: c.algorithm})
+				}
+				bottleneck(t, c.delay, try).run(t, flows, fairStart, fairTime)
 				var n [2]float64
 				for _, f := range flows {
 					n[f.who] += float64(f.total)
 				}
 				share := n[ours] / (n[linux] + n[ours])
-				t.Logf("netstack has %.0f%% of %.1f Mbit/s", 100*share, (n[linux]+n[ours])/10/mbit)
+				t.Logf("netstack has %.0f%%", 100*share)
 				if share >= 0.4 && share <= 0.6 {
 					return
 				}
@@ -88,4 +109,45 @@ func TestFairness(t *testing.T) {
 			t.Error("the bottleneck is not shared")
 		})
 	}
+}
+
+// TestBesideCubic has BBR share a bottleneck with Linux's CUBIC, to which it leaves little, and more or
+// less by chance. In all, what netstack's leaves must not be less than half of what Linux's own does.
+func TestBesideCubic(t *testing.T) {
+	t.Parallel()
+	needs(t, "bbr")
+	needs(t, "cubic")
+	const paths = 3 // of each stack at a time
+	var left [2]float64
+	for try := range attempts {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for k := range 2 * paths {
+			p, who := bottleneck(t, 10*time.Millisecond, try*paths+k/2), k%2
+			all.Go(func() {
+				cubic := []*flow{{who: linux, algorithm: "cubic"}, {who: linux, algorithm: "cubic"}}
+				p.run(t, append(cubic, &flow{who: who, algorithm: "bbr"}, &flow{who: who, algorithm: "bbr"}), fairStart, fairTime)
+				mu.Lock()
+				left[who] += float64(cubic[0].total+cubic[1].total) / fairTime.Seconds() / mbit / paths
+				mu.Unlock()
+			})
+		}
+		all.Wait()
+		t.Logf("Linux leaves %.1f Mbit/s, netstack %.1f", left[linux]/float64(try+1), left[ours]/float64(try+1))
+		if left[ours] >= left[linux]/2 {
+			return
+		}
+	}
+	t.Error("netstack leaves less")
+}
+
+// How long flows that share a bottleneck run before they are measured, and how long they are.
+const (
+	fairStart = 2 * time.Second
+	fairTime  = 10 * time.Second
+)
+
+// bottleneck is a path for flows to share, with a round trip of delay.
+func bottleneck(t *testing.T, delay time.Duration, try int) *path {
+	return newPath(t, lossy.Config{Delay: delay / 2, Rate: 20 * mbit, Queue: 60, Seed: uint64(try)})
 }

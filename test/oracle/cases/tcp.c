@@ -253,6 +253,49 @@ CASE(tcp_info_states)
 	EQ(ti.tcpi_state, TCP_CLOSE_WAIT);
 }
 
+// The header of the C library knows the first part of struct tcp_info only.
+CASE(tcp_info_figures)
+{
+	int s[2];
+	struct {
+		struct tcp_info i;
+		unsigned long long pacing, max_pacing, acked, received;
+		unsigned segs_out, segs_in, notsent, min_rtt, data_in, data_out;
+		unsigned long long delivery_rate;
+	} t;
+	char b[1000] = "";
+	socklen_t n = sizeof t;
+	CHECK(sizeof t.i == 104);
+	pair(s);
+	EQ(write(s[0], b, sizeof b), sizeof b);
+	EQ(recv(s[1], b, sizeof b, MSG_WAITALL), sizeof b);
+	EQ(write(s[1], b, 1), 1); // acknowledges
+	EQ(read(s[0], b, 1), 1);
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_INFO, &t, &n));
+	EQ(n, sizeof t);
+	EQ(t.i.tcpi_options, TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE);
+	CHECK(t.i.tcpi_snd_wscale > 0);
+	EQ(t.i.tcpi_snd_wscale, t.i.tcpi_rcv_wscale);
+	CHECK(t.i.tcpi_rto >= 200000);
+	EQ(t.i.tcpi_unacked, 0);
+	CHECK(t.i.tcpi_snd_mss >= 536);
+	CHECK(t.i.tcpi_advmss >= t.i.tcpi_snd_mss);
+	CHECK(t.i.tcpi_pmtu > t.i.tcpi_advmss);
+	CHECK(t.i.tcpi_snd_cwnd >= 10);
+	EQ(t.i.tcpi_total_retrans, 0);
+	CHECK(t.pacing > 0);
+	EQ(t.max_pacing, ~0ull);
+	EQ(t.received, 1);
+	EQ(t.data_out, 1);
+	EQ(t.data_in, 1);
+	CHECK(t.delivery_rate > 0);
+	int v = 100000;
+	OK(setsockopt(s[0], SOL_SOCKET, SO_MAX_PACING_RATE, &v, sizeof v));
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_INFO, &t, &n));
+	EQ(t.max_pacing, v);
+	CHECK(t.pacing <= v);
+}
+
 CASE(tcp_large_transfer)
 {
 	int s[2];

@@ -105,6 +105,7 @@ func (s *Set) drain(i int) {
 		for p != nil {
 			next := p.Next
 			p.Next = nil
+			p.Followed = next != nil && next.Hash == p.Hash && next.Rx == p.Rx
 			p.Rx.Receive(p)
 			p = next
 		}

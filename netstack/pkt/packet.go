@@ -72,6 +72,8 @@ type Packet struct {
 	// Owned says that a socket of this host has sent the packet; UID and GID are then its owner's.
 	Owned    bool
 	UID, GID uint32
+	// Followed says that another packet of its flow, in either direction, is received right after it.
+	Followed bool
 	// InIf is the index of the interface that the packet came in by.
 	InIf int32
 	// OutIf is the index of the interface that the packet goes out by.

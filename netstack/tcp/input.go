@@ -275,7 +275,7 @@ func (e *Endpoint) input(g *segment) {
 		return
 	}
 	e.output(false)
-	e.ackCheck(now)
+	e.ackCheck(g, now)
 }
 
 // skipSYN takes the SYN off the SYN-ACK of a simultaneous open, which has been seen before.

@@ -304,15 +304,20 @@ func (e *Endpoint) measureRTT(now time.Duration) {
 // the time until the application reads it for the network's.
 const ackAtOnce = 32
 
-// ackCheck sends an ACK now or later, as Linux does: at once for every second
+// ackTogether is how much data of large packets that come together is acknowledged by one ACK, as if
+// the device had put them together.
+const ackTogether = 256 << 10
+
+// ackCheck sends an ACK for g now or later, as Linux does: at once for every second
 // full segment if the window moves, for data out of order and in quick mode.
-func (e *Endpoint) ackCheck(now time.Duration) {
+func (e *Endpoint) ackCheck(g *segment, now time.Duration) {
 	r := &e.rcv
 	if !r.ackDue && !r.ackNow {
 		return
 	}
-	if r.ackNow || e.quickACK() || len(r.ooo) > 0 || int(r.nxt-r.wup) > ackAtOnce*r.mss ||
-		int(r.nxt-r.wup) > r.mss && (r.q.size < int(e.opts.RcvLowat.Load()) || e.freshWindow(int(r.adv-r.wup)) >= int(r.adv-r.wup)) {
+	together := g.p.Followed && g.p.GSOSize != 0 && !r.ackNow && len(r.ooo) == 0 && int(r.nxt-r.wup) < ackTogether
+	if !together && (r.ackNow || e.quickACK() || len(r.ooo) > 0 || int(r.nxt-r.wup) > ackAtOnce*r.mss ||
+		int(r.nxt-r.wup) > r.mss && (r.q.size < int(e.opts.RcvLowat.Load()) || e.freshWindow(int(r.adv-r.wup)) >= int(r.adv-r.wup))) {
 		e.sendACK()
 		return
 	}

@@ -32,7 +32,11 @@ func (s *container) takeNetwork(n *netns.Network, sockets []int) error {
 	}
 	for i := range n.Links {
 		l := &n.Links[i]
-		if l.Sockets > len(sockets) {
+		count := l.Sockets
+		if l.Silent {
+			count++ // the last one is only kept open
+		}
+		if count > len(sockets) {
 			closeAll(sockets)
 			return fmt.Errorf("network device %s: its packet sockets are missing", l.Name)
 		}
@@ -40,7 +44,7 @@ func (s *container) takeNetwork(n *netns.Network, sockets []int) error {
 			closeAll(sockets[l.Sockets:])
 			return fmt.Errorf("network device %s: %w", l.Name, err)
 		}
-		sockets = sockets[l.Sockets:]
+		sockets = sockets[count:]
 	}
 	if err := takeResolver(stack, n, sockets); err != nil {
 		return fmt.Errorf("the resolver: %w", err)

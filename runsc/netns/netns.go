@@ -39,6 +39,8 @@ type Link struct {
 	// Sockets is how many of the descriptors that go with the Network are this link's,
 	// in order: none for the loopback device.
 	Sockets int
+	// Silent says that one more descriptor follows them, that of packet.Silence.
+	Silent bool `json:",omitempty"`
 	// XDP is how the descriptors are laid out if they are package xdp's; else they are packet
 	// sockets.
 	XDP *xdp.Layout `json:",omitempty"`

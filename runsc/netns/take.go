@@ -116,10 +116,16 @@ func (t *taker) open(x *Link) error {
 			}
 		}
 	}
+	x.Sockets = len(fds)
+	if x.XDP == nil {
+		// Only faster: no host need be able to.
+		if fd, err := packet.Silence(int(x.Index)); err == nil {
+			fds, x.Silent = append(fds, fd), true
+		}
+	}
 	for _, fd := range fds {
 		t.sockets = append(t.sockets, os.NewFile(uintptr(fd), x.Name))
 	}
-	x.Sockets = len(fds)
 	return nil
 }
 

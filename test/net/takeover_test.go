@@ -2,9 +2,15 @@ package net
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"casemate/netstack/link/packet"
+	"casemate/runsc/netns"
 )
 
 // configuration prints what ip shows of a namespace's network, in a form that does not
@@ -187,5 +193,34 @@ ip -n BOX neigh add 10.9.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent
 		if got := show(); got != want {
 			t.Errorf("before:\n%s\nafter:\n%s", want, got)
 		}
+	}
+}
+
+// TestSilence counts what the host's own stack in the namespace takes notice of while a container has it.
+func TestSilence(t *testing.T) {
+	p := newPair(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	leave, err := netns.Enter("/run/netns/" + p.box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := packet.Silence(1)
+	if err := leave(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skipf("the host cannot silence a device: %v", err)
+	}
+	unix.Close(fd)
+	received := func() string {
+		return run(t, "ip", "netns", "exec", p.box, "awk", "/^Ip:/ { print $4 }", "/proc/net/snmp")
+	}
+	want := received()
+	if got := p.start(t, "systrap", "ping -c3 -i0.2 "+peer4).end(t); !strings.Contains(got, "3 received") {
+		t.Error(got)
+	}
+	if got := received(); got != want {
+		t.Errorf("IPv4 packets received by the host before: %safter: %s", want, got)
 	}
 }

@@ -17,13 +17,18 @@ const (
 	// bulk is how often Poll asks after a large packet. With small ones alone, of questions and
 	// answers, little comes while it asks, and more often in vain.
 	bulk = 32
-	// rest is how long the goroutine leaves the packets to those who call Poll.
-	rest = 200 * time.Microsecond
+	// rest is how long the goroutine leaves the packets to those who call Poll after one has found some,
+	// and lately how long ago that may be.
+	rest   = 200 * time.Microsecond
+	lately = time.Millisecond
 	// pollBytes is about how much Poll takes at once: what the caches hold.
 	pollBytes = 256 << 10
 	// readBytes is about how much the goroutine takes at once.
 	readBytes = 1 << 20
 )
+
+// epoch is when the time of queues begins.
+var epoch = time.Now()
 
 // A queue receives by one descriptor of a link. Its goroutine waits for packets and processes
 // them, which costs several switches between threads until a program has them. Under load those
@@ -46,7 +51,7 @@ type queue struct {
 	hope    atomic.Int32 // how often Poll is still to ask in vain
 	bulk    atomic.Int32 // how often it is to ask until a large packet has come or gone again
 	stream  atomic.Bool  // large packets come
-	polled  atomic.Bool  // the last Poll has found packets
+	found   atomic.Int64 // when a Poll has found packets last, in ns since epoch
 	resting atomic.Bool
 }
 
@@ -125,7 +130,13 @@ func (q *queue) take(n int) {
 
 // Poll implements backlog.Source. Only while large packets come it stays for more.
 func (q *queue) Poll(d time.Duration) {
-	if q.hope.Load() <= 0 || q.bulk.Load() <= 0 || !q.mu.TryLock() {
+	if q.hope.Load() <= 0 || q.bulk.Load() <= 0 {
+		if d > 0 {
+			q.endRest()
+		}
+		return
+	}
+	if !q.mu.TryLock() {
 		return
 	}
 	q.bulk.Add(-1)
@@ -142,19 +153,19 @@ func (q *queue) Poll(d time.Duration) {
 		}
 	}
 	if n > 0 {
-		q.polled.Store(true)
-	} else {
+		q.found.Store(int64(time.Since(epoch)))
+	} else if d > 0 {
 		q.hope.Add(-1)
-		q.polled.Store(false)
-		if q.resting.Swap(false) {
-			q.ring()
-		}
+		q.endRest()
 	}
 	q.mu.Unlock()
 }
 
-// ring ends a rest.
-func (q *queue) ring() {
+// endRest lets the goroutine wait for packets, if it rests, as others are about to.
+func (q *queue) endRest() {
+	if !q.resting.Load() || !q.resting.Swap(false) {
+		return
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
 	unix.Write(q.bell, one[:])
@@ -184,20 +195,30 @@ func (q *queue) receive() {
 	}
 }
 
-// takeRest lets Poll receive for a while if it has found packets. It reports whether they are to be
-// looked for again before they are waited for; not so if a Poll in vain has ended the rest.
+// takeRest leaves the packets to Poll, if it has found some lately, for as long as it goes on to. It
+// reports whether they are to be looked for again before they are waited for; not so if a Poll in
+// vain has ended the rest.
 func (q *queue) takeRest() bool {
-	q.resting.Store(true)
-	if !q.polled.Swap(false) {
-		q.resting.Store(false)
+	now := time.Since(epoch)
+	last := time.Duration(q.found.Load())
+	if now-last > lately {
 		return false
 	}
-	fds := []unix.PollFd{{Fd: int32(q.bell), Events: unix.POLLIN}, {Fd: int32(q.l.stop), Events: unix.POLLIN}}
-	t := unix.NsecToTimespec(int64(rest))
-	unix.Ppoll(fds, &t, nil)
-	if fds[0].Revents != 0 {
-		var n [8]byte
-		unix.Read(q.bell, n[:])
+	q.resting.Store(true)
+	for until := now + rest; until > now; now = time.Since(epoch) {
+		fds := []unix.PollFd{{Fd: int32(q.bell), Events: unix.POLLIN}, {Fd: int32(q.l.stop), Events: unix.POLLIN}}
+		t := unix.NsecToTimespec(int64(until - now))
+		unix.Ppoll(fds, &t, nil)
+		if fds[0].Revents != 0 {
+			var n [8]byte
+			unix.Read(q.bell, n[:])
+		}
+		if fds[1].Revents != 0 || !q.resting.Load() {
+			break
+		}
+		if l := time.Duration(q.found.Load()); l > last {
+			last, until = l, l+rest
+		}
 	}
 	return q.resting.Swap(false)
 }

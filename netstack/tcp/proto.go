@@ -1,8 +1,8 @@
 // Package tcp is TCP (RFC 9293) with window scaling, timestamps and PAWS (RFC
 // 7323), selective acknowledgements (RFC 2018, 2883, 6675), RACK-TLP (RFC
-// 8985), F-RTO (RFC 5682), CUBIC (RFC 9438), NewReno and BBR, pacing, ECN (RFC 3168), Fast Open (RFC 7413),
-// challenge ACKs (RFC 5961), SYN cookies and the socket behaviour of Linux's
-// tcp(7).
+// 8985), F-RTO (RFC 5682), CUBIC (RFC 9438), NewReno and BBR, pacing, ECN (RFC
+// 3168), Fast Open (RFC 7413), challenge ACKs (RFC 5961), SYN cookies and the
+// socket behaviour of Linux's tcp(7).
 //
 // # Locks
 //

@@ -11,7 +11,7 @@ import (
 // ackInput processes SEG.ACK, SACK blocks and window of an acceptable segment
 // (RFC 9293 section 3.10.7.4, fifth step). It reports false if the segment has
 // to be dropped.
-func (e *Endpoint) ackInput(g *segment) bool {
+func (e *Endpoint) ackInput(g *segment, now time.Duration) bool {
 	s, r := &e.snd, &e.rec
 	ack := g.ack
 	if before(ack, s.una) {
@@ -20,8 +20,8 @@ func (e *Endpoint) ackInput(g *segment) bool {
 			return false
 		}
 		if g.opt.NSACK > 0 && r.sent.len() > 0 {
-			a := e.echo(g)
-			now := e.now()
+			var a ackResult
+			e.echo(g, &a)
 			inFlight := r.inFlight()
 			e.checkLimited()
 			e.sackInput(g, now, &a)
@@ -37,7 +37,6 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	}
 	wasProbed := r.probes
 	r.probes, r.retries = 0, 0
-	now := e.now()
 
 	// The send window (SND.WL1, SND.WL2).
 	wndChanged := false
@@ -59,7 +58,8 @@ func (e *Endpoint) ackInput(g *segment) bool {
 			}
 		}
 		if r.tlpEnd != 0 || g.opt.NSACK > 0 {
-			a := e.echo(g)
+			var a ackResult
+			e.echo(g, &a)
 			if g.opt.NSACK > 0 && e.sackOK {
 				e.sackInput(g, now, &a)
 			}
@@ -71,7 +71,8 @@ func (e *Endpoint) ackInput(g *segment) bool {
 		return true
 	}
 
-	a := e.echo(g)
+	var a ackResult
+	e.echo(g, &a)
 	priorInFlight := r.inFlight()
 	e.checkLimited()
 	if g.opt.NSACK > 0 && e.sackOK {
@@ -106,9 +107,9 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	return true
 }
 
-// echo is the result of an acknowledgement to begin with.
-func (e *Endpoint) echo(g *segment) ackResult {
-	return ackResult{echoed: e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, echo: g.opt.TSEcr}
+// echo takes the echo of our timestamps from an acknowledgement.
+func (e *Endpoint) echo(g *segment, a *ackResult) {
+	a.echoed, a.echo = e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, g.opt.TSEcr
 }
 
 // echoRTT is the round trip that the echo of a timestamp shows (RFC 7323 section 4); 0: none.

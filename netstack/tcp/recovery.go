@@ -85,8 +85,8 @@ type recovery struct {
 
 func (r *recovery) init() { *r = recovery{reoSteps: 1} }
 
-func (r *recovery) push(f sent) {
-	r.sent.push(f)
+func (r *recovery) push(f *sent) {
+	r.sent.push(*f)
 	r.packetsOut += f.n
 	r.countOut(f.n)
 }
@@ -489,9 +489,9 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 	if avail := s.unsent(); avail > 0 && int32(s.una+s.wnd-s.nxt) > 0 {
 		n := min(avail, s.mss, int(s.una+s.wnd-s.nxt))
 		seq := s.nxt
-		got := e.build(seq, n, wire.ACK, nil)
+		got := e.build(now, seq, n, wire.ACK, nil)
 		s.nxt += uint32(got)
-		e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
+		e.push(&sent{seq: seq, end: s.nxt, n: 1}, now)
 	} else {
 		i := r.sent.len() - 1
 		f := r.sent.at(i)

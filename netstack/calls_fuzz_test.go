@@ -167,7 +167,9 @@ func FuzzCalls(f *testing.F) {
 				}
 			case 15:
 				names := s.Sysctl.Names()
-				s.Sysctl.Lookup(names[(next()*256+next())%len(names)]).Set(int64(next() - 1))
+				if p := s.Sysctl.Lookup(names[(next()*256+next())%len(names)]); p != nil { // nil: not of numbers
+					p.Set(int64(next() - 1))
+				}
 			}
 			for _, e := range all {
 				e.Readiness()

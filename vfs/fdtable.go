@@ -250,7 +250,11 @@ func closeFile(ctx *Context, owner any, f *File) error {
 	if fl, ok := f.ops.(Flusher); ok {
 		err = fl.Flush(ctx, f)
 	}
-	f.DecRef()
+	if f.drop() {
+		if l, ok := f.ops.(Lingerer); ok {
+			l.Linger(ctx)
+		}
+	}
 	return err
 }
 

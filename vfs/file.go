@@ -63,6 +63,13 @@ type Flusher interface {
 	Flush(ctx *Context, f *File) error
 }
 
+// A Lingerer is a FileOps whose last close(2) may have to wait.
+type Lingerer interface {
+	// Linger is called after Release, if a descriptor was the last reference. It may block the
+	// task of ctx, and gives up if the task has a signal or is about to end.
+	Linger(ctx *Context)
+}
+
 // An OpenWaiter is a FileOps whose open(2) may have to wait for somebody else
 // (FIFOs). The system call layer waits by Register for In and Out until
 // OpenDone; if it gives up it drops the File.
@@ -233,19 +240,26 @@ func (f *File) init(flags uint32) {
 // IncRef takes a reference; the caller has one.
 func (f *File) IncRef() { f.refs.Add(1) }
 
+// Refs is how many references there are at this moment.
+func (f *File) Refs() int64 { return f.refs.Load() }
+
 // tryIncRef takes a reference unless the last has gone.
 func (f *File) tryIncRef() bool { return refs.TryInc(&f.refs) }
 
 // DecRef gives a reference back; with the last f is released.
-func (f *File) DecRef() {
+func (f *File) DecRef() { f.drop() }
+
+// drop is DecRef, and reports whether it was the last.
+func (f *File) drop() (last bool) {
 	n := f.refs.Add(-1)
 	if n > 0 {
-		return
+		return false
 	}
 	if n < 0 {
 		panic("vfs: file reference dropped twice")
 	}
 	f.release()
+	return true
 }
 
 func (f *File) release() {

@@ -5,6 +5,7 @@
 package afpacket
 
 import (
+	"encoding/binary"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -157,7 +158,8 @@ func hasHeader(i *ip.Interface) bool {
 // Tap implements ip.Tap.
 func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	e.mu.Lock()
-	skip := e.closed || e.ignore && p.Type == pkt.Outgoing || e.protocol != unix.ETH_P_ALL && (e.protocol != p.EtherType || p.Type == pkt.Outgoing)
+	protocol := e.protocol
+	skip := e.closed || e.ignore && p.Type == pkt.Outgoing || protocol != unix.ETH_P_ALL && (protocol != p.EtherType || p.Type == pkt.Outgoing || tagged(protocol))
 	e.mu.Unlock()
 	if skip {
 		return
@@ -165,6 +167,13 @@ func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	q := p.Clone()
 	q.InIf = i.Index()
 	q.Type = p.Type
+	if q.Tag.Type != 0 && protocol != unix.ETH_P_ALL {
+		// Who asks for a protocol sees frames when they have found their VLAN.
+		if q.Tag.VLAN() != 0 && !i.HasVLAN(q.Tag) {
+			q.Type = pkt.OtherHost
+		}
+		q.Tag = pkt.Tag{}
+	}
 	if q.Time == 0 {
 		q.Time = e.ip.Wheel.Wall().UnixNano()
 	}
@@ -211,6 +220,24 @@ func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	}
 }
 
+// tagged reports whether a protocol is that of a VLAN tag.
+func tagged(protocol uint16) bool {
+	return protocol == unix.ETH_P_8021Q || protocol == unix.ETH_P_8021AD
+}
+
+// innermost is the protocol of what is in a frame without its header, behind further tags.
+func innermost(q *pkt.Packet) uint16 {
+	protocol := q.EtherType
+	for at := 0; tagged(protocol); at += 4 {
+		var tag [4]byte // what is left of it: TCI, protocol
+		if q.CopyOut(at, tag[:]) < len(tag) {
+			break
+		}
+		protocol = binary.BigEndian.Uint16(tag[2:])
+	}
+	return protocol
+}
+
 // count counts a frame for TakeStats.
 func (e *Endpoint) count(taken bool) {
 	e.mu.Lock()
@@ -225,7 +252,8 @@ func (e *Endpoint) count(taken bool) {
 func (e *Endpoint) run(f bpf.Program, i *ip.Interface, q *pkt.Packet) uint32 {
 	b := make([]byte, q.Len())
 	q.CopyOut(0, b)
-	p := bpf.Packet{Data: b, Len: len(b), Protocol: q.EtherType, PktType: q.Type, IfIndex: uint32(q.InIf), Mark: q.Mark, HAType: i.Info().Type}
+	p := bpf.Packet{Data: b, Len: len(b), Protocol: q.EtherType, PktType: q.Type, IfIndex: uint32(q.InIf), Mark: q.Mark, HAType: i.Info().Type,
+		TagType: q.Tag.Type, Tag: q.Tag.TCI}
 	if !e.cooked && hasHeader(i) {
 		p.Network = wire.EthernetLen
 	}
@@ -239,7 +267,9 @@ func (e *Endpoint) source(q *pkt.Packet) Addr {
 		a.HAType = i.Info().Type
 		if hasHeader(i) {
 			a.HALen = 6
-			if !e.cooked {
+			if e.cooked {
+				a.Protocol = innermost(q)
+			} else {
 				if h := q.Pull(wire.EthernetLen); h != nil {
 					s := wire.Ethernet(h).Src()
 					copy(a.HWAddr[:], s[:])
@@ -251,25 +281,25 @@ func (e *Endpoint) source(q *pkt.Packet) Addr {
 }
 
 // Recv is recvmsg(2): EAGAIN if no frame waits. MSG_PEEK and MSG_TRUNC are
-// obeyed. It returns the frame's link-level address.
-func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, Addr, error) {
+// obeyed. It returns the frame's link-level address and its tag.
+func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, Addr, pkt.Tag, error) {
 	m.OutFlags, m.Control.Has = 0, 0
 	e.mu.Lock()
 	if err := e.err; err != 0 {
 		e.err = 0
 		e.mu.Unlock()
-		return 0, Addr{}, err
+		return 0, Addr{}, pkt.Tag{}, err
 	}
 	q := e.queue.Take(m.Flags&unix.MSG_PEEK != 0)
 	e.mu.Unlock()
 	if q == nil {
-		return 0, Addr{}, unix.EAGAIN
+		return 0, Addr{}, pkt.Tag{}, unix.EAGAIN
 	}
 	defer q.Free()
 	a := e.source(q)
 	size := q.Len()
 	if err := sock.CopyTo(w, q, min(n, size)); err != nil {
-		return 0, a, err
+		return 0, a, q.Tag, err
 	}
 	if size > n {
 		m.OutFlags |= unix.MSG_TRUNC
@@ -279,9 +309,9 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, Addr, error) {
 		m.Control.Time = q.Time
 	}
 	if m.Flags&unix.MSG_TRUNC != 0 {
-		return size, a, nil
+		return size, a, q.Tag, nil
 	}
-	return min(n, size), a, nil
+	return min(n, size), a, q.Tag, nil
 }
 
 // Send is sendmsg(2): a SOCK_RAW frame goes as it is by the interface that to,

@@ -46,14 +46,14 @@ func TestFrames(t *testing.T) {
 	}
 	var m sock.Msg
 	got := make([]byte, 2000)
-	n, from, err := e.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m)
+	n, from, _, err := e.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m)
 	if err != nil || n != wire.EthernetLen+wire.ARPLen || from.PktType != unix.PACKET_BROADCAST || from.Protocol != unix.ETH_P_ARP {
 		t.Fatalf("%d %+v %v", n, from, err)
 	}
 	if h := wire.ARP(got[wire.EthernetLen:n]); !h.Valid() || h.TargetIP() != target {
 		t.Fatalf("%x", got[:n])
 	}
-	if _, _, err := e.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m); err != unix.EAGAIN {
+	if _, _, _, err := e.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m); err != unix.EAGAIN {
 		t.Fatal(err)
 	}
 	if s := e.TakeStats(); s.Packets != 1 || s.Drops != 0 {

@@ -36,7 +36,7 @@ const (
 	adMark     = 20
 	adHAType   = 28
 	adCPU      = 36
-	adVLAN     = 44 // the tag; no packet here has one beside its data
+	adVLAN     = 44 // the tag, if it is not among the data
 	adVLANHere = 48
 	adVLANType = 60
 )
@@ -119,6 +119,7 @@ type Packet struct {
 	Start   int    // where in Data the program's own offsets count from
 	// What ancillary loads give.
 	Protocol, HAType uint16
+	TagType, Tag     uint16
 	PktType          uint8
 	IfIndex, Mark    uint32
 }
@@ -139,7 +140,13 @@ func (p *Packet) load(off uint32, n int) (v uint32, ok bool) {
 			return p.Mark, true
 		case adHAType:
 			return uint32(p.HAType), true
-		case adCPU, adVLAN, adVLANHere, adVLANType:
+		case adVLAN:
+			return uint32(p.Tag), true
+		case adVLANHere:
+			return uint32(min(p.TagType, 1)), true
+		case adVLANType:
+			return uint32(p.TagType), true
+		case adCPU:
 			return 0, true
 		}
 		return 0, false

@@ -42,8 +42,10 @@ func (i *Interface) CarrierChanged() {
 	}
 }
 
-// portChanged tells the interface's master, if it has one, of a change. No lock is held.
+// portChanged tells those to whom the interface belongs, or who lie upon it, that it has come up, gone
+// down, or got or lost its carrier. No lock is held.
 func (i *Interface) portChanged() {
+	i.tellUpper()
 	if m := i.Master(); m != nil {
 		m.PortChanged(i)
 	}

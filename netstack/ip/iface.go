@@ -24,6 +24,7 @@ type Interface struct {
 	origin    *Interface
 	heir      atomic.Pointer[Interface]
 	master    atomic.Pointer[port]
+	upper     upper // of origin
 	info      link.Info
 	link      link.Link
 	name      atomic.Pointer[string]
@@ -94,15 +95,16 @@ func (i *Interface) Activated() bool { return i.activated.Load() }
 // HWAddr is the hardware address.
 func (i *Interface) HWAddr() wire.MAC { return *i.mac.Load() }
 
-// SetHWAddr sets the hardware address: EADDRNOTAVAIL if it is no station's.
+// SetHWAddr sets the hardware address: EADDRNOTAVAIL if it is no station's. No lock is held.
 func (s *Stack) SetHWAddr(i *Interface, mac wire.MAC) error {
 	if mac.IsMulticast() || mac == (wire.MAC{}) {
 		return unix.EADDRNOTAVAIL
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	i.mac.Store(&mac)
 	s.tell(Event{Interface: i})
+	s.mu.Unlock()
+	i.tellUpper()
 	return nil
 }
 
@@ -172,6 +174,7 @@ func (s *Stack) RemoveInterface(index int32) error {
 	if i == nil {
 		return ifaceError
 	}
+	i.endUpper()
 	i.release()
 	if err := s.extract(i); err != nil {
 		return err
@@ -218,12 +221,18 @@ func (s *Stack) InterfaceByName(name string) *Interface {
 }
 
 // SetUp sets or clears IFF_UP. An interface that comes up gets the routes of
-// its addresses; the loopback interface gets 127.0.0.1 and ::1, as in Linux.
-func (s *Stack) SetUp(i *Interface, up bool) {
+// its addresses; the loopback interface gets 127.0.0.1 and ::1, as in Linux. The error is the link's. No
+// lock is held.
+func (s *Stack) SetUp(i *Interface, up bool) error {
+	if c, ok := i.link.(link.Checked); ok && up && !i.up() {
+		if err := c.MayRise(); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	if up == i.up() {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	if up {
 		i.flags.Or(unix.IFF_UP | i.running())
@@ -236,6 +245,8 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 	} else {
 		i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
 		i.mtu6.Store(0)
+		// Addresses of IPv4 stay, those of IPv6 do not.
+		i.addrs = slices.DeleteFunc(slices.Clone(i.addrs), func(a Address) bool { return a.Prefix.Addr().Is6() })
 		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
 	}
 	s.tell(Event{Interface: i})
@@ -246,8 +257,10 @@ func (s *Stack) SetUp(i *Interface, up bool) {
 	if up {
 		i.awake()
 	} else {
+		s.syncSolicited(i)
 		i.quiet()
 	}
+	return nil
 }
 
 // addLoopback4 gives lo its address 127.0.0.1 if it has none of IPv4. s.mu is held.
@@ -306,16 +319,22 @@ func (s *Stack) SetFlags(i *Interface, set, clear uint32) {
 	}
 }
 
-// SetMTU sets the MTU: EINVAL if it is out of range.
+// SetMTU sets the MTU: EINVAL if it is out of range, or the link's error. No lock is held.
 func (s *Stack) SetMTU(i *Interface, mtu int) error {
 	if mtu < 68 || mtu > 65536 || (i.info.Type == unix.ARPHRD_ETHER && mtu > 65535) {
 		return unix.EINVAL
 	}
+	if c, ok := i.link.(link.Checked); ok {
+		if err := c.MayHave(mtu); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	i.mtu.Store(int32(mtu))
 	s.gen.Add(1)
 	s.tell(Event{Interface: i})
+	s.mu.Unlock()
+	i.tellUpper()
 	return nil
 }
 
@@ -441,9 +460,19 @@ func (s *Stack) addConnected(i *Interface, a Address) {
 	} else {
 		r.Metric, r.Scope = 256, unix.RT_SCOPE_UNIVERSE
 	}
-	if !slices.ContainsFunc(s.mu.routes, func(o RouteEntry) bool { return o.same(&r) }) {
+	if !slices.ContainsFunc(s.mu.routes, func(o RouteEntry) bool { return o.same(&r) && o.OIF == r.OIF }) {
 		s.mu.routes = append(slices.Clone(s.mu.routes), r)
 	}
+}
+
+// Has reports whether the interface has an address. It takes no lock.
+func (i *Interface) Has(a netip.Addr) bool {
+	for _, o := range i.stack.conf.Load().addrs[i.index] {
+		if o.Prefix.Addr() == a {
+			return true
+		}
+	}
+	return false
 }
 
 // AddTap lets t see the packets of all interfaces, those to come as well.

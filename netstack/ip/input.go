@@ -30,7 +30,12 @@ func (i *Interface) Receive(p *pkt.Packet) {
 			p.Free()
 			return
 		}
-		p.EtherType = h.Type()
+		if p.EtherType = h.Type(); tagged(p.EtherType) && p.Tag.Type == 0 && !pullTag(p) {
+			i.Stats.RxErrors.Add(1)
+			p.Free()
+			return
+		}
+		h = wire.Ethernet(p.Header())
 		switch dst := h.Dst(); {
 		case dst == i.HWAddr():
 			p.Type = pkt.ToHost
@@ -43,14 +48,18 @@ func (i *Interface) Receive(p *pkt.Packet) {
 			p.Type = pkt.OtherHost
 		}
 		i.tap(p)
+		if i.origin.upper.take(i, p) {
+			return
+		}
 		if m := i.master.Load(); m != nil {
 			m.master.Input(i, p)
 			return
 		}
-		if p.Type == pkt.OtherHost {
+		if p.Type == pkt.OtherHost || p.Tag.VLAN() != 0 {
 			p.Free()
 			return
 		}
+		p.Tag = pkt.Tag{}
 		p.TrimFront(wire.EthernetLen)
 	} else {
 		i.tap(p)

@@ -44,7 +44,11 @@ func (i *Interface) SetMaster(m Master) error {
 	if i.info.Type != unix.ARPHRD_ETHER || own == nil || own.stack != i.stack || own == i {
 		return unix.EINVAL
 	}
-	if !i.master.CompareAndSwap(nil, &port{m}) {
+	u := &i.origin.upper
+	u.mu.Lock()
+	free := u.sharer.Load() == nil && i.master.CompareAndSwap(nil, &port{m})
+	u.mu.Unlock()
+	if !free {
 		return unix.EBUSY
 	}
 	if err := m.Join(i); err != nil {
@@ -88,6 +92,7 @@ func (i *Interface) Transmit(p *pkt.Packet) {
 
 // finishFrame does to a frame what the interface's link cannot, and sends it.
 func (i *Interface) finishFrame(p *pkt.Packet, segment bool) {
+	tag := p.Tag
 	var header [wire.EthernetLen]byte
 	copy(header[:], p.Pull(wire.EthernetLen))
 	p.EtherType = wire.Ethernet(header[:]).Type()
@@ -101,6 +106,7 @@ func (i *Interface) finishFrame(p *pkt.Packet, segment bool) {
 			p.CompleteSum()
 		}
 		copy(p.Prepend(wire.EthernetLen), header[:])
+		p.Tag = tag
 		i.send(p)
 	}
 	switch {

@@ -76,6 +76,11 @@ func (i *Interface) sendIP(p *pkt.Packet, next netip.Addr, typ uint8) {
 	t := &i.neigh
 	t.mu.Lock()
 	n := t.m[next]
+	if n == nil && i.flags.Load()&unix.IFF_NOARP != 0 {
+		t.mu.Unlock()
+		i.sendFrame(p, i.HWAddr())
+		return
+	}
 	if n == nil {
 		n = i.newNeighbour(next)
 	}
@@ -292,6 +297,9 @@ func (i *Interface) send(p *pkt.Packet) {
 	i.Stats.TxBytes.Add(uint64(p.Len()))
 	p.Type = pkt.Outgoing
 	i.tap(p)
+	if p.Tag.Type != 0 && !i.info.Tags {
+		PushTag(p)
+	}
 	i.link.Send(p)
 }
 

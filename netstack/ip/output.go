@@ -87,7 +87,7 @@ func (s *Stack) header(p *pkt.Packet) error {
 // if the packet exceeds the MTU.
 func (s *Stack) OutputHeader(p *pkt.Packet, r *Route) error {
 	h := wire.IPv4(p.Pull(wire.IPv4MinLen))
-	if h != nil {
+	if h != nil && h.HeaderLen() >= wire.IPv4MinLen {
 		h = p.Pull(h.HeaderLen())
 	}
 	switch {

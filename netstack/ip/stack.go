@@ -184,6 +184,7 @@ func (s *Stack) Close() {
 	s.rebuild()
 	s.mu.Unlock()
 	for _, i := range l {
+		i.endUpper()
 		i.link.Close()
 		i.quiet()
 	}

@@ -17,6 +17,8 @@ type Info struct {
 	GSOMax int
 	// Csum says that Send takes packets with CsumPartial.
 	Csum bool
+	// Tags says that Send takes frames with a Tag, and that the link gives them with theirs.
+	Tags bool
 	// Queues is how many queues the link sends by.
 	Queues int
 }
@@ -27,6 +29,14 @@ type Carried interface {
 	SetUp(up bool)
 	// Carrier reports whether what is sent can arrive. It takes no lock.
 	Carrier() bool
+}
+
+// Checked is a Link that not everything can be asked of. No lock is held.
+type Checked interface {
+	// MayRise returns why the link's interface cannot come up, or nil.
+	MayRise() error
+	// MayHave returns why the interface cannot have the MTU, or nil.
+	MayHave(mtu int) error
 }
 
 // A Listener is a Receiver that wants to know what becomes of its link. Both are called with no lock

@@ -47,6 +47,15 @@ type Receiver interface {
 	Receive(p *Packet)
 }
 
+// Tag is a VLAN tag (IEEE 802.1Q section 9.6). The zero Tag is none.
+type Tag struct {
+	Type uint16 // ETH_P_8021Q or ETH_P_8021AD
+	TCI  uint16 // priority, drop eligibility, number of the VLAN
+}
+
+// VLAN is the number of the VLAN; 0 is none: the tag has a priority alone.
+func (t Tag) VLAN() uint16 { return t.TCI & 0xfff }
+
 // Packet is a network packet with what is known about it. Header bytes come
 // first, the Frags' bytes follow.
 type Packet struct {
@@ -82,6 +91,8 @@ type Packet struct {
 	GSOSize uint16
 	// EtherType is the network protocol (ETH_P_*).
 	EtherType uint16
+	// Tag is the VLAN tag of a frame, which is not among its bytes.
+	Tag Tag
 	// NetLen is the length of the network header; on input the header area starts with it.
 	NetLen uint16
 	// CsumStart and CsumOffset say where CsumPartial's sum starts, counted from the network header, and where it is stored behind that.
@@ -122,7 +133,7 @@ func (p *Packet) Free() {
 	p.Time, p.Hash, p.Mark, p.InIf, p.OutIf = 0, 0, 0, 0, 0
 	p.Conn, p.ConnInfo, p.Answers, p.Owned, p.UID, p.GID = nil, 0, false, false, 0, 0
 	p.GSOSize, p.EtherType, p.NetLen, p.CsumStart, p.CsumOffset = 0, 0, 0, 0, 0
-	p.ID, p.DF = 0, false
+	p.ID, p.DF, p.Tag = 0, false, Tag{}
 	p.Csum, p.Proto, p.TTL, p.TOS, p.Type = 0, 0, 0, 0, 0
 	packets.Put(p)
 }

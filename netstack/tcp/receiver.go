@@ -34,6 +34,8 @@ type receiver struct {
 	dsack    wire.SACKBlock
 	hasDS    bool
 
+	arrivals []arrival // of what is in q, if time stamps are wanted
+
 	urg     uint8
 	urgSeq  uint32 // of the urgent byte
 	urgByte byte
@@ -469,6 +471,9 @@ func (e *Endpoint) acceptData(g *segment, now time.Duration) {
 		if len(r.ooo) == 0 {
 			r.ackNow = true // the gap is filled
 		}
+	}
+	if n > 0 {
+		e.noteArrival()
 	}
 	if r.q.size > 0 && n > 0 && e.readable() {
 		e.pend |= unix.POLLIN | sock.POLLRDNORM

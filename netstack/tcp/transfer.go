@@ -81,6 +81,11 @@ func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 			done = min(max(done, 0), len(b))
 		}
 		copied += done
+		if done > 0 && e.opts.Timestamp.Load() {
+			if at := r.arrived(r.read + uint32(offset+done)); at != 0 {
+				m.Control.Has, m.Control.Time = sock.HasTimestamp, at
+			}
+		}
 		if peek {
 			offset += done
 		} else if done > 0 {
@@ -132,6 +137,7 @@ func (e *Endpoint) consume(n int) {
 	r.q.drop(n)
 	e.charge(r.q.cost - was)
 	r.read += uint32(n)
+	r.forgetArrivals()
 }
 
 // recvOOB is recv(2) with MSG_OOB.

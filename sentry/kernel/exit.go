@@ -102,6 +102,9 @@ func (t *Task) exit() {
 	t.exitNotify()
 }
 
+// Exiting reports whether the task, which calls it, has begun to exit.
+func (t *Task) Exiting() bool { return t.exiting }
+
 // leaveMemory does what must be done in the task's memory before it leaves it, at
 // exit or execve(2): robust futexes and the word of set_tid_address(2).
 func (t *Task) leaveMemory() {

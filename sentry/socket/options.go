@@ -144,6 +144,10 @@ func Set(ctx *vfs.Context, s Socket, level, name int, value []byte) error {
 		if !c.HasCap(ctx, unix.CAP_NET_ADMIN) {
 			return unix.EPERM
 		}
+	case unix.SO_ZEROCOPY:
+		if c.Family != unix.AF_INET && c.Family != unix.AF_INET6 {
+			return unix.EOPNOTSUPP
+		}
 	case unix.SO_REUSEPORT:
 		if v != 0 && c.Family != unix.AF_INET && c.Family != unix.AF_INET6 {
 			return unix.EOPNOTSUPP
@@ -171,6 +175,8 @@ func (c *Common) GetKept(name, length int) ([]byte, error) {
 			v[0] = 1
 		}
 		return v, nil
+	case unix.SO_ZEROCOPY:
+		return Int32(0), nil
 	case unix.SO_INCOMING_CPU:
 		return Int32(-1), nil
 	case unix.SO_BINDTODEVICE:

@@ -25,6 +25,13 @@ type Sender interface {
 	SendFrom(ctx *vfs.Context, r io.Reader, n int) (int, error)
 }
 
+// A Completer is a socket that tells by its error queue when what was sent with MSG_ZEROCOPY is its
+// sender's again.
+type Completer interface {
+	// Sent is called at the end of each call with MSG_ZEROCOPY that has sent n bytes.
+	Sent(n int)
+}
+
 // A Socket is an open socket. Its methods do not wait: they give EAGAIN (Connect:
 // EINPROGRESS or EAGAIN) and the system call waits for Readiness, unless the file is
 // non-blocking. Addresses are struct sockaddr as bytes.

@@ -92,18 +92,27 @@ func getControl(t *kernel.Task, family int, addr, length uint64, c *socket.Contr
 			c.Drop()
 		}
 	}()
+	return eachItem(b, func(it socket.Item) error {
+		if family != unix.AF_UNIX && family != unix.AF_NETLINK {
+			c.Other = append(c.Other, it)
+		} else if it.Level == unix.SOL_SOCKET {
+			return getScm(t, family, it, c)
+		}
+		return nil
+	})
+}
+
+// eachItem calls f with each control message of a buffer until it gives an error. EINVAL if one is
+// malformed.
+func eachItem(b []byte, f func(socket.Item) error) error {
+	length := uint64(len(b))
 	for off := uint64(0); off+cmsghdrSize <= length; {
 		n := le.Uint64(b[off:])
 		if n < cmsghdrSize || n > length-off {
 			return unix.EINVAL
 		}
-		it := socket.Item{Level: int32(le.Uint32(b[off+8:])), Type: int32(le.Uint32(b[off+12:])), Data: b[off+cmsghdrSize : off+n]}
-		if family != unix.AF_UNIX && family != unix.AF_NETLINK {
-			c.Other = append(c.Other, it)
-		} else if it.Level == unix.SOL_SOCKET {
-			if err := getScm(t, family, it, c); err != nil {
-				return err
-			}
+		if err := f(socket.Item{Level: int32(le.Uint32(b[off+8:])), Type: int32(le.Uint32(b[off+12:])), Data: b[off+cmsghdrSize : off+n]}); err != nil {
+			return err
 		}
 		off += cmsgAlign(n)
 	}

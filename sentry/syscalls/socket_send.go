@@ -32,6 +32,9 @@ func send(t *kernel.Task, f *vfs.File, s socket.Socket, m *socket.Message, flags
 		n, err = sendRest(t, s, m, flags, n)
 	}
 	m.Control.Drop()
+	if c, ok := s.(socket.Completer); ok && err == nil && flags&unix.MSG_ZEROCOPY != 0 {
+		c.Sent(n)
+	}
 	if err == unix.EPIPE && stream && flags&unix.MSG_NOSIGNAL == 0 {
 		t.SignalSelf(unix.SIGPIPE)
 	}

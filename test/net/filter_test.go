@@ -19,18 +19,27 @@ func sameAsLinux(t *testing.T, script string) {
 	t.Helper()
 	here, err := os.Getwd()
 	must(t, err)
-	script = "cd " + here + "; ip link set lo up; " + script
-	want, err := exec.CommandContext(t.Context(), "unshare", "-n", "sh", "-c", script).CombinedOutput()
+	want, err := exec.CommandContext(t.Context(), "unshare", "-n", "sh", "-c", "cd "+here+"; ip link set lo up; "+script).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, want)
 	}
+	sameInside(t, string(want), script)
+}
+
+// sameInside runs a script, in the directory of this test, in a container on each platform and compares what it
+// prints.
+func sameInside(t *testing.T, want, script string) {
+	t.Helper()
+	here, err := os.Getwd()
+	must(t, err)
+	script = "cd " + here + "; ip link set lo up; " + script
 	for _, platform := range platforms {
 		t.Run(platform, func(t *testing.T) {
 			t.Parallel()
 			p := &pair{dir: t.TempDir()}
 			got := p.startWith(t, platform, script, admin).end(t)
-			if d := differences(t, string(want), got); d != "" {
-				t.Errorf("a container (+) differs from the host (-):\n%s", d)
+			if d := differences(t, want, got); d != "" {
+				t.Errorf("a container (+) differs from Linux (-):\n%s", d)
 			}
 		})
 	}

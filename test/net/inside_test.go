@@ -1,6 +1,9 @@
 package net
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // TestInside compares what programs do with network namespaces and devices of their own.
 func TestInside(t *testing.T) {
@@ -11,5 +14,18 @@ func TestInside(t *testing.T) {
 		"tun":        "python3 -u testdata/tun.py",
 	} {
 		t.Run(name, func(t *testing.T) { sameAsLinux(t, command) })
+	}
+}
+
+// TestKinds compares what programs do with devices of kinds that the host's kernel may not have: what Linux says
+// of them has been recorded, by linux.sh.
+func TestKinds(t *testing.T) {
+	for _, name := range []string{"vlan", "macvlan", "ipvlan", "absent"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile("testdata/" + name + ".txt")
+			must(t, err)
+			sameInside(t, string(want), "sh testdata/"+name+".sh")
+		})
 	}
 }

@@ -65,7 +65,7 @@ func (*Bridge) Kind() string { return "bridge" }
 
 // Info implements link.Link. What a port cannot send as it is, is finished for it.
 func (b *Bridge) Info() link.Info {
-	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: 1500, HWAddr: b.mac, GSOMax: 65535, Csum: true, Queues: 1}
+	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: 1500, HWAddr: b.mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}
 }
 
 // Attach implements link.Link: rx is an *ip.Interface.

@@ -21,7 +21,7 @@ func (*Link) Kind() string { return "dummy" }
 
 // Info implements link.Link.
 func (l *Link) Info() link.Info {
-	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_NOARP, MTU: 1500, HWAddr: l.mac, GSOMax: 65535, Csum: true, Queues: 1}
+	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_NOARP, MTU: 1500, HWAddr: l.mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}
 }
 
 // Attach implements link.Link.

@@ -43,7 +43,7 @@ func (*Link) Kind() string { return "veth" }
 // Info implements link.Link. Packets up to 64 KiB that are to be segmented cross
 // as they are, with their checksum not computed.
 func (l *Link) Info() link.Info {
-	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: l.mtu, HWAddr: l.mac, GSOMax: 65535, Csum: true, Queues: 1}
+	return link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: l.mtu, HWAddr: l.mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}
 }
 
 // Attach implements link.Link.

@@ -146,6 +146,8 @@ func (s *Socket) getSocketOption(name, length int) ([]byte, error) {
 			return p, nil
 		}
 		return p[:length], nil
+	case unix.SO_ZEROCOPY:
+		return socket.Bool(o.ZeroCopy.Load()), nil
 	case unix.SO_BINDTOIFINDEX:
 		return socket.Int32(int(o.BoundDev.Load())), nil
 	case unix.SO_BINDTODEVICE:
@@ -231,6 +233,8 @@ func (s *Socket) setSocketOption(ctx *vfs.Context, name int, value []byte) error
 		return s.setTimestamping(name, uint32(v))
 	case unix.SO_LOCK_FILTER:
 		return o.SetFilterLock(v != 0)
+	case unix.SO_ZEROCOPY:
+		return s.setZeroCopy(v)
 	case unix.SO_BINDTOIFINDEX:
 		return s.bindToIndex(ctx, int32(v))
 	case unix.SO_INCOMING_CPU:

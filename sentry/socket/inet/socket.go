@@ -13,6 +13,7 @@ import (
 	"casemate/netstack/sock"
 	"casemate/netstack/tcp"
 	"casemate/netstack/udp"
+	"casemate/sentry/clock"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
 	"casemate/sentry/socket/netdev"
@@ -53,6 +54,8 @@ type Socket struct {
 	timestamps atomic.Uint32 // which of SO_TIMESTAMP and its like is set; 0: none
 	// timestamping are the flags of SO_TIMESTAMPING, timestampingType the option that set them.
 	timestamping, timestampingType atomic.Uint32
+	lastStamp                      atomic.Int64 // SIOCGSTAMP in ns; -1: wanted, 0: never asked for
+	completions                    completions  // of MSG_ZEROCOPY
 }
 
 // New makes a socket as socket(2) does. EAFNOSUPPORT, EINVAL,
@@ -234,7 +237,7 @@ func (s *Socket) Write(ctx *vfs.Context, _ *vfs.File, src *usermem.Seq, _ int64,
 // Readiness implements vfs.FileOps.
 func (s *Socket) Readiness(mask wait.Events) wait.Events {
 	e := wait.Events(s.ep.Readiness())
-	if s.common.Err.Load() != 0 {
+	if s.common.Err.Load() != 0 || s.completions.waiting.Load() {
 		e |= wait.Err
 	}
 	return e & (mask | wait.Err | wait.Hup)
@@ -267,10 +270,32 @@ func (s *Socket) linger() {
 	over := func(uint32) {
 		if !s.tcp.Lingering() {
 			once.Do(s.all.Net.DecRef)
+			s.queue.Notify(wait.Hup)
 		}
 	}
 	s.tcp.SetNotify(over)
 	over(0)
+}
+
+// Linger implements vfs.Lingerer: with SO_LINGER and a time the last close(2) waits until the peer
+// has acknowledged all, on sockets that do not block otherwise too.
+func (s *Socket) Linger(ctx *vfs.Context) {
+	t, _ := ctx.Task.(*kernel.Task)
+	if s.tcp == nil || t == nil || t.Exiting() {
+		return
+	}
+	on, d := s.ep.Options().Linger()
+	if !on || d == 0 {
+		return
+	}
+	e, deadline := t.WaitEntry(), clock.After(int64(d))
+	s.queue.Register(e, wait.Hup)
+	defer s.queue.Unregister(e)
+	for s.tcp.Lingering() {
+		if t.Block(deadline) != nil {
+			return
+		}
+	}
 }
 
 // Ioctl implements vfs.FileOps.
@@ -288,8 +313,10 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		if s.tcp.AtMark() {
 			n = 1
 		}
+	case cmd == unix.SIOCGSTAMP_OLD || cmd == unix.SIOCGSTAMPNS_OLD || cmd == unix.SIOCGSTAMP_NEW || cmd == unix.SIOCGSTAMPNS_NEW:
+		return 0, s.stamp(ctx, cmd, arg)
 	default:
-		return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
+		return netdev.Ioctl(ctx, s.common.Net, s.stack, s.common.Family, cmd, arg)
 	}
 	if err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/sock"
+	"casemate/vfs"
 )
 
 // Options for time stamps with 64 bits on all architectures, for which x/sys has names on
@@ -16,9 +17,15 @@ const (
 	soTimestampingNew = 65 // SO_TIMESTAMPING_NEW
 )
 
-// received are the flags of SO_TIMESTAMPING that ask for, and report, when the stack has
-// received a packet.
-const received = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
+// Flags of SO_TIMESTAMPING that x/sys does not name.
+const (
+	timestampingOptIDTCP    = 1 << 16 // SOF_TIMESTAMPING_OPT_ID_TCP
+	timestampingOptRxFilter = 1 << 17 // SOF_TIMESTAMPING_OPT_RX_FILTER
+	timestampingKnown       = 1<<18 - 1
+
+	// Those that ask for stamps of what is sent.
+	timestampingTx = unix.SOF_TIMESTAMPING_TX_HARDWARE | unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_TX_SCHED | unix.SOF_TIMESTAMPING_TX_ACK
+)
 
 // setTimestamp is SO_TIMESTAMP and its like, each of which replaces the others.
 func (s *Socket) setTimestamp(name int, on bool) {
@@ -29,14 +36,15 @@ func (s *Socket) setTimestamp(name int, on bool) {
 	s.wantTimestamps()
 }
 
-// setTimestamping is SO_TIMESTAMPING: EINVAL for flags that Linux does not know,
-// EOPNOTSUPP for stamps of what is sent or by a device.
+// setTimestamping is SO_TIMESTAMPING: EINVAL for flags that Linux does not know, or not without
+// others, EOPNOTSUPP for stamps of what is sent. No device has a clock.
 func (s *Socket) setTimestamping(name int, flags uint32) error {
-	const known = unix.SOF_TIMESTAMPING_LAST<<1 - 1
 	switch {
-	case flags&^known != 0:
+	case flags&^timestampingKnown != 0,
+		flags&timestampingOptIDTCP != 0 && flags&unix.SOF_TIMESTAMPING_OPT_ID == 0,
+		flags&unix.SOF_TIMESTAMPING_OPT_STATS != 0 && flags&unix.SOF_TIMESTAMPING_OPT_TSONLY == 0:
 		return unix.EINVAL
-	case flags&^received != 0:
+	case flags&timestampingTx != 0:
 		return unix.EOPNOTSUPP
 	}
 	s.timestamping.Store(flags)
@@ -46,23 +54,49 @@ func (s *Socket) setTimestamping(name int, flags uint32) error {
 }
 
 func (s *Socket) wantTimestamps() {
-	s.ep.Options().Timestamp.Store(s.timestamps.Load() != 0 || s.timestamping.Load() == received)
+	s.ep.Options().Timestamp.Store(s.timestamps.Load() != 0 || s.timestamping.Load()&unix.SOF_TIMESTAMPING_RX_SOFTWARE != 0 || s.lastStamp.Load() != 0)
+}
+
+// tellsStamps reports whether SO_TIMESTAMPING tells of what stamps there are.
+func (s *Socket) tellsStamps() bool {
+	flags := s.timestamping.Load()
+	return flags&unix.SOF_TIMESTAMPING_SOFTWARE != 0 && (flags&timestampingOptRxFilter == 0 || flags&unix.SOF_TIMESTAMPING_RX_SOFTWARE != 0)
+}
+
+// stamp is SIOCGSTAMP and its like: when the packet came that was last received. Who asks for the
+// first time gets ENOENT: from then on it is known.
+func (s *Socket) stamp(ctx *vfs.Context, cmd uint32, arg uint64) error {
+	at := s.lastStamp.Load()
+	if at == 0 {
+		s.lastStamp.Store(-1)
+		s.wantTimestamps()
+	}
+	if at <= 0 {
+		return unix.ENOENT
+	}
+	unit := int64(1)
+	if cmd == unix.SIOCGSTAMP_OLD || cmd == unix.SIOCGSTAMP_NEW {
+		unit = 1000
+	}
+	_, err := ctx.Mem.CopyOut(arg, timePair(at, unit))
+	return err
+}
+
+// timePair is a time in ns as seconds and a number of smaller units of so many ns.
+func timePair(at, unit int64) []byte {
+	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(at/1e9)), uint64(at%1e9/unit))
 }
 
 // timestampItems adds the ancillary messages that tell when a packet was received.
 func (s *Socket) timestampItems(c *sock.Control, add func(level, typ int32, data []byte)) {
-	sec, ns := uint64(c.Time/1e9), uint64(c.Time%1e9)
-	pair := func(a, b uint64) []byte {
-		return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, a), b)
-	}
 	switch name := s.timestamps.Load(); name {
 	case unix.SO_TIMESTAMP, soTimestampNew:
-		add(unix.SOL_SOCKET, int32(name), pair(sec, ns/1000))
+		add(unix.SOL_SOCKET, int32(name), timePair(c.Time, 1000))
 	case unix.SO_TIMESTAMPNS, soTimestampNSNew:
-		add(unix.SOL_SOCKET, int32(name), pair(sec, ns))
+		add(unix.SOL_SOCKET, int32(name), timePair(c.Time, 1))
 	}
-	if s.timestamping.Load() == received {
+	if s.tellsStamps() {
 		// Of the three times the others are a device's.
-		add(unix.SOL_SOCKET, int32(s.timestampingType.Load()), append(pair(sec, ns), make([]byte, 32)...))
+		add(unix.SOL_SOCKET, int32(s.timestampingType.Load()), append(timePair(c.Time, 1), make([]byte, 32)...))
 	}
 }

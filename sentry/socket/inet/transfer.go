@@ -121,6 +121,9 @@ func (s *Socket) receive(ctx *vfs.Context, t *transfer, dst *usermem.Seq, flags 
 	if task, ok := ctx.Task.(*kernel.Task); ok && err == unix.EAGAIN && s.tcp != nil && task.SettleLoans() {
 		n, err = s.ep.Recv(t, int(dst.Len()), &t.msg)
 	}
+	if t.msg.Control.Has&sock.HasTimestamp != 0 && s.lastStamp.Load() != 0 {
+		s.lastStamp.Store(t.msg.Control.Time)
+	}
 	return n, err
 }
 
@@ -254,9 +257,15 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 
 // Receive implements socket.Socket.
 func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
+	if s.tcp != nil && flags&unix.MSG_ERRQUEUE != 0 {
+		return 0, s.receiveCompletion(m)
+	}
 	t := getTransfer()
 	defer t.put()
 	n, err := s.receive(ctx, t, dst, flags)
+	if err == unix.EAGAIN && flags&unix.MSG_ERRQUEUE != 0 {
+		err = s.receiveCompletion(m)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -26,9 +26,15 @@ const (
 	settableFlags = unix.IFF_NOTRAILERS | unix.IFF_DEBUG | unix.IFF_NOARP | unix.IFF_PROMISC | unix.IFF_ALLMULTI | unix.IFF_MULTICAST
 )
 
-// Ioctl serves the requests on interfaces of a socket of a namespace, whose stack is s. ENOTTY for
-// others.
-func Ioctl(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, cmd uint32, arg uint64) (uint64, error) {
+// Ioctl serves the requests on interfaces of a socket of a family and a namespace, whose stack is s.
+// ENOTTY for others.
+func Ioctl(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, family int, cmd uint32, arg uint64) (uint64, error) {
+	switch cmd {
+	case unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK, unix.SIOCSIFADDR, unix.SIOCSIFNETMASK, unix.SIOCGIFPFLAGS:
+		if family != unix.AF_INET && family != unix.AF_PACKET {
+			return 0, unix.ENOTTY
+		}
+	}
 	switch cmd {
 	case unix.SIOCGIFCONF:
 		return 0, ifconf(ctx, s, arg)
@@ -38,7 +44,15 @@ func Ioctl(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, cmd uin
 	case unix.SIOCSIFFLAGS, unix.SIOCSIFADDR, unix.SIOCSIFNETMASK, unix.SIOCSIFMTU:
 		return 0, setInterface(ctx, ns, s, cmd, arg)
 	case unix.SIOCETHTOOL:
-		return 0, ethtool(ctx, s, arg)
+		return 0, ethtool(ctx, ns, s, arg)
+	case unix.SIOCGMIIPHY, unix.SIOCGMIIREG, unix.SIOCGHWTSTAMP, unix.SIOCBONDINFOQUERY:
+		// What devices of other kinds tell.
+		if _, _, err := request(ctx, s, arg); err != nil {
+			return 0, err
+		}
+		return 0, unix.EOPNOTSUPP
+	case unix.SIOCGIFSLAVE, unix.SIOCGIFPFLAGS:
+		return 0, unix.EINVAL
 	case unix.SIOCSIFNAME:
 		return 0, rename(ctx, ns, s, arg)
 	case siocGSKNS:
@@ -222,8 +236,7 @@ func setInterface(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, 
 	case unix.SIOCSIFFLAGS:
 		flags := uint32(binary.NativeEndian.Uint16(v))
 		s.SetFlags(i, flags&settableFlags, ^flags&settableFlags)
-		s.SetUp(i, flags&unix.IFF_UP != 0)
-		return nil
+		return s.SetUp(i, flags&unix.IFF_UP != 0)
 	case unix.SIOCSIFMTU:
 		return s.SetMTU(i, int(int32(binary.NativeEndian.Uint32(v))))
 	}
@@ -292,4 +305,17 @@ func maskBits(a netip.Addr) (int, bool) {
 		n++
 	}
 	return n, m == 0
+}
+
+// rename is SIOCSIFNAME. EPERM without CAP_NET_ADMIN.
+func rename(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, arg uint64) error {
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
+		return unix.EPERM
+	}
+	r, i, err := request(ctx, s, arg)
+	if err != nil {
+		return err
+	}
+	name, _, _ := bytes.Cut(r[ifreqNameSize:ifreqNameSize+unix.IFNAMSIZ-1], []byte{0})
+	return s.Rename(i, string(name))
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/link/ipvlan"
 	"casemate/netstack/nlmsg"
 )
 
@@ -141,6 +142,9 @@ func (s *Socket) changeAddress(r *nlmsg.Request) error {
 	if r.Type == unix.RTM_DELADDR {
 		err = stack.RemoveAddress(i, a.Prefix)
 	} else {
+		if l, ok := i.Link().(*ipvlan.Link); ok && l.Taken(a.Prefix.Addr()) {
+			return nlmsg.Refuse(unix.EADDRINUSE, nil, "Address already assigned to an ipvlan device")
+		}
 		if err = stack.AddAddress(i, a); err == unix.EEXIST && r.Flags&unix.NLM_F_REPLACE != 0 {
 			err = nil
 		}

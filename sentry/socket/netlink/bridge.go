@@ -7,6 +7,7 @@ import (
 
 	"casemate/netstack/ip"
 	"casemate/netstack/link/bridge"
+	"casemate/netstack/link/ipvlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
 )
@@ -48,21 +49,9 @@ func putBridge(m *nlmsg.Builder, b *bridge.Bridge) {
 	m.Attr8(brVLANFilter, 0)
 }
 
-// changeKind sets what of an interface's own kind a request gives. EOPNOTSUPP for what bridges here
-// do not do: the spanning tree, VLANs.
-func changeKind(i *ip.Interface, linkInfo []byte) error {
-	info, err := nlmsg.Attributes(linkInfo)
-	if err != nil {
-		return err
-	}
-	b, ok := i.Link().(*bridge.Bridge)
-	if !ok || info[infoData] == nil {
-		return nil
-	}
-	attrs, err := nlmsg.Attributes(info[infoData])
-	if err != nil {
-		return err
-	}
+// changeBridge sets parameters of a bridge. EOPNOTSUPP for what bridges here do not do: the spanning
+// tree, VLANs.
+func changeBridge(b *bridge.Bridge, attrs map[uint16][]byte) error {
 	for attr, p := range attrs {
 		var v uint32
 		switch len(p) {
@@ -121,6 +110,9 @@ func setMaster(i *ip.Interface, p []byte) error {
 	if !ok {
 		return unix.EOPNOTSUPP
 	}
+	if _, ok := i.Link().(*ipvlan.Link); ok {
+		return unix.EINVAL // a bridge's stations have addresses of their own
+	}
 	return i.SetMaster(b)
 }
 
@@ -139,7 +131,7 @@ func (s *Socket) dumpPorts(d *dumper) error {
 		m.Attr8(unix.IFLA_OPERSTATE, operState(i))
 		mac := i.HWAddr()
 		m.Attr(unix.IFLA_ADDRESS, mac[:])
-		if peer := peerOf(i); peer != nil {
+		if peer := linked(i); peer != nil {
 			m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
 		}
 		state := uint8(stateForward)

@@ -47,6 +47,57 @@ func FuzzSend(f *testing.F) {
 	})
 }
 
+// FuzzDiag asks about sockets of all kinds that there are, by arbitrary messages.
+func FuzzDiag(f *testing.F) {
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6, unix.AF_UNIX} {
+		for _, protocol := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_RAW} {
+			for _, flags := range []uint16{unix.NLM_F_DUMP, unix.NLM_F_ACK} {
+				body := make([]byte, inetRequestLen)
+				copy(body, []byte{family, protocol, 0xff, 0, 0xff, 0xff, 0xff, 0xff})
+				var r nlmsg.Builder
+				r.Begin(sockDiagByFamily, unix.NLM_F_REQUEST|flags, 7, 0, body...)
+				r.Attr(1, []byte{2, 8, 12, 0, 0, 0, 80, 0})
+				r.End()
+				f.Add(r.B)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w := newWorld(t)
+		var files []socket.Socket
+		inetSocket := func(family, typ, protocol int) *inet.Socket {
+			s, err := inet.New(w.ctx, w.ports.inet, family, typ, protocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, s)
+			return s
+		}
+		loopback := []byte{unix.AF_INET, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+		listener := inetSocket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		listener.Bind(w.ctx, loopback)
+		listener.Listen(w.ctx, 1)
+		inetSocket(unix.AF_INET, unix.SOCK_STREAM, 0).Connect(w.ctx, loopback)
+		inetSocket(unix.AF_INET, unix.SOCK_DGRAM, 0).Bind(w.ctx, loopback)
+		inetSocket(unix.AF_INET6, unix.SOCK_DGRAM, 0).Bind(w.ctx, append([]byte{unix.AF_INET6, 0, 0, 81}, make([]byte, 24)...))
+		inetSocket(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6)
+		a, b, err := unixsocket.Pair(w.ctx, w.ports.names, unix.SOCK_STREAM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(w.ports, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, a, b, s)
+		w.send(s, data)
+		w.receive(s)
+		for _, f := range files {
+			f.Release(nil)
+		}
+	})
+}
+
 // FuzzBatch sends arbitrary batches and questions about nftables, and has a packet go through
 // what has come of it.
 func FuzzBatch(f *testing.F) {

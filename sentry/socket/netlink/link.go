@@ -9,7 +9,10 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/ipvlan"
+	"casemate/netstack/link/macvlan"
 	"casemate/netstack/link/tap"
+	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
 	"casemate/sentry/socket/netdev"
@@ -18,15 +21,20 @@ import (
 
 // Attributes of links that x/sys does not name, and what is in them.
 const (
-	iflaMinMTU    = 50 // IFLA_MIN_MTU
-	iflaMaxMTU    = 51 // IFLA_MAX_MTU
-	operUnknown   = 0  // IF_OPER_UNKNOWN
-	operDown      = 2  // IF_OPER_DOWN
-	operLowerDown = 3  // IF_OPER_LOWERLAYERDOWN
-	operUp        = 6  // IF_OPER_UP
-	maxGSOSize    = 65536
-	maxGSOCount   = 65535
-	ifinfomsgLen  = unix.SizeofIfInfomsg
+	iflaMinMTU     = 50 // IFLA_MIN_MTU
+	iflaMaxMTU     = 51 // IFLA_MAX_MTU
+	iflaGROMaxSize = 58
+	iflaTSOMaxSize = 59
+	iflaTSOMaxSegs = 60
+	iflaAllMulti   = 61
+	maxTSOSize     = 524280 // TSO_MAX_SIZE
+	operUnknown    = 0      // IF_OPER_UNKNOWN
+	operDown       = 2      // IF_OPER_DOWN
+	operLowerDown  = 3      // IF_OPER_LOWERLAYERDOWN
+	operUp         = 6      // IF_OPER_UP
+	maxGSOSize     = 65536
+	maxGSOCount    = 65535
+	ifinfomsgLen   = unix.SizeofIfInfomsg
 )
 
 // A linkRequest is a struct ifinfomsg with its attributes.
@@ -83,8 +91,8 @@ func operState(i *ip.Interface) uint8 {
 	case flags&unix.IFF_UP == 0:
 		return operDown
 	case flags&unix.IFF_RUNNING == 0:
-		if peer := peerOf(i); peer != nil {
-			// Linux looks for the peer's index in i's namespace, wherever the peer is.
+		if peer := linked(i); peer != nil {
+			// Linux looks for the other's index in i's namespace, wherever it is.
 			o := i.Stack().Interface(peer.Index())
 			if o != nil && o != i && !hasCarrier(o) {
 				return operLowerDown
@@ -103,6 +111,43 @@ func hasCarrier(i *ip.Interface) bool {
 	return !ok || c.Carrier()
 }
 
+// bit is 1 if flags has the flag.
+func bit(flags, flag uint32) uint32 {
+	if flags&flag != 0 {
+		return 1
+	}
+	return 0
+}
+
+// mtuRange are the limits of an interface's MTU as Linux tells them; 0: none.
+func mtuRange(i *ip.Interface) (lowest, highest uint32) {
+	switch i.Link().(type) {
+	case *dummy.Link:
+		return 0, 0
+	case *vlan.Link:
+		return 0, 65535
+	}
+	if i.IsLoopback() {
+		return 0, 0
+	}
+	return 68, 65535
+}
+
+// parameters is what appends the attributes of a link of a kind that has some.
+func parameters(k kind) (put func(m *nlmsg.Builder), ok bool) {
+	switch l := k.(type) {
+	case *bridge.Bridge:
+		return func(m *nlmsg.Builder) { putBridge(m, l) }, true
+	case *vlan.Link:
+		return func(m *nlmsg.Builder) { putVLAN(m, l) }, true
+	case *macvlan.Link:
+		return func(m *nlmsg.Builder) { putMacvlan(m, l) }, true
+	case *ipvlan.Link:
+		return func(m *nlmsg.Builder) { putIPVLAN(m, l) }, true
+	}
+	return nil, false
+}
+
 // putLink appends the attributes of an interface, as those in p's namespace see it.
 func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	info := i.Info()
@@ -111,7 +156,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	if i.Flags()&unix.IFF_RUNNING != 0 {
 		carrier = 1
 	}
-	if !i.Activated() {
+	if !i.Activated() || i.Stack().Interface(i.Index()) != i {
 		qdisc = "noop"
 	}
 	m.AttrString(unix.IFLA_IFNAME, i.Name())
@@ -119,18 +164,18 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	m.Attr8(unix.IFLA_OPERSTATE, state)
 	m.Attr8(unix.IFLA_LINKMODE, 0)
 	m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))
-	if i.IsLoopback() {
-		m.Attr32(iflaMinMTU, 0)
-		m.Attr32(iflaMaxMTU, 0)
-	} else {
-		m.Attr32(iflaMinMTU, 68)
-		m.Attr32(iflaMaxMTU, 65535)
-	}
+	lowest, highest := mtuRange(i)
+	m.Attr32(iflaMinMTU, lowest)
+	m.Attr32(iflaMaxMTU, highest)
 	m.Attr32(unix.IFLA_GROUP, 0)
-	m.Attr32(unix.IFLA_PROMISCUITY, 0)
+	m.Attr32(unix.IFLA_PROMISCUITY, i.Promiscuity())
+	m.Attr32(iflaAllMulti, bit(i.Flags(), unix.IFF_ALLMULTI))
 	m.Attr32(unix.IFLA_NUM_TX_QUEUES, uint32(max(info.Queues, 1)))
 	m.Attr32(unix.IFLA_GSO_MAX_SEGS, maxGSOCount)
 	m.Attr32(unix.IFLA_GSO_MAX_SIZE, maxGSOSize)
+	m.Attr32(iflaGROMaxSize, maxGSOSize)
+	m.Attr32(iflaTSOMaxSize, maxTSOSize)
+	m.Attr32(iflaTSOMaxSegs, maxGSOCount)
 	m.Attr32(unix.IFLA_NUM_RX_QUEUES, uint32(max(info.Queues, 1)))
 	m.Attr8(unix.IFLA_CARRIER, carrier)
 	m.AttrString(unix.IFLA_QDISC, qdisc)
@@ -142,7 +187,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 		m.Attr(unix.IFLA_ADDRESS, info.HWAddr[:])
 		m.Attr(unix.IFLA_BROADCAST, broadcast[:])
 	}
-	if peer := peerOf(i); peer != nil {
+	if peer := linked(i); peer != nil {
 		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
 		if at := portsOf(peer); at != p {
 			m.Attr32(unix.IFLA_LINK_NETNSID, uint32(p.idOf(at.inet.Net)))
@@ -155,8 +200,8 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	if k, ok := i.Link().(kind); ok {
 		m.Nest(unix.IFLA_LINKINFO, func() {
 			m.AttrString(infoKind, k.Kind())
-			if b, ok := k.(*bridge.Bridge); ok {
-				m.Nest(infoData, func() { putBridge(m, b) })
+			if p, ok := parameters(k); ok {
+				m.Nest(infoData, func() { p(m) })
 			}
 			if master != nil {
 				m.AttrString(infoSlaveKind, "bridge")
@@ -281,7 +326,7 @@ func changeLink(i *ip.Interface, l *linkRequest) error {
 		const settable = unix.IFF_NOTRAILERS | unix.IFF_DEBUG | unix.IFF_NOARP | unix.IFF_PROMISC | unix.IFF_ALLMULTI | unix.IFF_MULTICAST
 		stack.SetFlags(i, l.flags&change&settable, ^l.flags&change&settable)
 		if change&unix.IFF_UP != 0 {
-			stack.SetUp(i, l.flags&unix.IFF_UP != 0)
+			return stack.SetUp(i, l.flags&unix.IFF_UP != 0)
 		}
 	}
 	return nil
@@ -291,13 +336,22 @@ func changeLink(i *ip.Interface, l *linkRequest) error {
 // that is for another one.
 func setHardware(i *ip.Interface, p []byte) error {
 	mac := i.HWAddr()
+	_, shared := i.Link().(*ipvlan.Link)
 	switch {
-	case bytes.Equal(p, mac[:]):
+	case bytes.Equal(p, mac[:]) && !shared:
 		return nil
 	case len(p) != len(mac):
 		return unix.EINVAL
-	case !Made(i) || i.Info().Type != unix.ARPHRD_ETHER:
+	case shared || !Made(i) || i.Info().Type != unix.ARPHRD_ETHER:
 		return unix.EOPNOTSUPP
+	}
+	if l, ok := i.Link().(*macvlan.Link); ok {
+		if err := l.MayBe(wire.MAC(p), i.Flags()&unix.IFF_UP != 0); err != nil {
+			return err
+		}
+		if l.Mode() == macvlan.Passthru {
+			i = l.Below() // whose address is that of both
+		}
 	}
 	return i.Stack().SetHWAddr(i, wire.MAC(p))
 }

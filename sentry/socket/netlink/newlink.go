@@ -11,9 +11,13 @@ import (
 	"casemate/netstack/link"
 	"casemate/netstack/link/bridge"
 	"casemate/netstack/link/dummy"
+	"casemate/netstack/link/ipvlan"
+	"casemate/netstack/link/macvlan"
 	"casemate/netstack/link/veth"
+	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/wire"
+	"casemate/sentry/socket/netdev"
 	"casemate/vfs"
 )
 
@@ -36,24 +40,20 @@ func Made(i *ip.Interface) bool {
 	return ok
 }
 
-// peerOf is the interface at the other end of a veth, in whatever namespace that is.
-func peerOf(i *ip.Interface) *ip.Interface {
-	l, ok := i.Link().(*veth.Link)
-	if !ok {
-		return nil
+// linked is the interface to which another one leads (IFLA_LINK): the other end of a veth, or what it is
+// upon, in whatever namespace that is; nil if there is none.
+func linked(i *ip.Interface) *ip.Interface {
+	if l, ok := i.Link().(interface{ Below() *ip.Interface }); ok {
+		return l.Below()
 	}
-	o, ok := l.Peer().Receiver().(*ip.Interface)
-	if !ok {
-		return nil
-	}
-	return o.Current()
+	return netdev.Peer(i)
 }
 
-// target is the namespace that a request names for an interface: s's own if it names none. EPERM
+// target is the namespace that a request names for an interface: s's own if it names none. EINVAL, and EPERM
 // without CAP_NET_ADMIN there.
 func (s *Socket) target(ctx *vfs.Context, l *linkRequest) (*Ports, error) {
 	if p, ok := l.attrs[unix.IFLA_TARGET_NETNSID]; ok {
-		return nil, nlmsg.At(unix.EOPNOTSUPP, p)
+		return s.numbered(ctx, p)
 	}
 	ns, err := namespaceOf(ctx, l.attrs[unix.IFLA_NET_NS_PID], l.attrs[unix.IFLA_NET_NS_FD])
 	if err != nil || ns == nil {
@@ -79,7 +79,7 @@ func moveLink(i *ip.Interface, to *Ports, l *linkRequest) (*ip.Interface, error)
 	return i.Stack().Move(i, to.stack.Stack, name)
 }
 
-// newLink makes an interface: of type dummy or bridge, or a pair of type veth. EOPNOTSUPP for others.
+// newLink makes an interface, or a pair of type veth. EOPNOTSUPP for a type that there is not.
 func (s *Socket) newLink(ctx *vfs.Context, l *linkRequest) error {
 	info, err := nlmsg.Attributes(l.attrs[unix.IFLA_LINKINFO])
 	if err != nil {
@@ -103,10 +103,16 @@ func (s *Socket) newLink(ctx *vfs.Context, l *linkRequest) error {
 		return err
 	case "veth":
 		return s.newPair(ctx, l, at, mac, info[infoData])
+	case "vlan":
+		return s.newVLAN(ctx, l, at, info[infoData])
+	case "macvlan":
+		return s.newMacvlan(ctx, l, at, mac, info[infoData])
+	case "ipvlan":
+		return s.newIPVLAN(ctx, l, at, info[infoData])
 	case "":
 		return unix.ENODEV
 	}
-	return nlmsg.At(unix.EOPNOTSUPP, info[infoKind])
+	return nlmsg.Refuse(unix.EOPNOTSUPP, info[infoKind], "Unknown device type")
 }
 
 // newPair makes a pair of interfaces, the first of them in the namespace of at.
@@ -139,6 +145,35 @@ func (s *Socket) newPair(ctx *vfs.Context, l *linkRequest, at *Ports, mac wire.M
 	if _, err := at.addLink(l, "veth%d", a); err != nil {
 		peer.Stack().RemoveInterface(peer.Index())
 		return err
+	}
+	return nil
+}
+
+// changeKind sets what of an interface's own kind a request gives. EOPNOTSUPP if it is of another kind.
+func changeKind(i *ip.Interface, linkInfo []byte) error {
+	info, err := nlmsg.Attributes(linkInfo)
+	if err != nil {
+		return err
+	}
+	if info[infoData] == nil {
+		return nil
+	}
+	if k, ok := i.Link().(kind); !ok || k.Kind() != nlmsg.String(info[infoKind]) {
+		return unix.EOPNOTSUPP
+	}
+	attrs, err := nlmsg.Attributes(info[infoData])
+	if err != nil {
+		return err
+	}
+	switch l := i.Link().(type) {
+	case *bridge.Bridge:
+		return changeBridge(l, attrs)
+	case *vlan.Link:
+		return changeVLAN(l, attrs)
+	case *ipvlan.Link:
+		return changeIPVLAN(l, attrs)
+	case *macvlan.Link:
+		return changeMacvlan(l, attrs)
 	}
 	return nil
 }

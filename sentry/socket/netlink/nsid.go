@@ -94,6 +94,24 @@ func (n *nsids) named(id int32) *kernel.NetNamespace {
 	return nil
 }
 
+// numbered is the namespace that has a number in s's (IFLA_TARGET_NETNSID and its like). EINVAL if none
+// has it, EACCES without CAP_NET_ADMIN there.
+func (s *Socket) numbered(ctx *vfs.Context, attr []byte) (*Ports, error) {
+	id, err := nlmsg.Uint32(attr)
+	if err != nil {
+		return nil, err
+	}
+	ns := s.ports.ids.named(int32(id))
+	if ns == nil {
+		return nil, nlmsg.At(unix.EINVAL, attr)
+	}
+	defer ns.DecRef()
+	if !ns.HasCap(ctx.Cred, unix.CAP_NET_ADMIN) {
+		return nil, unix.EACCES
+	}
+	return s.ports.of(ns), nil
+}
+
 // all are the numbers, sorted.
 func (n *nsids) all() []int32 {
 	n.mu.Lock()

@@ -56,19 +56,25 @@ func (s *Socket) acknowledge(r *nlmsg.Request, err error) {
 	}
 	var a nlmsg.Builder
 	var about *nlmsg.AttrError
-	offset, extended := 0, false
+	offset, placed, message := 0, false, ""
 	if errors.As(err, &about) && s.option(unix.NETLINK_EXT_ACK) {
-		if offset, extended = about.Offset(r); extended {
+		offset, placed = about.Offset(r)
+		if message = about.Message; placed || message != "" {
 			flags |= unix.NLM_F_ACK_TLVS
 		}
 	}
 	a.Begin(unix.NLMSG_ERROR, flags, r.Seq, s.localPort())
 	a.B = ne.AppendUint32(a.B, uint32(code))
 	a.B = append(a.B, quoted...)
-	if extended {
+	if flags&unix.NLM_F_ACK_TLVS != 0 {
 		for len(a.B)&3 != 0 {
 			a.B = append(a.B, 0)
 		}
+	}
+	if message != "" {
+		a.AttrString(unix.NLMSGERR_ATTR_MSG, message)
+	}
+	if placed {
 		a.Attr32(unix.NLMSGERR_ATTR_OFFS, uint32(offset))
 	}
 	a.End()
@@ -114,6 +120,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.changeNeighbour(r)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return false, s.changeRule(r)
+	case unix.RTM_NEWQDISC, unix.RTM_DELQDISC:
+		return false, s.changeQdisc(r)
 	case unix.RTM_NEWNSID, unix.RTM_GETNSID:
 		return false, s.nsid(ctx, r)
 	}
@@ -176,6 +184,10 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 			err = s.dumpRules(d)
 		case unix.RTM_GETNSID:
 			err = s.dumpNSIDs(d)
+		case unix.RTM_GETQDISC:
+			err = s.dumpQdiscs(d)
+		case unix.RTM_GETTCLASS, unix.RTM_GETTFILTER:
+			// They belong to queueing disciplines that there are not.
 		default:
 			err = unix.EOPNOTSUPP
 		}

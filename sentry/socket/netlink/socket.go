@@ -434,7 +434,7 @@ func (s *Socket) Unregister(e *wait.Entry) { s.queue.Unregister(e) }
 
 // Ioctl implements vfs.FileOps.
 func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (uint64, error) {
-	return netdev.Ioctl(ctx, s.common.Net, s.ports.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.ports.stack, unix.AF_NETLINK, cmd, arg)
 }
 
 // Release implements vfs.FileOps.

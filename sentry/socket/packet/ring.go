@@ -15,9 +15,10 @@ import (
 // Layout of a frame of the ring (linux/if_packet.h, TPACKET_V2): struct tpacket2_hdr, struct
 // sockaddr_ll, room for a link header or more, the network header.
 const (
-	statusUser   = 1      // TP_STATUS_USER: the frame is the program's
-	statusLosing = 1 << 2 // TP_STATUS_LOSING: frames have been dropped
-	headerLen    = 32     // of struct tpacket2_hdr
+	statusUser   = 1           // TP_STATUS_USER: the frame is the program's
+	statusLosing = 1 << 2      // TP_STATUS_LOSING: frames have been dropped
+	statusTag    = 1<<4 | 1<<6 // TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID
+	headerLen    = 32          // of struct tpacket2_hdr
 	startLen     = headerLen + addrLen
 	linkHeader   = 14
 	alignment    = 16 // TPACKET_ALIGNMENT
@@ -86,6 +87,14 @@ func (r *ring) write(p []byte, off int) error {
 	return err
 }
 
+// statusOf is what the status of a frame says of its tag.
+func statusOf(tag pkt.Tag) uint32 {
+	if tag.Type == 0 {
+		return 0
+	}
+	return statusTag
+}
+
 // offset is where frame n begins.
 func (r *ring) offset(n int) int { return n/r.framesBlock*r.block + n%r.framesBlock*r.frame }
 
@@ -137,13 +146,15 @@ func (r *ring) take(p *pkt.Packet, size int, from afpacket.Addr) bool {
 	ne.PutUint16(buf[14:], uint16(network))
 	ne.PutUint32(buf[16:], uint32(p.Time/1e9))
 	ne.PutUint32(buf[20:], uint32(p.Time%1e9))
+	ne.PutUint16(buf[24:], p.Tag.TCI)
+	ne.PutUint16(buf[26:], p.Tag.Type)
 	copy(buf[headerLen:], appendAddr(nil, from))
 	at := r.offset(r.next)
 	if r.write(buf[4:], at+4) != nil {
 		return false
 	}
 	// The status comes last: with it the frame is the program's.
-	status := uint32(statusUser)
+	status := statusUser | statusOf(p.Tag)
 	if r.losing {
 		status |= statusLosing
 	}

@@ -10,6 +10,7 @@ import (
 
 	"casemate/netstack"
 	"casemate/netstack/afpacket"
+	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
 	"casemate/sentry/kernel"
 	"casemate/sentry/socket"
@@ -136,7 +137,7 @@ func (s *Socket) Send(_ *vfs.Context, src *usermem.Seq, m *socket.Message, _ int
 // Receive implements socket.Socket.
 func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
 	msg := sock.Msg{Flags: flags}
-	n, from, err := s.ep.Recv(transfer{dst}, int(dst.Len()), &msg)
+	n, from, tag, err := s.ep.Recv(transfer{dst}, int(dst.Len()), &msg)
 	if err != nil {
 		return 0, err
 	}
@@ -151,14 +152,14 @@ func (s *Socket) Receive(_ *vfs.Context, dst *usermem.Seq, m *socket.Message, fl
 	aux := s.auxdata
 	s.mu.Unlock()
 	if aux {
-		m.Control.Other = append(m.Control.Other, socket.Item{Level: unix.SOL_PACKET, Type: unix.PACKET_AUXDATA, Data: s.auxiliary(n)})
+		m.Control.Other = append(m.Control.Other, socket.Item{Level: unix.SOL_PACKET, Type: unix.PACKET_AUXDATA, Data: s.auxiliary(n, tag)})
 	}
 	return n, nil
 }
 
 // auxiliary is a struct tpacket_auxdata of a frame of which n bytes were received.
-func (s *Socket) auxiliary(n int) []byte {
-	p := ne.AppendUint32(nil, statusUser)
+func (s *Socket) auxiliary(n int, tag pkt.Tag) []byte {
+	p := ne.AppendUint32(nil, statusUser|statusOf(tag))
 	p = ne.AppendUint32(p, uint32(n))
 	p = ne.AppendUint32(p, uint32(n))
 	header := uint16(0)
@@ -167,7 +168,8 @@ func (s *Socket) auxiliary(n int) []byte {
 	}
 	p = ne.AppendUint16(p, 0)
 	p = ne.AppendUint16(p, header)
-	return append(p, 0, 0, 0, 0)
+	p = ne.AppendUint16(p, tag.TCI)
+	return ne.AppendUint16(p, tag.Type)
 }
 
 // Read implements vfs.FileOps.
@@ -208,7 +210,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		_, err := ctx.Mem.CopyOut(arg, socket.Int32(s.ep.Available()))
 		return 0, err
 	}
-	return netdev.Ioctl(ctx, s.common.Net, s.stack, cmd, arg)
+	return netdev.Ioctl(ctx, s.common.Net, s.stack, unix.AF_PACKET, cmd, arg)
 }
 
 // Mmap implements vfs.FileOps: the ring. EINVAL if there is none.

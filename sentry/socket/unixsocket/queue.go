@@ -46,8 +46,11 @@ type filesInFlight struct {
 	user    *atomic.Int64 // how many files the sender's user has in flight
 }
 
-// landed says that the files are on their way no more.
-func (f *filesInFlight) landed() { f.user.Add(-int64(len(f.control.Files))) }
+// landed says that the files are on their way no more. No lock is held.
+func (f *filesInFlight) landed() {
+	f.user.Add(-int64(len(f.control.Files)))
+	garbage.land(f.control.Files)
+}
 
 // drop lets go of files that nobody will receive.
 func (f *filesInFlight) drop() {
@@ -150,18 +153,28 @@ func (q *queue) close() (left bool) {
 	return q.purge()
 }
 
-// purge throws away what the queue holds and reports whether it held anything.
-func (q *queue) purge() bool {
+// empty takes all out of the queue, of which the files remain, and reports whether there was
+// anything.
+func (q *queue) empty() (files []*filesInFlight, any bool) {
 	q.mu.Lock()
 	marks := q.marks[q.first:]
 	q.marks, q.first, q.ring, q.bytes, q.start, q.overhead = nil, 0, nil, 0, 0, 0
 	q.mu.Unlock()
 	for i := range marks {
 		if f := marks[i].file; f != nil {
-			f.drop()
+			files = append(files, f)
 		}
 	}
-	return len(marks) > 0
+	return files, len(marks) > 0
+}
+
+// purge throws away what the queue holds and reports whether it held anything.
+func (q *queue) purge() bool {
+	files, any := q.empty()
+	for _, f := range files {
+		f.drop()
+	}
+	return any
 }
 
 // reserve makes room for n more bytes in the ring.
@@ -296,8 +309,14 @@ func (q *queue) take(dst *usermem.Seq, off, n int) (int, error) {
 // receive takes data off the queue and fills m; with peek it stays. full is the
 // length of a message whose end has not fit. took says that there was something.
 func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n, full int, took bool, err error) {
+	var landed *filesInFlight
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer func() {
+		q.mu.Unlock()
+		if landed != nil {
+			landed.landed()
+		}
+	}()
 	if len(q.marks) == q.first {
 		if q.sendShut || q.receiveShut {
 			return 0, 0, false, nil
@@ -311,7 +330,7 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 			return 0, 0, true, err
 		}
 		full = first.n
-		q.pass(first, m, peek, cred)
+		landed = q.pass(first, m, peek, cred)
 		if !peek {
 			q.drop(first.n)
 			q.pop()
@@ -332,7 +351,9 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 			}
 			break
 		}
-		q.pass(k, m, peek, cred)
+		if f := q.pass(k, m, peek, cred); f != nil {
+			landed = f
+		}
 		n += got
 		if peek {
 			off += got
@@ -352,8 +373,8 @@ func (q *queue) receive(dst *usermem.Seq, m *socket.Message, peek, cred bool) (n
 	return n, n, true, nil
 }
 
-// pass gives the reader what goes with a mark's bytes. Files go once.
-func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) {
+// pass gives the reader what goes with a mark's bytes. Files go once, and have landed then.
+func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) (landed *filesInFlight) {
 	if cred && m.Control.Cred == nil {
 		m.Control.Cred = k.cred
 	}
@@ -361,18 +382,18 @@ func (q *queue) pass(k *mark, m *socket.Message, peek, cred bool) {
 		m.Addr = appendSockaddr(m.Name[:0], k.name)
 	}
 	if k.file == nil {
-		return
+		return nil
 	}
 	if peek {
 		for _, f := range k.file.control.Files {
 			f.IncRef()
 		}
 		m.Control.Files = append(m.Control.Files, k.file.control.Files...)
-		return
+		return nil
 	}
 	m.Control.Files = append(m.Control.Files, k.file.control.Files...)
-	k.file.landed()
-	k.file = nil
+	landed, k.file = k.file, nil
+	return landed
 }
 
 // pop removes the first mark.

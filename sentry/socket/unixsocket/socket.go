@@ -3,7 +3,8 @@
 // Locks: a socket's bindMu is held while it gets a name, and is taken first. Its mu
 // guards its state; those of two sockets are taken in the order of their numbers
 // (lockPair). A queue's mu and Names' mu are taken last. Wait queues are notified, and
-// in-flight files of SCM_RIGHTS released, with none of them held.
+// in-flight files of SCM_RIGHTS released, with none of them held. The garbage collector's is
+// taken first of all.
 package unixsocket
 
 import (
@@ -433,4 +434,5 @@ func (s *Socket) close(refused bool) {
 		s.room.Notify(wait.Out)
 	}
 	s.in.relieve() // senders learn that nobody is there
+	garbage.run()
 }

@@ -385,6 +385,62 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestGarbage has sockets that only their own messages refer to end, and others not.
+func TestGarbage(t *testing.T) {
+	w := newWorld(t)
+	files := func(n int) (f []*vfs.File) {
+		for range n / 2 {
+			a, b := w.pair(unix.SOCK_STREAM)
+			f = append(f, w.fs.NewFile(w.ctx, a, 0), w.fs.NewFile(w.ctx, b, 0))
+		}
+		return f
+	}
+	send := func(over, f *vfs.File) {
+		t.Helper()
+		f.IncRef()
+		w.want("send", w.sendFile(over.Ops().(*Socket), "f", f), nil)
+	}
+	check := func(what string, f *vfs.File, want bool) {
+		t.Helper()
+		w.socket(unix.SOCK_DGRAM).Release(nil) // this is when garbage is looked for
+		s := f.Ops().(*Socket)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed != want {
+			t.Errorf("%s: closed %v, want %v", what, s.closed, want)
+		}
+	}
+	f := files(6)
+	// 0 waits in 2 and 2 in 0: each other's. 4 waits in 0, and in 2 with another.
+	send(f[3], f[0])
+	send(f[1], f[2])
+	send(f[1], f[4])
+	send(f[5], f[2])
+	for _, k := range []int{1, 3, 5, 0, 2} {
+		check("in use", f[0], false)
+		f[k].DecRef()
+	}
+	check("reached by another", f[0], false)
+	check("reached by another", f[2], false)
+	f[4].DecRef()
+	for _, k := range []int{0, 2, 4} {
+		check("reached by nobody", f[k], true)
+	}
+	if n := garbage.flying.Load(); n != 0 {
+		t.Errorf("%d sockets on their way", n)
+	}
+	// One that has not been accepted holds its listener.
+	l := w.bound(unix.SOCK_STREAM, "\x00listener")
+	w.want("listen", l.Listen(w.ctx, 1), nil)
+	c := w.socket(unix.SOCK_STREAM)
+	w.want("connect", c.Connect(w.ctx, sockaddr("\x00listener")), nil)
+	listener, client := w.fs.NewFile(w.ctx, l, 0), w.fs.NewFile(w.ctx, c, 0)
+	send(client, listener)
+	listener.DecRef()
+	check("a listener before its client ends", listener, true)
+	client.DecRef()
+}
+
 func TestRightsWithoutData(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.pair(unix.SOCK_STREAM)

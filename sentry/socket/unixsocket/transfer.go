@@ -60,6 +60,7 @@ func (k *mark) attach(ctx *vfs.Context, names *Names, m *socket.Message) error {
 	}
 	user.Add(int64(len(m.Control.Files)))
 	k.file = &filesInFlight{socket.Control{Files: m.Control.Files}, user}
+	garbage.takeOff(m.Control.Files)
 	return nil
 }
 
@@ -222,7 +223,7 @@ func (s *Socket) Ioctl(ctx *vfs.Context, _ *vfs.File, cmd uint32, arg uint64) (u
 		if serve := s.names.Devices; serve != nil {
 			return serve(ctx, cmd, arg)
 		}
-		return netdev.Ioctl(ctx, s.common.Net, s.names.stack, cmd, arg)
+		return netdev.Ioctl(ctx, s.common.Net, s.names.stack, unix.AF_UNIX, cmd, arg)
 	}
 	_, err := ctx.Mem.CopyOut(arg, socket.Int32(n))
 	return 0, err

@@ -2,11 +2,13 @@
 // changes. Each case is in a user namespace, and a network namespace, of its own.
 #include "oracle.h"
 #include <arpa/inet.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -389,4 +391,119 @@ CASE(rtnetlink_privileges)
 	struct request r = new_link("br0", "bridge");
 	EQ(ask(&r, NULL), EPERM);
 	EQ(change("lo", IFLA_MTU, 1500), EPERM);
+}
+
+// What ethtool(8) and its like ask a device of their own making, by ioctl(2).
+static int ethtool(const char *name, void *value)
+{
+	int s = OK(socket(AF_INET6, SOCK_DGRAM, 0));
+	struct ifreq r = {.ifr_data = value};
+	strcpy(r.ifr_name, name);
+	int e = ioctl(s, SIOCETHTOOL, &r) < 0 ? errno : 0;
+	OK(close(s));
+	return e;
+}
+
+static int ethtool_flag(const char *name, int command)
+{
+	struct ethtool_value v = {.cmd = command, .data = 77};
+	EQ(ethtool(name, &v), 0);
+	EQ(v.cmd, command);
+	return v.data;
+}
+
+CASE(rtnetlink_pair_ethtool)
+{
+	own_network();
+	EQ(new_pair("here", "there", 0), 0);
+	struct ethtool_drvinfo d = {.cmd = ETHTOOL_GDRVINFO};
+	EQ(ethtool("here", &d), 0);
+	CHECK(!strcmp(d.driver, "veth"));
+	CHECK(!strcmp(d.version, "1.0"));
+	CHECK(!strcmp(d.fw_version, "") && !strcmp(d.bus_info, ""));
+	EQ(d.testinfo_len | d.eedump_len | d.regdump_len | d.n_priv_flags, 0);
+	EQ(ethtool_flag("here", ETHTOOL_GLINK), 0);
+	up("here", 1);
+	up("there", 2);
+	WAIT_FOR(ethtool_flag("here", ETHTOOL_GLINK) == 1);
+	EQ(ethtool_flag("here", ETHTOOL_GTXCSUM), 1);
+	EQ(ethtool_flag("here", ETHTOOL_GSG), 1);
+	EQ(ethtool_flag("here", ETHTOOL_GTSO), 1);
+	EQ(ethtool_flag("here", ETHTOOL_GGSO), 1);
+	EQ(ethtool_flag("here", ETHTOOL_GGRO), 0);
+	struct ethtool_value on = {.cmd = ETHTOOL_STSO, .data = 1};
+	EQ(ethtool("here", &on), 0); // as it is
+
+	// The name of each statistic, of which Linux has more, and its value: the peer's index.
+	struct { struct ethtool_sset_info h; uint32_t n; } sets = {.h = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1 << ETH_SS_STATS | 1 << ETH_SS_TEST}};
+	EQ(ethtool("here", &sets), 0);
+	EQ(sets.h.sset_mask, 1 << ETH_SS_STATS);
+	EQ(sets.n, d.n_stats);
+	struct ethtool_gstrings *names = calloc(1, sizeof *names + d.n_stats * ETH_GSTRING_LEN);
+	struct ethtool_stats *stats = calloc(1, sizeof *stats + d.n_stats * 8);
+	*names = (struct ethtool_gstrings){.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = d.n_stats};
+	*stats = (struct ethtool_stats){.cmd = ETHTOOL_GSTATS, .n_stats = d.n_stats};
+	EQ(ethtool("here", names), 0);
+	EQ(ethtool("here", stats), 0);
+	EQ(names->len, d.n_stats);
+	EQ(stats->n_stats, d.n_stats);
+	CHECK(!strcmp((char *)names->data, "peer_ifindex"));
+	EQ(stats->data[0], if_nametoindex("there"));
+
+	// Speed and mode, in the old form and in the one that begins with a question about its size.
+	struct ethtool_cmd c = {.cmd = ETHTOOL_GSET};
+	EQ(ethtool("here", &c), 0);
+	EQ(ethtool_cmd_speed(&c), 10000);
+	EQ(c.duplex, DUPLEX_FULL);
+	struct { struct ethtool_link_settings h; uint32_t modes[3 * 127]; } l = {.h.cmd = ETHTOOL_GLINKSETTINGS};
+	EQ(ethtool("here", &l), 0);
+	CHECK(l.h.link_mode_masks_nwords < 0);
+	EQ(l.h.speed, 0);
+	l.h.link_mode_masks_nwords = -l.h.link_mode_masks_nwords;
+	EQ(ethtool("here", &l), 0);
+	CHECK(l.h.link_mode_masks_nwords > 0);
+	EQ(l.h.speed, 10000);
+	EQ(l.h.duplex, DUPLEX_FULL);
+	EQ(l.h.port, PORT_TP);
+
+	struct { struct ethtool_perm_addr h; uint8_t data[32]; } a = {.h = {.cmd = ETHTOOL_GPERMADDR, .size = 32}}, none = {0};
+	EQ(ethtool("here", &a), 0);
+	EQ(a.h.size, 6);
+	EQ(memcmp(a.data, none.data, sizeof none.data), 0);
+	a.h.size = 5;
+	EQ(ethtool("here", &a), 525); // ETOOSMALL
+
+	struct ethtool_channels q = {.cmd = ETHTOOL_GCHANNELS};
+	EQ(ethtool("here", &q), 0);
+	EQ(q.rx_count, 1);
+	EQ(q.tx_count, 1);
+	EQ(q.combined_count | q.max_combined | q.other_count, 0);
+
+	struct ethtool_ringparam ring = {.cmd = ETHTOOL_GRINGPARAM};
+	EQ(ethtool("here", &ring), EOPNOTSUPP);
+	EQ(ethtool("lo", &d), EOPNOTSUPP);
+	EQ(ethtool("lo", &c), EOPNOTSUPP);
+	EQ(ethtool("lo", &q), EOPNOTSUPP);
+	EQ(ethtool("nosuch", &d), ENODEV);
+	EQ(ethtool("here", BAD_PTR), EFAULT);
+}
+
+// Requests about addresses are for sockets of AF_INET, all others for any.
+CASE(rtnetlink_ioctl_families)
+{
+	int families[] = {AF_INET6, AF_UNIX, AF_NETLINK};
+	int addresses[] = {SIOCGIFADDR, SIOCGIFNETMASK, SIOCGIFBRDADDR, SIOCGIFDSTADDR};
+	own_network();
+	up("lo", 0);
+	for (int k = 0; k < 3; k++) {
+		int s = OK(socket(families[k], families[k] == AF_NETLINK ? SOCK_RAW : SOCK_DGRAM, 0));
+		struct ifreq r = {.ifr_name = "lo"};
+		for (int n = 0; n < 4; n++)
+			ERR(ioctl(s, addresses[n], &r), ENOTTY);
+		OK(ioctl(s, SIOCGIFMTU, &r));
+		EQ(r.ifr_mtu, 65536);
+		ERR(ioctl(s, SIOCGIFSLAVE, &r), EINVAL);
+		ERR(ioctl(s, SIOCGMIIPHY, &r), EOPNOTSUPP);
+		ERR(ioctl(s, SIOCGHWTSTAMP, &r), EOPNOTSUPP);
+	}
 }

@@ -1,0 +1,153 @@
+// Package macvlan is an Ethernet link with an address of its own upon an interface (ip-link(8), type
+// macvlan): what comes there for the address is its own, and what it sends goes by that interface,
+// or at once to another such link upon it.
+//
+// Locks: port.mu, a leaf. Frames are sent and delivered, and interfaces changed, with no lock held.
+package macvlan
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"casemate/netstack/backlog"
+	"casemate/netstack/ip"
+	"casemate/netstack/link"
+	"casemate/netstack/pkt"
+	"casemate/netstack/wire"
+)
+
+// Modes (MACVLAN_MODE_*), which say with which others upon the same interface a link has to do.
+const (
+	Private  = 1 // with none
+	VEPA     = 2 // with those that a switch outside sends its frames back to
+	Bridge   = 4 // with others in this mode, directly
+	Passthru = 8 // there are no others: all that the interface receives is the link's
+)
+
+// Link is the link of a macvlan's interface.
+type Link struct {
+	below *ip.Interface
+	info  link.Info
+	mode  atomic.Uint32
+	own   atomic.Pointer[ip.Interface]
+	port  *port
+}
+
+// New makes a link upon an interface, or, if that is a macvlan itself, upon what that is upon. In mode Passthru
+// it has the address of the interface instead of mac. EINVAL for a mode that there is not or that the
+// others there do not allow, or if the interface is none of Ethernet; EBUSY if it is somebody else's.
+func New(below *ip.Interface, mode uint32, mac wire.MAC) (*Link, error) {
+	if l, ok := below.Link().(*Link); ok {
+		below = l.Below()
+	}
+	info := below.Info()
+	if info.Type != unix.ARPHRD_ETHER || !valid(mode) {
+		return nil, unix.EINVAL
+	}
+	if mode == Passthru {
+		mac = info.HWAddr
+	}
+	l := &Link{below: below, info: link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: below.MTU(),
+		HWAddr: mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}}
+	l.mode.Store(mode)
+	return l, nil
+}
+
+func valid(mode uint32) bool {
+	return mode == Private || mode == VEPA || mode == Bridge || mode == Passthru
+}
+
+// Kind is what rtnetlink calls links of this kind.
+func (*Link) Kind() string { return "macvlan" }
+
+// Below is the interface that the link is upon.
+func (l *Link) Below() *ip.Interface { return l.below.Current() }
+
+// Mode is the link's mode.
+func (l *Link) Mode() uint32 { return l.mode.Load() }
+
+// SetMode sets the mode. EINVAL for one that there is not, and from and to Passthru.
+func (l *Link) SetMode(mode uint32) error {
+	if old := l.Mode(); !valid(mode) || (mode == Passthru) != (old == Passthru) {
+		return unix.EINVAL
+	}
+	l.mode.Store(mode)
+	return nil
+}
+
+// Info implements link.Link.
+func (l *Link) Info() link.Info { return l.info }
+
+// Attach implements link.Link: rx is an *ip.Interface. EBUSY, EINVAL as New.
+func (l *Link) Attach(rx pkt.Receiver, _ *backlog.Set) error {
+	i, ok := rx.(*ip.Interface)
+	if !ok {
+		return unix.EINVAL
+	}
+	l.own.Store(i)
+	return l.join()
+}
+
+// Close implements link.Link.
+func (l *Link) Close() {
+	if l.port != nil {
+		l.port.leave(l)
+	}
+}
+
+// iface is the interface that has the link.
+func (l *Link) iface() *ip.Interface { return l.own.Load().Current() }
+
+// Send implements link.Link.
+func (l *Link) Send(p *pkt.Packet) {
+	if h := wire.Ethernet(p.Pull(wire.EthernetLen)); h != nil && l.Mode() == Bridge {
+		if dst := h.Dst(); dst.IsMulticast() {
+			l.port.flood(p, l, func(mode uint32) bool { return mode == Bridge })
+		} else if o := l.port.find(dst); o != nil && o.Mode() == Bridge {
+			o.give(p)
+			return
+		}
+	}
+	l.Below().Transmit(p)
+}
+
+// give has the link's interface receive p; the caller runs the backlog.
+func (l *Link) give(p *pkt.Packet) {
+	i := l.own.Load()
+	if l.iface().Flags()&unix.IFF_UP == 0 {
+		p.Free()
+		return
+	}
+	p.Rx, p.Mark, p.Type = i, 0, pkt.ToHost
+	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+	i.Stack().Backlog.Put(p)
+}
+
+// SetUp implements link.Carried.
+func (*Link) SetUp(bool) {}
+
+// Carrier implements link.Carried.
+func (l *Link) Carrier() bool { return l.Below().Flags()&unix.IFF_RUNNING != 0 }
+
+// MayRise implements link.Checked: EADDRINUSE if another one that is up, or the interface below, has the address.
+func (l *Link) MayRise() error { return l.MayBe(l.iface().HWAddr(), true) }
+
+// MayBe returns why the link cannot have an address while it is up: EADDRINUSE, or nil.
+func (l *Link) MayBe(mac wire.MAC, up bool) error {
+	if !up || l.Mode() == Passthru {
+		return nil
+	}
+	if o := l.port.find(mac); mac == l.Below().HWAddr() || o != nil && o != l {
+		return unix.EADDRINUSE
+	}
+	return nil
+}
+
+// MayHave implements link.Checked: EINVAL beyond the MTU below.
+func (l *Link) MayHave(mtu int) error {
+	if mtu > l.Below().MTU() {
+		return unix.EINVAL
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package net
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -223,4 +224,29 @@ func TestSilence(t *testing.T) {
 	if got := received(); got != want {
 		t.Errorf("IPv4 packets received by the host before: %safter: %s", want, got)
 	}
+}
+
+// TestTags has a VLAN between two containers, each with an end of a pair of the host's.
+func TestTags(t *testing.T) {
+	here, err := os.Getwd()
+	must(t, err)
+	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
+		other := &pair{peer: p.box, box: p.peer, dir: p.dir}
+		vlan := func(device, address string) string {
+			return "ip link add link " + device + " name v5 type vlan id 5 && ip link set v5 up && ip address add " + address + "/24 dev v5 || exit 1\n"
+		}
+		server := other.startWith(t, platform, vlan("veth0", "10.5.0.1")+"iperf3 -s -1", admin)
+		client := p.startWith(t, platform, "cd "+here+"; . testdata/eventually.sh\n"+vlan("eth0", "10.5.0.2")+`
+eventually ping -q -c1 -W1 10.5.0.1 >/dev/null
+ping -q -c1 -W9 10.9.0.1 | grep "1 received" || exit 1; ping -q -c1 -W9 -s 4000 10.5.0.1 | grep "1 received" || exit 1
+eventually iperf3 -c 10.5.0.1 -n 50M >/dev/null
+# What has no tag is not the VLAN's.
+ip link del v5; ip address add 10.5.0.2/24 dev eth0; ping -q -c1 -W1 10.5.0.1 | grep "0 received" && echo done`, admin)
+		if out := client.end(t); !strings.HasSuffix(out, "done\n") || strings.Contains(out, "never") {
+			t.Errorf("the client says: %s", out)
+		}
+		if out := server.end(t); !strings.Contains(out, "receiver") {
+			t.Errorf("the server says: %s", out)
+		}
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 
 	"casemate/netstack/link"
-	"casemate/netstack/link/virtio"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,8 +15,9 @@ import (
 const bufSize = 8 << 20
 
 // Open makes channels packet sockets, between which the host divides the flows of the
-// interface name in the caller's network namespace: each gets all frames of its flows. It
-// needs CAP_NET_RAW. The descriptors can be passed to a process that may not open them, for New.
+// interface name in the caller's network namespace: each gets all frames of its flows, but for
+// those with tags of VLANs, for which there is one more. It needs CAP_NET_RAW. The descriptors can be
+// passed to a process that may not open them, for New.
 func Open(name string, channels int) (fds []int, info link.Info, err error) {
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -37,7 +37,7 @@ func Open(name string, channels int) (fds []int, info link.Info, err error) {
 		}
 	}()
 	for range channels {
-		fd, err := open(i)
+		fd, err := open(i, false)
 		if err != nil {
 			return fds, info, err
 		}
@@ -50,11 +50,15 @@ func Open(name string, channels int) (fds []int, info link.Info, err error) {
 			}
 		}
 	}
-	return fds, info, nil
+	tags, err := open(i, true)
+	if err != nil {
+		return fds, info, err
+	}
+	return append(fds, tags), info, nil
 }
 
-// open makes a packet socket that receives all frames of an interface.
-func open(i *net.Interface) (int, error) {
+// open makes a packet socket that receives all frames of an interface, of those with tags or of those without.
+func open(i *net.Interface, tagged bool) (int, error) {
 	// No frame is wanted before the socket is bound: protocol 0.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -75,6 +79,9 @@ func open(i *net.Interface) (int, error) {
 	mreq := unix.PacketMreq{Ifindex: int32(i.Index), Type: unix.PACKET_MR_ALLMULTI}
 	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
 	if err == nil {
+		err = onlyTagged(fd, tagged)
+	}
+	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: i.Index})
 	}
 	if err != nil {
@@ -83,9 +90,6 @@ func open(i *net.Interface) (int, error) {
 	}
 	return fd, nil
 }
-
-// New makes a link of descriptors from Open, which it owns from now on, even if it fails.
-func New(fds []int, info link.Info) (*virtio.Link, error) { return virtio.New(info, fds...) }
 
 func htons(v uint16) uint16 {
 	var b [2]byte

@@ -11,7 +11,7 @@ import (
 // ackInput processes SEG.ACK, SACK blocks and window of an acceptable segment
 // (RFC 9293 section 3.10.7.4, fifth step). It reports false if the segment has
 // to be dropped.
-func (e *Endpoint) ackInput(g *segment) bool {
+func (e *Endpoint) ackInput(g *segment, now time.Duration) bool {
 	s, r := &e.snd, &e.rec
 	ack := g.ack
 	if before(ack, s.una) {
@@ -20,8 +20,8 @@ func (e *Endpoint) ackInput(g *segment) bool {
 			return false
 		}
 		if g.opt.NSACK > 0 && r.sent.len() > 0 {
-			a := e.echo(g)
-			now := e.now()
+			var a ackResult
+			e.echo(g, &a)
 			inFlight := r.inFlight()
 			e.checkLimited()
 			e.sackInput(g, now, &a)
@@ -37,7 +37,6 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	}
 	wasProbed := r.probes
 	r.probes, r.retries = 0, 0
-	now := e.now()
 
 	// The send window (SND.WL1, SND.WL2).
 	wndChanged := false
@@ -58,17 +57,22 @@ func (e *Endpoint) ackInput(g *segment) bool {
 				e.timers.off(timerRetransmit)
 			}
 		}
-		if r.tlpEnd != 0 {
-			a := e.echo(g)
+		if r.tlpEnd != 0 || g.opt.NSACK > 0 {
+			var a ackResult
+			e.echo(g, &a)
 			if g.opt.NSACK > 0 && e.sackOK {
 				e.sackInput(g, now, &a)
 			}
 			e.tlpInput(g, &a)
+			if r.canUndo && e.spurious(&a) {
+				e.undoReduction()
+			}
 		}
 		return true
 	}
 
-	a := e.echo(g)
+	var a ackResult
+	e.echo(g, &a)
 	priorInFlight := r.inFlight()
 	e.checkLimited()
 	if g.opt.NSACK > 0 && e.sackOK {
@@ -103,9 +107,9 @@ func (e *Endpoint) ackInput(g *segment) bool {
 	return true
 }
 
-// echo is the result of an acknowledgement to begin with.
-func (e *Endpoint) echo(g *segment) ackResult {
-	return ackResult{echoed: e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, echo: g.opt.TSEcr}
+// echo takes the echo of our timestamps from an acknowledgement.
+func (e *Endpoint) echo(g *segment, a *ackResult) {
+	a.echoed, a.echo = e.tsOK && g.opt.HasTS && g.opt.TSEcr != 0, g.opt.TSEcr
 }
 
 // echoRTT is the round trip that the echo of a timestamp shows (RFC 7323 section 4); 0: none.
@@ -144,11 +148,13 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 			if f.flags&sentSacked == 0 || !e.sackOK {
 				a.delivered += n
 				e.rateUpdate(f, a)
+				a.original = a.original || r.once(f)
 			}
 			break
 		}
 		if f.flags&sentSacked == 0 {
 			e.rackUpdate(f, now, a)
+			a.original = a.original || r.once(f)
 			if f.flags&sentEver == 0 && before(f.end, r.fack) {
 				r.reordSeen = true
 			}
@@ -246,8 +252,9 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 			r.markLost(r.sent.at(0)) // a partial acknowledgement (RFC 6582)
 		}
 	}
+	fresh, wasLost := false, int(r.lostOut)
 	switch {
-	case r.ca >= caRecovery && r.canUndo && e.spurious(g, a):
+	case r.canUndo && e.spurious(a):
 		e.undoReduction()
 	case r.ca >= caCWR && !before(s.una, r.highSeq) && after(s.una, s.iss+1):
 		if b := e.cc.bbr; b != nil {
@@ -262,7 +269,10 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 				r.reoSteps = 1
 			}
 		}
+	case r.ca == caLoss && r.frto:
+		fresh = e.frtoInput(a)
 	}
+	priorInFlight += wasLost - int(r.lostOut) // what turns out not to be lost was in flight
 	if r.sent.len() > 0 && e.detectLoss(now) {
 		e.enterRecovery()
 	} else if g.flags&(wire.ECE|wire.SYN) == wire.ECE && e.ecn.ok {
@@ -284,9 +294,25 @@ func (e *Endpoint) recover(g *segment, now time.Duration, a *ackResult, priorInF
 			e.cc.grow(int(a.delivered), now, e.rtt.srtt)
 		}
 	}
-	if r.lostOut > 0 {
+	if r.lostOut > 0 && !fresh {
 		e.retransmit(now)
 	}
+}
+
+// frtoInput is F-RTO (RFC 5682): after a timeout, new data is sent rather than what may not have been
+// lost at all. It reports whether to do so now.
+func (e *Endpoint) frtoInput(a *ackResult) bool {
+	s, r := &e.snd, &e.rec
+	switch {
+	case a.original:
+		e.undoReduction() // what has not been sent again arrives: the timeout was needless
+	case after(s.nxt, r.highSeq):
+		r.frto = a.acked > 0 // a duplicate ACK: something has been lost
+	case a.acked > 0:
+		r.frto = s.unsent() > 0 && int32(s.una+s.wnd-s.nxt) > 0
+		return r.frto
+	}
+	return false
 }
 
 // proportional is proportional rate reduction (RFC 9937 section 6). safe is its SafeACK.
@@ -316,9 +342,9 @@ func (e *Endpoint) proportional(delivered int, safe bool) {
 // spurious reports whether the recovery in progress was needless: the peer's
 // echo is older than our first retransmission (RFC 3522), or DSACK has reported
 // every one (RFC 3708).
-func (e *Endpoint) spurious(g *segment, a *ackResult) bool {
+func (e *Endpoint) spurious(a *ackResult) bool {
 	r := &e.rec
-	if e.tsOK && g.opt.HasTS && a.acked > 0 && r.undo > 0 && r.retransAt != 0 && before(g.opt.TSEcr, r.retransAt) && g.opt.TSEcr != 0 {
+	if r.ca >= caRecovery && a.echoed && a.acked > 0 && r.undo > 0 && r.retransAt != 0 && before(a.echo, r.retransAt) {
 		return true
 	}
 	return a.dsack && r.undo == 0
@@ -335,7 +361,7 @@ func (e *Endpoint) undoReduction() {
 	}
 	e.cc.cwnd = max(e.cc.cwnd, r.undoCwnd)
 	e.cc.ssthresh = max(e.cc.ssthresh, r.undoSsthresh)
-	r.canUndo = false
+	r.canUndo, r.frto = false, false
 	r.ca = caOpen
 	for i := range r.sent.len() {
 		if f := r.sent.at(i); f.flags&sentLost != 0 {

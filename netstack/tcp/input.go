@@ -68,7 +68,8 @@ func (e *Endpoint) inputSynSent(g *segment) {
 		return
 	}
 	s.wnd, s.wl1, s.wl2, s.maxWnd = g.wnd, g.seq, g.ack, g.wnd
-	a := e.echo(g)
+	var a ackResult
+	e.echo(g, &a)
 	e.cumulativeACK(g.ack, now, &a)
 	if a.rtt == 0 {
 		a.rtt = e.echoRTT(&a)
@@ -233,7 +234,7 @@ func (e *Endpoint) input(g *segment) {
 		e.pend |= unix.POLLOUT | sock.POLLWRNORM
 	}
 	e.ecnPeerReduced(g)
-	if !e.ackInput(g) {
+	if !e.ackInput(g, now) {
 		return
 	}
 	switch e.state {

@@ -122,9 +122,9 @@ func (e *Endpoint) refreshRoute() {
 	}
 }
 
-// build makes a segment with n data bytes from seq on and hands it to IP. It
+// build makes a segment with n data bytes from seq on, now, and hands it to IP. It
 // returns how many data bytes it took, which may be fewer.
-func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
+func (e *Endpoint) build(now time.Duration, seq uint32, n int, flags uint8, opts []byte) int {
 	s := &e.snd
 	p := e.proto
 	e.refreshRoute()
@@ -152,7 +152,7 @@ func (e *Endpoint) build(seq uint32, n int, flags uint8, opts []byte) int {
 	if opts == nil {
 		k := 0
 		if e.tsOK {
-			k = wire.PutTimestamps(ob[:], p.tsNow()+e.tsOff, e.tsRecent)
+			k = wire.PutTimestamps(ob[:], e.tsAt(now), e.tsRecent)
 		}
 		if e.sackOK && n == 0 && flags&(wire.SYN|wire.RST) == 0 {
 			k += e.rcv.putSACK(ob[k:])
@@ -241,15 +241,15 @@ func (e *Endpoint) sendSYN() {
 	n := 0
 	if s.nxt == s.iss {
 		s.nxt = s.iss + 1
-		e.push(sent{seq: s.iss, end: s.nxt, n: 1}, now)
+		e.push(&sent{seq: s.iss, end: s.nxt, n: 1}, now)
 		if n = e.tfoSYN(&o); n > 0 {
 			s.nxt += uint32(n)
-			e.push(sent{seq: s.iss + 1, end: s.nxt, n: 1}, now)
+			e.push(&sent{seq: s.iss + 1, end: s.nxt, n: 1}, now)
 		}
 	} else if e.rec.sent.len() > 0 {
 		e.rec.sent.at(0).flags |= sentEver
 	}
-	e.build(s.iss, n, fl, ob[:o.Put(ob[:])])
+	e.build(now, s.iss, n, fl, ob[:o.Put(ob[:])])
 	if !e.timers.on(timerRetransmit) {
 		e.timers.set(timerRetransmit, now+e.rtt.timeout())
 	}
@@ -261,17 +261,17 @@ func (e *Endpoint) sendACK() {
 	case Close, Listen, SynSent:
 		return
 	}
-	e.build(e.snd.nxt, 0, wire.ACK, nil)
+	e.build(e.now(), e.snd.nxt, 0, wire.ACK, nil)
 }
 
 // sendProbe sends a segment that makes the peer send an ACK: without data, with
 // a sequence number just below the window.
-func (e *Endpoint) sendProbe() { e.build(e.snd.una-1, 0, wire.ACK, nil) }
+func (e *Endpoint) sendProbe() { e.build(e.now(), e.snd.una-1, 0, wire.ACK, nil) }
 
 // sendRST sends a RST for a synchronised connection.
 func (e *Endpoint) sendRST() {
 	e.proto.ip.Counters.TCP.OutRsts.Inc()
-	e.build(e.snd.nxt, 0, wire.RST|wire.ACK, nil)
+	e.build(e.now(), e.snd.nxt, 0, wire.RST|wire.ACK, nil)
 }
 
 // output sends what windows, congestion control and Nagle's algorithm allow.
@@ -330,7 +330,7 @@ func (e *Endpoint) output(push bool) {
 			fl |= wire.FIN
 		}
 		seq := s.nxt
-		got := e.build(seq, n, fl, nil)
+		got := e.build(now, seq, n, fl, nil)
 		fin = fin && got == n
 		s.nxt += uint32(got)
 		if got%s.mss != 0 {
@@ -341,7 +341,7 @@ func (e *Endpoint) output(push bool) {
 			s.nxt++
 			pk = max(pk, 1)
 		}
-		e.push(sent{seq: seq, end: s.nxt, n: pk, fin: fin}, now)
+		e.push(&sent{seq: seq, end: s.nxt, n: pk, fin: fin}, now)
 		if pace != 0 {
 			e.paced(got, pace, now)
 		}
@@ -388,10 +388,10 @@ func (e *Endpoint) wakeup(now time.Duration) {
 		return
 	}
 	seq := s.nxt
-	got := e.build(seq, n, wire.ACK, nil)
+	got := e.build(now, seq, n, wire.ACK, nil)
 	s.nxt += uint32(got)
 	s.small = s.nxt
-	e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
+	e.push(&sent{seq: seq, end: s.nxt, n: 1}, now)
 	s.lastSend = now
 	e.rearm(now)
 }
@@ -499,11 +499,11 @@ func (e *Endpoint) resend(i int, now time.Duration) {
 				f = r.sent.at(i)
 				n, fl = max, fl&^wire.FIN
 			}
-			if got := e.build(f.seq, n, fl, nil); got < n {
+			if got := e.build(now, f.seq, n, fl, nil); got < n {
 				r.split(i, f.seq+uint32(got), s.mss)
 			}
 		} else {
-			e.build(f.seq, 0, fl, nil)
+			e.build(now, f.seq, 0, fl, nil)
 		}
 	}
 	f = r.sent.at(i)

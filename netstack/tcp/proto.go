@@ -1,8 +1,8 @@
 // Package tcp is TCP (RFC 9293) with window scaling, timestamps and PAWS (RFC
 // 7323), selective acknowledgements (RFC 2018, 2883, 6675), RACK-TLP (RFC
-// 8985), CUBIC (RFC 9438), NewReno and BBR, pacing, ECN (RFC 3168), Fast Open (RFC 7413),
-// challenge ACKs (RFC 5961), SYN cookies and the socket behaviour of Linux's
-// tcp(7).
+// 8985), F-RTO (RFC 5682), CUBIC (RFC 9438), NewReno and BBR, pacing, ECN (RFC
+// 3168), Fast Open (RFC 7413), challenge ACKs (RFC 5961), SYN cookies and the
+// socket behaviour of Linux's tcp(7).
 //
 // # Locks
 //
@@ -43,7 +43,7 @@ type Params struct {
 	AbortOnOverflow, Rfc1337, ModerateRcvbuf, SlowStartAfterIdle *sysctl.Int
 	ChallengeAckLimit, InvalidRatelimit                          *sysctl.Int
 	NotsentLowat, MinSndMSS                                      *sysctl.Int
-	ECN, ECNFallback, FastOpen, EarlyRetrans                     *sysctl.Int
+	ECN, ECNFallback, FastOpen, EarlyRetrans, FRTO               *sysctl.Int
 	SynLinear, TwReuseDelay, RTOMin, RTOMax                      *sysctl.Int
 
 	mu         sync.Mutex
@@ -111,6 +111,7 @@ func (p *Params) init(t *sysctl.Table) {
 	p.ECN = n("ecn", 0, 2, 2)
 	p.ECNFallback = n("ecn_fallback", 0, 1, 1)
 	p.EarlyRetrans = n("early_retrans", 0, 4, 3)
+	p.FRTO = n("frto", 0, 2, 2)
 	p.FastOpen = n("fastopen", 0, 0x7fffffff, tfoClient)
 	p.SynLinear = n("syn_linear_timeouts", 0, 127, 4)
 	p.TwReuseDelay = n("tw_reuse_delay", 1, 60000, 1000)

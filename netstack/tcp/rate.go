@@ -32,8 +32,8 @@ type rateSample struct {
 }
 
 // push takes a record of what is sent now into the scoreboard.
-func (e *Endpoint) push(f sent, now time.Duration) {
-	e.stamp(&f, now)
+func (e *Endpoint) push(f *sent, now time.Duration) {
+	e.stamp(f, now)
 	e.rec.push(f)
 }
 
@@ -56,8 +56,8 @@ func (e *Endpoint) rateUpdate(f *sent, a *ackResult) {
 	if s.sampled && (f.xmit < r.firstSent || f.xmit == r.firstSent && !after(f.end, s.end)) {
 		return
 	}
-	*s = rateSample{sampled: true, end: f.end, prior: f.delivered, priorAt: f.deliveredAt, sendElapsed: f.xmit - f.firstSent,
-		limited: f.flags&sentLimited != 0}
+	s.sampled, s.end, s.prior, s.priorAt = true, f.end, f.delivered, f.deliveredAt
+	s.sendElapsed, s.limited = f.xmit-f.firstSent, f.flags&sentLimited != 0
 	r.firstSent = f.xmit
 }
 

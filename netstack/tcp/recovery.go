@@ -57,6 +57,7 @@ type recovery struct {
 	canUndo                bool
 	undoCwnd, undoSsthresh int
 	retransAt              uint32 // timestamp of the first retransmission (Eifel, RFC 3522)
+	frto                   bool   // it is being found out whether a timeout was needless
 
 	// Proportional rate reduction.
 	prrDelivered, prrOut, priorCwnd int
@@ -84,8 +85,8 @@ type recovery struct {
 
 func (r *recovery) init() { *r = recovery{reoSteps: 1} }
 
-func (r *recovery) push(f sent) {
-	r.sent.push(f)
+func (r *recovery) push(f *sent) {
+	r.sent.push(*f)
 	r.packetsOut += f.n
 	r.countOut(f.n)
 }
@@ -190,6 +191,7 @@ type ackResult struct {
 	echoed    bool   // the segment has an echo of our timestamps
 	echo      uint32
 	retrans   bool // a retransmitted segment was acknowledged
+	original  bool // one sent once, before recovery began, has been delivered
 	rate      rateSample
 }
 
@@ -210,6 +212,9 @@ func (e *Endpoint) rackUpdate(f *sent, now time.Duration, a *ackResult) {
 		r.rackXmit, r.rackEnd, r.rackRTT = f.xmit, f.end, rtt
 	}
 }
+
+// once reports whether f was sent before recovery began and never again.
+func (r *recovery) once(f *sent) bool { return f.flags&sentEver == 0 && !after(f.end, r.highSeq) }
 
 // first is the index of the first record that ends after seq.
 func (r *recovery) first(seq uint32) int {
@@ -263,6 +268,7 @@ func (e *Endpoint) sackInput(g *segment, now time.Duration, a *ackResult) {
 			}
 			e.rackUpdate(f, now, a)
 			e.rateUpdate(f, a)
+			a.original = a.original || r.once(f)
 			if before(f.end, r.fack) && f.flags&(sentEver) == 0 {
 				r.reordSeen = true
 				e.info.reordSeen++
@@ -432,6 +438,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 			r.markLost(f)
 		}
 	}
+	r.frto = e.proto.Params.FRTO.Bool() && e.synchronized() && r.ca != caLoss
 	r.ca = caLoss
 	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt
@@ -482,9 +489,9 @@ func (e *Endpoint) tailLossProbe(now time.Duration) {
 	if avail := s.unsent(); avail > 0 && int32(s.una+s.wnd-s.nxt) > 0 {
 		n := min(avail, s.mss, int(s.una+s.wnd-s.nxt))
 		seq := s.nxt
-		got := e.build(seq, n, wire.ACK, nil)
+		got := e.build(now, seq, n, wire.ACK, nil)
 		s.nxt += uint32(got)
-		e.push(sent{seq: seq, end: s.nxt, n: 1}, now)
+		e.push(&sent{seq: seq, end: s.nxt, n: 1}, now)
 	} else {
 		i := r.sent.len() - 1
 		f := r.sent.at(i)

@@ -447,6 +447,69 @@ var sender = []script{
 		await
 		< SA 0:0 1 mss 1000 sackok ts 0
 		rto`},
+	{name: "slow start", steps: `
+		open
+		send 20000
+		< A 1:0 1001
+		< A 1:0 2001
+		< A 1:0 5001
+		send 10000
+		< A 1:0 5501
+		< A 1:0 9001`},
+	{name: "time-out with more to send", steps: `
+		open slow
+		send 15000
+		await
+		< A 1:0 1001
+		< A 1:0 2001
+		< A 1:0 4001
+		< A 1:0 10001
+		< A 1:0 12001`},
+	{name: "time-out with more to send, without SACK", steps: `
+		open nosack slow
+		send 15000
+		await
+		< A 1:0 1001
+		< A 1:0 2001
+		< A 1:0 4001
+		< A 1:0 10001
+		< A 1:0 12001`},
+	{name: "time-out that was needless", steps: `
+		open slow
+		send 15000
+		await
+		< A 1:0 1001
+		< A 1:0 10001
+		< A 1:0 10001 sack 1-1001
+		< A 1:0 12001`},
+	{name: "window after an ECN echo", sysctl: "net.ipv4.tcp_ecn=1", steps: `
+		open ecn
+		send 25000
+		< AE 1:0 1001
+		< AE 1:0 2001
+		< A 1:0 4001
+		< A 1:0 7001
+		< A 1:0 10001
+		< AE 1:0 11001
+		< A 1:0 14001`},
+	{name: "fast retransmit that was needless", steps: `
+		open slow
+		send 10000
+		< A 1:0 1 sack 1001-2001
+		< A 1:0 1 sack 1001-3001
+		< A 1:0 1 sack 1001-4001
+		< A 1:0 1 sack 1001-10001
+		< A 1:0 10001
+		< A 1:0 10001 sack 1-1001
+		send 20000`},
+	{name: "loss of a retransmission", steps: `
+		open slow
+		send 10000
+		< A 1:0 1 sack 1001-2001
+		< A 1:0 1 sack 1001-3001
+		< A 1:0 1 sack 1001-4001
+		await
+		< A 1:0 10001`},
 	{name: "keep-alive", steps: `
 		open
 		keepalive

@@ -21,25 +21,28 @@ type Interface struct {
 	stack *Stack
 	index int32
 	// origin is the interface to which the link gives its packets; heir is what that has become.
-	origin    *Interface
-	heir      atomic.Pointer[Interface]
-	master    atomic.Pointer[port]
-	upper     upper // of origin
-	info      link.Info
-	link      link.Link
-	name      atomic.Pointer[string]
-	flags     atomic.Uint32
-	mtu       atomic.Int32
-	mac       atomic.Pointer[wire.MAC]
-	activated atomic.Bool // has been up
-	neigh     neighTable
-	taps      atomic.Pointer[[]Tap]
-	tapMu     sync.Mutex
-	noIP6     atomic.Bool  // disable_ipv6
-	mtu6      atomic.Int32 // of IPv6 as a router says; 0: mtu
-	auto      atomic.Bool  // Autoconfigure
-	conf4     conf4
-	conf6     conf6
+	origin *Interface
+	heir   atomic.Pointer[Interface]
+	master atomic.Pointer[port]
+	// what follows up to info is of origin
+	upper       upper
+	notes       Notes
+	noLinkLocal atomic.Bool
+	info        link.Info
+	link        link.Link
+	name        atomic.Pointer[string]
+	flags       atomic.Uint32
+	mtu         atomic.Int32
+	mac         atomic.Pointer[wire.MAC]
+	activated   atomic.Bool // has been up
+	neigh       neighTable
+	taps        atomic.Pointer[[]Tap]
+	tapMu       sync.Mutex
+	noIP6       atomic.Bool  // disable_ipv6
+	mtu6        atomic.Int32 // of IPv6 as a router says; 0: mtu
+	auto        atomic.Bool  // Autoconfigure
+	conf4       conf4
+	conf6       conf6
 
 	igmp, mld reporter
 	checks    checks
@@ -407,7 +410,7 @@ func (s *Stack) AddAddress(i *Interface, a Address) error {
 			a.Flags |= unix.IFA_F_SECONDARY
 		}
 	}
-	i.addrs = append(slices.Clone(i.addrs), a)
+	i.addrs = slices.Insert(slices.Clone(i.addrs), i.place(ad), a)
 	if i.up() {
 		s.addConnected(i, a)
 	}
@@ -418,6 +421,19 @@ func (s *Stack) AddAddress(i *Interface, a Address) error {
 		i.checkAddresses()
 	}
 	return nil
+}
+
+// place is where in addrs an address goes: those of IPv6 are in order of their scopes, the widest and then the
+// newest first. s.mu is held.
+func (i *Interface) place(a netip.Addr) int {
+	if a.Is6() {
+		for k, o := range i.addrs {
+			if ad := o.Prefix.Addr(); ad.Is6() && (ad.IsLinkLocalUnicast() || !a.IsLinkLocalUnicast()) {
+				return k
+			}
+		}
+	}
+	return len(i.addrs)
 }
 
 // RemoveAddress removes an address with the route to its network:

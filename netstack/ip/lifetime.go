@@ -34,7 +34,7 @@ func left(end, now time.Duration) uint32 {
 	if end == 0 {
 		return forever
 	}
-	return uint32(max(end-now, 0) / time.Second)
+	return uint32((max(end-now, 0) + time.Second - 1) / time.Second)
 }
 
 // armLifetimes arms the timer for the next lifetime that ends. s.mu is held.

@@ -3,6 +3,7 @@ package ip
 import (
 	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +35,31 @@ func (s *Stack) LeaveGroup(index int32, a netip.Addr) {
 	if s.changeGroup(groupKey{index, a}, -1) == 0 {
 		s.toldGroup(index, a, (*reporter).leave)
 	}
+}
+
+// A Membership is a multicast group that an interface belongs to.
+type Membership struct {
+	Group netip.Addr
+	Users int // how often it has been joined
+}
+
+// Memberships are the groups of an interface, those of all hosts among them, by address.
+func (s *Stack) Memberships(i *Interface) (l []Membership) {
+	if i.flags.Load()&unix.IFF_UP != 0 {
+		l = append(l, Membership{allHosts4, 1})
+		if !i.noIP6.Load() {
+			l = append(l, Membership{netip.IPv6LinkLocalAllNodes(), 1}, Membership{interfaceLocalAllNodes, 1})
+		}
+	}
+	if m := s.groups.Load(); m != nil {
+		for k, n := range *m {
+			if k.iface == i.index {
+				l = append(l, Membership{k.addr, n})
+			}
+		}
+	}
+	slices.SortFunc(l, func(a, b Membership) int { return a.Group.Compare(b.Group) })
+	return l
 }
 
 // toldGroup tells the routers of a group that was joined or left.
@@ -68,7 +94,7 @@ func (s *Stack) syncSolicited(i *Interface) {
 	want := make(map[netip.Addr]bool)
 	s.mu.Lock()
 	for _, a := range i.addrs {
-		if ad := a.Prefix.Addr(); ad.Is6() {
+		if ad := a.Prefix.Addr(); ad.Is6() && !i.loopback() {
 			want[SolicitedNode(ad)] = true
 		}
 	}

@@ -48,14 +48,14 @@ func (s *Stack) Routes() []RouteEntry {
 	s.mu.Lock()
 	l := slices.Clone(s.mu.routes)
 	s.mu.Unlock()
-	slices.SortStableFunc(l, listOrder)
+	slices.SortStableFunc(l, ListOrder)
 	return l
 }
 
-// listOrder compares routes by the place in which Linux lists them: those of IPv4 by
+// ListOrder compares routes by the place in which Linux lists them: those of IPv4 by
 // address, and of one address the longest prefix first; those of IPv6 by address, but a
 // prefix behind what it contains.
-func listOrder(a, b RouteEntry) int {
+func ListOrder(a, b RouteEntry) int {
 	x, y := a.Dst, b.Dst
 	six := func(p netip.Prefix) int { return p.Addr().BitLen() }
 	if c := cmp.Compare(six(x), six(y)); c != 0 {

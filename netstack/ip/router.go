@@ -54,7 +54,7 @@ func (i *Interface) autoconfigure() {
 	has := slices.ContainsFunc(i.stack.Addresses(i), func(a Address) bool {
 		return a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast()
 	})
-	if !has {
+	if !has && i.MakesLinkLocal() {
 		// EEXIST, if somebody is quicker, is as good.
 		i.stack.AddAddress(i, Address{Prefix: netip.PrefixFrom(eui64(linkLocalNet, i.HWAddr()), 64), Scope: unix.RT_SCOPE_LINK,
 			Flags: unix.IFA_F_TENTATIVE})

@@ -194,3 +194,11 @@ func (s *Stack) RemoveRule(v6 bool, match func(*Rule) bool) error {
 	s.tell(Event{Rule: &old, Removed: true})
 	return nil
 }
+
+// PlainRules reports whether the rules of a family are those of a new namespace.
+func (s *Stack) PlainRules(v6 bool) bool {
+	if v6 {
+		return s.conf.Load().plain[1]
+	}
+	return s.conf.Load().plain[0]
+}

@@ -48,7 +48,7 @@ func (c *config) source(i *Interface, next netip.Addr) netip.Addr {
 					n++
 				}
 			} else {
-				n += commonBits(ad, next)
+				n += min(commonBits(ad, next), a.Prefix.Bits())
 			}
 			if n > score {
 				best, score = ad, n

@@ -11,6 +11,7 @@ func TestInside(t *testing.T) {
 		"namespaces": "sh testdata/namespaces.sh",
 		"bridge":     "sh testdata/bridge.sh",
 		"routes":     "sh testdata/routes.sh",
+		"tools":      "sh testdata/tools.sh",
 		"tun":        "python3 -u testdata/tun.py",
 	} {
 		t.Run(name, func(t *testing.T) { sameAsLinux(t, command) })

@@ -25,6 +25,7 @@ func ProcNet(k *kernel.Kernel) map[string]func(ns *kernel.NetNamespace) string {
 	for name, text := range map[string]func(*netstack.Stack) string{
 		"dev": netdev.Dev, "route": netdev.Route, "ipv6_route": netdev.IPv6Route, "if_inet6": netdev.IfInet6, "arp": netdev.ARP,
 		"snmp": netdev.SNMP, "snmp6": netdev.SNMP6, "netstat": netdev.Netstat,
+		"dev_mcast": netdev.DevMulticast, "igmp": netdev.IGMP, "igmp6": netdev.IGMP6,
 	} {
 		add(name, func(n *Network) string { return text(n.IP) })
 	}

@@ -197,8 +197,12 @@ func getInterface(ctx *vfs.Context, s *netstack.Stack, cmd uint32, arg uint64) e
 	return err
 }
 
-// TxQueueLen is the length of an interface's send queue, in packets: shorter for a TUN device.
+// TxQueueLen is the length of an interface's send queue, in packets: what a user has set, or shorter for a TUN
+// device.
 func TxQueueLen(i *ip.Interface) uint32 {
+	if n := i.Notes().QueueLen.Load(); n != nil {
+		return *n
+	}
 	if l, ok := i.Link().(*tap.Link); ok && !l.Ethernet() {
 		return 500
 	}

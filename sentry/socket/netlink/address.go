@@ -140,13 +140,20 @@ func (s *Socket) changeAddress(r *nlmsg.Request) error {
 	}
 	stack := s.ports.stack
 	if r.Type == unix.RTM_DELADDR {
-		err = stack.RemoveAddress(i, a.Prefix)
+		if err = stack.RemoveAddress(i, a.Prefix); err == unix.EADDRNOTAVAIL && a.Prefix.Addr().Is4() {
+			err = nlmsg.Refuse(unix.EADDRNOTAVAIL, nil, "ipv4: Address not found")
+		}
 	} else {
 		if l, ok := i.Link().(*ipvlan.Link); ok && l.Taken(a.Prefix.Addr()) {
 			return nlmsg.Refuse(unix.EADDRINUSE, nil, "Address already assigned to an ipvlan device")
 		}
 		if err = stack.AddAddress(i, a); err == unix.EEXIST && r.Flags&unix.NLM_F_REPLACE != 0 {
 			err = nil
+		} else if err == unix.EEXIST {
+			err = nlmsg.Refuse(unix.EEXIST, nil, "ipv4: Address already assigned")
+			if a.Prefix.Addr().Is6() {
+				err = nlmsg.Refuse(unix.EEXIST, nil, "ipv6: address already assigned")
+			}
 		}
 	}
 	return err

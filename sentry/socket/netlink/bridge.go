@@ -131,7 +131,7 @@ func (s *Socket) dumpPorts(d *dumper) error {
 		m.Attr8(unix.IFLA_OPERSTATE, operState(i))
 		mac := i.HWAddr()
 		m.Attr(unix.IFLA_ADDRESS, mac[:])
-		if peer := linked(i); peer != nil {
+		if peer := linked(i); peer != nil && peer.Index() != i.Index() {
 			m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
 		}
 		state := uint8(stateForward)

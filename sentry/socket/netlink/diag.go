@@ -61,7 +61,11 @@ func (s *Socket) diag(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err er
 			return false, unix.EINVAL
 		}
 		if all {
-			return true, s.dumpWith(r, func(d *dumper) error { return s.dumpInet(ctx, d) })
+			f, err := requestFilter(r, s.common.HasCap(ctx, unix.CAP_NET_ADMIN))
+			if err != nil {
+				return false, err
+			}
+			return true, s.dumpWith(r, func(d *dumper) error { return s.dumpInet(ctx, d, f) })
 		}
 		return false, s.oneInet(ctx, r)
 	case unix.AF_UNIX:
@@ -161,12 +165,12 @@ func skMemInfo(rmem, rcvbuf, wmem, sndbuf, drops int) []byte {
 // wantsInfo reports whether a request asks for more than addresses.
 func wantsInfo(ext uint8) bool { return ext&(1<<(diagInfo-1)|1<<(diagCong-1)) != 0 }
 
-func (s *Socket) dumpInet(ctx *vfs.Context, d *dumper) error {
+func (s *Socket) dumpInet(ctx *vfs.Context, d *dumper, f filter) error {
 	family, protocol, ext, states := d.r.Body[0], d.r.Body[1], d.r.Body[2], ne.Uint32(d.r.Body[4:])
 	id := d.r.Body[8:inetRequestLen]
 	sport, dport := binary.BigEndian.Uint16(id), binary.BigEndian.Uint16(id[2:])
 	for _, i := range s.ports.inet.Diagnose(int(family), int(protocol), wantsInfo(ext)) {
-		if states&(1<<i.State) == 0 || sport != 0 && sport != i.Local.Port || dport != 0 && dport != i.Remote.Port {
+		if states&(1<<i.State) == 0 || sport != 0 && sport != i.Local.Port || dport != 0 && dport != i.Remote.Port || !f.chooses(&i) {
 			continue
 		}
 		d.next(sockDiagByFamily, inetHeader(ctx, &i)...)

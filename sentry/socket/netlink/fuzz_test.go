@@ -56,7 +56,8 @@ func FuzzDiag(f *testing.F) {
 				copy(body, []byte{family, protocol, 0xff, 0, 0xff, 0xff, 0xff, 0xff})
 				var r nlmsg.Builder
 				r.Begin(sockDiagByFamily, unix.NLM_F_REQUEST|flags, 7, 0, body...)
-				r.Attr(1, []byte{2, 8, 12, 0, 0, 0, 80, 0})
+				r.Attr(requestBytecode, append([]byte{filterSportG, 8, 28, 0, 0, 0, 80, 0},
+					filterSource, 16, 20, 0, unix.AF_INET, 8, 0, 0, 0xff, 0xff, 0xff, 0xff, 127, 0, 0, 0))
 				r.End()
 				f.Add(r.B)
 			}

@@ -65,6 +65,9 @@ func (s *Socket) getRoute(r *nlmsg.Request) error {
 	e := ip.RouteEntry{Dst: netip.PrefixFrom(dst, dst.BitLen()), OIF: way.Iface.Index(), Table: unix.RT_TABLE_MAIN, Type: way.Type}
 	if entry != nil {
 		e.MTU = entry.MTU
+		if dst.Is6() {
+			e.Protocol, e.Metric = entry.Protocol, entry.Metric
+		}
 		if flags&lookupTable != 0 {
 			e.Table = entry.Table
 		}
@@ -76,18 +79,27 @@ func (s *Socket) getRoute(r *nlmsg.Request) error {
 		e.Gateway = way.Next
 	}
 	answer := uint32(unix.RTM_F_CLONED)
+	if dst.Is6() {
+		answer = 0 // it is the table's own
+	}
 	switch way.Type {
 	case unix.RTN_LOCAL:
-		e.Table = unix.RT_TABLE_LOCAL
+		e.Table = s.localTable(dst)
 		answer |= wayLocal
+		if dst.Is6() {
+			e.Protocol = unix.RTPROT_KERNEL
+		}
 	case unix.RTN_BROADCAST:
-		e.Table = unix.RT_TABLE_LOCAL
+		e.Table = s.localTable(dst)
 		answer |= wayBroadcast | wayLocal
 	case unix.RTN_MULTICAST:
 		answer |= wayMulticast | wayLocal
 	}
 	s.answerRoute(r, &e, func(m *nlmsg.Builder, header []byte) {
 		ne.PutUint32(header[8:], answer)
+		if dst.Is6() && !src.IsValid() {
+			src = netip.IPv6Unspecified()
+		}
 		if src.IsValid() {
 			header[2] = uint8(src.BitLen())
 			m.AttrAddr(unix.RTA_SRC, src)
@@ -103,6 +115,15 @@ func (s *Socket) getRoute(r *nlmsg.Request) error {
 		m.Attr(unix.RTA_CACHEINFO, make([]byte, cacheInfoSize))
 	})
 	return nil
+}
+
+// localTable is the table of which Linux says that it has a local address: of IPv4, both tables are one until there are
+// rules.
+func (s *Socket) localTable(a netip.Addr) uint32 {
+	if a.Is4() && s.ports.stack.PlainRules(false) {
+		return unix.RT_TABLE_MAIN
+	}
+	return unix.RT_TABLE_LOCAL
 }
 
 // answerRoute answers a request with a route; more adds to its attributes and changes its header.

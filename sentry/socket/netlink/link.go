@@ -27,6 +27,9 @@ const (
 	iflaTSOMaxSize = 59
 	iflaTSOMaxSegs = 60
 	iflaAllMulti   = 61
+	addrGenMode    = 8      // IFLA_INET6_ADDR_GEN_MODE
+	addrGenNone    = 1      // IN6_ADDR_GEN_MODE_NONE; 0: by the hardware address
+	maxAlias       = 256    // IFALIASZ
 	maxTSOSize     = 524280 // TSO_MAX_SIZE
 	operUnknown    = 0      // IF_OPER_UNKNOWN
 	operDown       = 2      // IF_OPER_DOWN
@@ -54,13 +57,13 @@ func parseLink(r *nlmsg.Request) (l linkRequest, err error) {
 }
 
 // link finds the interface that a request means. ENODEV, EINVAL.
-func (s *Socket) link(l *linkRequest) (*ip.Interface, error) {
+func (p *Ports) link(l *linkRequest) (*ip.Interface, error) {
 	var i *ip.Interface
 	switch name, ok := l.attrs[unix.IFLA_IFNAME]; {
 	case l.index > 0:
-		i = s.ports.stack.Interface(l.index)
+		i = p.stack.Interface(l.index)
 	case ok:
-		i = s.ports.stack.InterfaceByName(nlmsg.String(name))
+		i = p.stack.InterfaceByName(nlmsg.String(name))
 	default:
 		return nil, unix.EINVAL
 	}
@@ -167,7 +170,7 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	lowest, highest := mtuRange(i)
 	m.Attr32(iflaMinMTU, lowest)
 	m.Attr32(iflaMaxMTU, highest)
-	m.Attr32(unix.IFLA_GROUP, 0)
+	m.Attr32(unix.IFLA_GROUP, i.Notes().Group.Load())
 	m.Attr32(unix.IFLA_PROMISCUITY, i.Promiscuity())
 	m.Attr32(iflaAllMulti, bit(i.Flags(), unix.IFF_ALLMULTI))
 	m.Attr32(unix.IFLA_NUM_TX_QUEUES, uint32(max(info.Queues, 1)))
@@ -186,6 +189,9 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 		}
 		m.Attr(unix.IFLA_ADDRESS, info.HWAddr[:])
 		m.Attr(unix.IFLA_BROADCAST, broadcast[:])
+	}
+	if alias := i.Notes().Alias.Load(); alias != nil {
+		m.AttrString(unix.IFLA_IFALIAS, *alias)
 	}
 	if peer := linked(i); peer != nil {
 		m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
@@ -224,6 +230,14 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	}
 	m.Attr(unix.IFLA_STATS64, wide)
 	m.Attr(unix.IFLA_STATS, narrow)
+	// Programs look for the family as it is, without the flag of what is nested.
+	var six nlmsg.Builder
+	mode := uint8(0)
+	if !i.MakesLinkLocal() {
+		mode = addrGenNone
+	}
+	six.Attr8(addrGenMode, mode)
+	m.Nest(unix.IFLA_AF_SPEC, func() { m.Attr(unix.AF_INET6, six.B) })
 }
 
 func (s *Socket) dumpLinks(d *dumper) error {
@@ -238,19 +252,29 @@ func (s *Socket) dumpLinks(d *dumper) error {
 	return nil
 }
 
-// getLink answers with one interface.
-func (s *Socket) getLink(r *nlmsg.Request) error {
+// getLink answers with one interface, of the namespace that the request names by a number
+// (IFLA_TARGET_NETNSID), or s's own.
+func (s *Socket) getLink(ctx *vfs.Context, r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
 	}
-	i, err := s.link(&l)
+	at, id := s.ports, l.attrs[unix.IFLA_TARGET_NETNSID]
+	if id != nil {
+		if at, err = s.numbered(ctx, id); err != nil {
+			return err
+		}
+	}
+	i, err := at.link(&l)
 	if err != nil {
 		return err
 	}
 	var m nlmsg.Builder
 	m.Begin(unix.RTM_NEWLINK, 0, r.Seq, s.localPort(), ifinfo(unix.AF_UNSPEC, i)...)
-	s.ports.putLink(&m, i)
+	if id != nil {
+		m.Attr(unix.IFLA_TARGET_NETNSID, id[:4])
+	}
+	at.putLink(&m, i)
 	m.End()
 	s.deliver(datagram{data: m.B})
 	return nil
@@ -262,7 +286,7 @@ func (s *Socket) setLink(ctx *vfs.Context, r *nlmsg.Request) error {
 	if err != nil {
 		return err
 	}
-	i, err := s.link(&l)
+	i, err := s.ports.link(&l)
 	create := r.Type == unix.RTM_NEWLINK && r.Flags&unix.NLM_F_CREATE != 0
 	switch {
 	case create && err != nil && l.index <= 0:
@@ -291,12 +315,21 @@ func changeLink(i *ip.Interface, l *linkRequest) error {
 	stack := i.Stack()
 	if p, ok := l.attrs[unix.IFLA_MTU]; ok {
 		mtu, err := nlmsg.Uint32(p)
-		if err == nil {
+		switch lowest, highest := mtuRange(i); {
+		case err != nil:
+		case mtu < lowest:
+			return nlmsg.Refuse(unix.EINVAL, nil, "mtu less than device minimum")
+		case highest != 0 && mtu > highest:
+			return nlmsg.Refuse(unix.EINVAL, nil, "mtu greater than device maximum")
+		default:
 			err = stack.SetMTU(i, int(min(mtu, 1<<30)))
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if err := note(i, l); err != nil {
+		return err
 	}
 	if p, ok := l.attrs[unix.IFLA_IFNAME]; ok && l.index > 0 && nlmsg.String(p) != i.Name() {
 		if err := stack.Rename(i, nlmsg.String(p)); err != nil {
@@ -332,6 +365,54 @@ func changeLink(i *ip.Interface, l *linkRequest) error {
 	return nil
 }
 
+// note sets what a request says of an interface that is nothing to the stack, and how it makes its link-local address.
+func note(i *ip.Interface, l *linkRequest) error {
+	if p, ok := l.attrs[unix.IFLA_IFALIAS]; ok {
+		alias := nlmsg.String(p)
+		if len(alias) >= maxAlias {
+			return unix.EINVAL
+		}
+		i.Note(func(n *ip.Notes) {
+			if n.Alias.Store(&alias); alias == "" {
+				n.Alias.Store(nil)
+			}
+		})
+	}
+	if p, ok := l.attrs[unix.IFLA_GROUP]; ok {
+		group, err := nlmsg.Uint32(p)
+		if err != nil {
+			return err
+		}
+		i.Note(func(n *ip.Notes) { n.Group.Store(group) })
+	}
+	if p, ok := l.attrs[unix.IFLA_TXQLEN]; ok {
+		length, err := nlmsg.Uint32(p)
+		if err != nil {
+			return err
+		}
+		i.Note(func(n *ip.Notes) { n.QueueLen.Store(&length) })
+	}
+	p, ok := l.attrs[unix.IFLA_AF_SPEC]
+	if !ok {
+		return nil
+	}
+	families, err := nlmsg.Attributes(p)
+	if err != nil {
+		return err
+	}
+	six, err := nlmsg.Attributes(families[unix.AF_INET6])
+	if err != nil {
+		return err
+	}
+	if p, ok := six[addrGenMode]; ok {
+		if len(p) < 1 || p[0] > addrGenNone {
+			return nlmsg.At(unix.EOPNOTSUPP, p)
+		}
+		i.SetMakesLinkLocal(p[0] != addrGenNone)
+	}
+	return nil
+}
+
 // setHardware sets the hardware address. EOPNOTSUPP for a device of the host, which hears nothing
 // that is for another one.
 func setHardware(i *ip.Interface, p []byte) error {
@@ -357,17 +438,23 @@ func setHardware(i *ip.Interface, p []byte) error {
 }
 
 // deleteLink removes an interface. EOPNOTSUPP for the loopback and for devices of the host.
-func (s *Socket) deleteLink(r *nlmsg.Request) error {
+func (s *Socket) deleteLink(ctx *vfs.Context, r *nlmsg.Request) error {
 	l, err := parseLink(r)
 	if err != nil {
 		return err
 	}
-	i, err := s.link(&l)
+	at := s.ports
+	if id, ok := l.attrs[unix.IFLA_TARGET_NETNSID]; ok {
+		if at, err = s.numbered(ctx, id); err != nil {
+			return err
+		}
+	}
+	i, err := at.link(&l)
 	if err != nil {
 		return err
 	}
 	if i.IsLoopback() {
 		return unix.EOPNOTSUPP
 	}
-	return s.ports.stack.RemoveInterface(i.Index())
+	return at.stack.RemoveInterface(i.Index())
 }

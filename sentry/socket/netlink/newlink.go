@@ -43,10 +43,18 @@ func Made(i *ip.Interface) bool {
 // linked is the interface to which another one leads (IFLA_LINK): the other end of a veth, or what it is
 // upon, in whatever namespace that is; nil if there is none.
 func linked(i *ip.Interface) *ip.Interface {
+	if below := underneath(i); below != nil {
+		return below
+	}
+	return netdev.Peer(i)
+}
+
+// underneath is the interface that another one is upon; nil if there is none.
+func underneath(i *ip.Interface) *ip.Interface {
 	if l, ok := i.Link().(interface{ Below() *ip.Interface }); ok {
 		return l.Below()
 	}
-	return netdev.Peer(i)
+	return nil
 }
 
 // target is the namespace that a request names for an interface: s's own if it names none. EINVAL, and EPERM

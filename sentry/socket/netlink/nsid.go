@@ -199,7 +199,7 @@ func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
 	}
 	if ns == nil && idErr == nil && r.Type == unix.RTM_GETNSID {
 		if ns = s.ports.ids.named(int32(id)); ns == nil {
-			return nlmsg.At(unix.ENOENT, attrs[nsaID])
+			return nlmsg.Refuse(unix.ENOENT, attrs[nsaID], "Peer netns reference is invalid")
 		}
 	}
 	if ns == nil {
@@ -215,7 +215,12 @@ func (s *Socket) nsid(ctx *vfs.Context, r *nlmsg.Request) error {
 	if idErr != nil {
 		return unix.EINVAL
 	}
-	_, err = s.ports.name(ns, int32(id))
+	switch _, err = s.ports.name(ns, int32(id)); {
+	case err == unix.EEXIST && s.ports.ids.find(ns) != nsaNone:
+		return nlmsg.Refuse(unix.EEXIST, nil, "Peer netns already has a nsid assigned")
+	case err == unix.EEXIST:
+		return nlmsg.Refuse(unix.EEXIST, attrs[nsaID], "The specified nsid is already used")
+	}
 	return nlmsg.At(err, attrs[nsaID])
 }
 

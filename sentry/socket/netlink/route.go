@@ -103,11 +103,11 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 	}
 	switch r.Type {
 	case unix.RTM_GETLINK:
-		return false, s.getLink(r)
+		return false, s.getLink(ctx, r)
 	case unix.RTM_NEWLINK, unix.RTM_SETLINK:
 		return false, s.setLink(ctx, r)
 	case unix.RTM_DELLINK:
-		return false, s.deleteLink(r)
+		return false, s.deleteLink(ctx, r)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return false, s.changeAddress(r)
 	case unix.RTM_GETROUTE:

@@ -2,12 +2,16 @@ package netlink
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
 	"casemate/netstack/nlmsg"
 )
+
+// prefMedium is the preference of routes that no router has given another one (ICMPV6_ROUTER_PREF_MEDIUM).
+const prefMedium = 0
 
 // rtmsg is the struct rtmsg of a route.
 func rtmsg(e *ip.RouteEntry) []byte {
@@ -28,8 +32,11 @@ func putRoute(m *nlmsg.Builder, e *ip.RouteEntry) {
 	if e.Dst.Bits() > 0 {
 		m.AttrAddr(unix.RTA_DST, e.Dst.Addr())
 	}
-	if e.Metric != 0 {
+	if six := e.Dst.Addr().Is6(); six || e.Metric != 0 {
 		m.Attr32(unix.RTA_PRIORITY, e.Metric)
+		if six {
+			m.Attr8(unix.RTA_PREF, prefMedium)
+		}
 	}
 	if e.MTU != 0 {
 		var inner nlmsg.Builder
@@ -71,16 +78,30 @@ func localRoutes(i *ip.Interface, a *ip.Address) (l []ip.RouteEntry) {
 	return l
 }
 
+// multicast6 are the multicast addresses of IPv6, to which each interface that speaks it has a route.
+var multicast6 = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xff}), 8)
+
+const multicastMetric = 256
+
 // allLocalRoutes are the entries of the local table.
 func (s *Socket) allLocalRoutes() (l []ip.RouteEntry) {
 	for _, i := range s.ports.stack.Interfaces() {
 		if i.Flags()&unix.IFF_UP == 0 {
 			continue
 		}
+		six := false
 		for _, a := range s.ports.stack.Addresses(i) {
-			l = append(l, localRoutes(i, &a)...)
+			six = six || a.Prefix.Addr().Is6()
+			if a.Flags&unix.IFA_F_TENTATIVE == 0 {
+				l = append(l, localRoutes(i, &a)...)
+			}
+		}
+		if six && !i.IsLoopback() {
+			l = append(l, ip.RouteEntry{Dst: multicast6, OIF: i.Index(), Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_MULTICAST,
+				Protocol: unix.RTPROT_KERNEL, Metric: multicastMetric})
 		}
 	}
+	slices.SortStableFunc(l, ip.ListOrder)
 	return l
 }
 
@@ -159,6 +180,9 @@ func parseRoute(r *nlmsg.Request) (e ip.RouteEntry, src netip.Addr, err error) {
 		}
 	}
 	e.OIF = int32(oif)
+	if p, ok := attrs[unix.RTA_MULTIPATH]; ok {
+		return e, src, nlmsg.At(unix.EOPNOTSUPP, p)
+	}
 	if p, ok := attrs[unix.RTA_METRICS]; ok {
 		metrics, err := nlmsg.Attributes(p)
 		if err != nil {
@@ -175,7 +199,7 @@ func parseRoute(r *nlmsg.Request) (e ip.RouteEntry, src netip.Addr, err error) {
 	return e, src, nil
 }
 
-// changeRoute adds or removes a route.
+// changeRoute adds or removes a route. EOPNOTSUPP for one by several ways.
 func (s *Socket) changeRoute(r *nlmsg.Request) error {
 	e, _, err := parseRoute(r)
 	if err != nil {
@@ -200,7 +224,9 @@ func (s *Socket) changeRoute(r *nlmsg.Request) error {
 		} else if r.Flags&unix.NLM_F_CREATE == 0 {
 			return unix.ENOENT
 		}
-		err = stack.AddRoute(e)
+		if err = stack.AddRoute(e); err == unix.ENETUNREACH && e.Dst.Addr().Is4() {
+			err = nlmsg.Refuse(unix.ENETUNREACH, nil, "Nexthop has invalid gateway")
+		}
 	}
 	return err
 }

@@ -22,8 +22,11 @@ const (
 	flagLooseBinding = 4
 )
 
+// maxDepth is how many interfaces may be upon each other (MAX_NEST_DEV).
+const maxDepth = 8
+
 // below is the interface upon which a request wants a new one (IFLA_LINK): of the namespace that the request names by
-// a number (IFLA_LINK_NETNSID), or s's own. nil if there is none; EINVAL, EACCES.
+// a number (IFLA_LINK_NETNSID), or s's own. nil if there is none; EINVAL, EACCES, EMLINK.
 func (s *Socket) below(ctx *vfs.Context, l *linkRequest) (*ip.Interface, error) {
 	index, err := nlmsg.Uint32(l.attrs[unix.IFLA_LINK])
 	if err != nil {
@@ -35,7 +38,15 @@ func (s *Socket) below(ctx *vfs.Context, l *linkRequest) (*ip.Interface, error) 
 			return nil, err
 		}
 	}
-	return at.stack.Interface(int32(index)), nil
+	i := at.stack.Interface(int32(index))
+	depth := 0
+	for o := i; o != nil; o = underneath(o) {
+		depth++
+	}
+	if depth >= maxDepth {
+		return nil, unix.EMLINK
+	}
+	return i, nil
 }
 
 // newVLAN makes a VLAN. EINVAL without an interface to be upon or a number; ERANGE, ENODEV, EPROTONOSUPPORT,

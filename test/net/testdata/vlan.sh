@@ -94,3 +94,10 @@ ip link add link v0 name v0.3 type vlan id 3; ip link set v0 up; ip link set v0.
 eventually grep -q "^Deleted.*v0.3" /run/told
 kill $monitor; wait $monitor 2>/dev/null
 sed -E '/ lo: /d; s/^Deleted [0-9]+: /Deleted /; s/^[0-9]+: //; s/@(if)?[0-9]+/@\1/; s/ state [A-Z]+//' /run/told | grep "v0.3" | uniq
+
+# No more than eight upon each other.
+ip link add n0 type dummy
+for n in 1 2 3 4 5 6 7 8; do
+	ip link add link n$((n-1)) name n$n type vlan id 1 || { echo "number $n: no"; break; }
+done
+ip link del n0; ip -br link show type vlan | awk '/^n/' | wc -l

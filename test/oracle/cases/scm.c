@@ -174,3 +174,26 @@ CASE(scm_credentials_forging)
 	}
 	REAP(k);
 }
+
+// What waits in sockets that nobody can reach any more goes with them: here the end of a pipe, in one
+// of two sockets that wait in each other.
+CASE(scm_rights_unreachable)
+{
+	int s[2], r[2], p[2];
+	char b;
+	OK(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	OK(socketpair(AF_UNIX, SOCK_STREAM, 0, r));
+	OK(pipe(p));
+	EQ(send_fd(s[0], p[1]), 1);
+	EQ(send_fd(s[0], r[1]), 1);
+	EQ(send_fd(r[0], s[1]), 1);
+	OK(close(p[1]));
+	OK(close(r[1]));
+	OK(close(s[1]));
+	struct pollfd f = {p[0], POLLIN, 0};
+	OK(close(r[0]));
+	OK(close(s[0]));
+	EQ(poll(&f, 1, 10000), 1);
+	EQ(f.revents, POLLHUP);
+	EQ(read(p[0], &b, 1), 0);
+}

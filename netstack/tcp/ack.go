@@ -168,9 +168,12 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 		r.forget(f)
 		r.sent.pop()
 	}
-	if r.dups > 0 {
+	if r.dups > 0 && a.delivered > 0 {
 		// Duplicates have told of some of it already.
 		n := min(r.dups, a.delivered)
+		if r.ca >= caLoss {
+			n = min(n, a.delivered-1) // each ACK lets slow start go on
+		}
 		r.dups -= n
 		a.delivered -= n
 	}
@@ -207,10 +210,10 @@ func (e *Endpoint) cumulativeACK(ack uint32, now time.Duration, a *ackResult) {
 
 // dupACK takes a duplicate ACK from a peer that does not do SACK: some segment
 // has been delivered, so the next one in the scoreboard that is not yet marked
-// so is (RFC 6582; not after a timeout, when duplicates tell nothing new).
+// so is (RFC 6582; after a timeout duplicates tell only of what has been sent since).
 func (e *Endpoint) dupACK(a *ackResult) {
 	r := &e.rec
-	if r.ca >= caLoss {
+	if r.ca >= caLoss && !after(e.snd.nxt, r.highSeq) {
 		return
 	}
 	for i := 0; i < r.sent.len(); i++ {

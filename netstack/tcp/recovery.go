@@ -438,7 +438,7 @@ func (e *Endpoint) timeoutLoss(now time.Duration) {
 			r.markLost(f)
 		}
 	}
-	r.frto = e.proto.Params.FRTO.Bool() && e.synchronized() && r.ca != caLoss
+	r.frto = e.proto.Params.FRTO.Bool() && e.synchronized() && (r.ca < caRecovery || r.retries > 1)
 	r.ca = caLoss
 	e.ecn.queueCWR = e.ecn.ok
 	r.highSeq = e.snd.nxt

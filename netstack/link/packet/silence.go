@@ -3,8 +3,8 @@ package packet
 import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
+
+	"casemate/netstack/link/attach"
 )
 
 // drop is TCX_DROP (<linux/bpf.h>).
@@ -23,14 +23,5 @@ func Silence(index int) (fd int, err error) {
 		return -1, err
 	}
 	defer program.Close()
-	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: ebpf.AttachTCXIngress})
-	if err != nil {
-		return -1, err
-	}
-	defer l.Close()
-	held, ok := l.(interface{ FD() int })
-	if !ok {
-		return -1, unix.EOPNOTSUPP
-	}
-	return unix.FcntlInt(uintptr(held.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	return attach.Ingress(index, program)
 }

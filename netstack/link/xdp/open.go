@@ -86,7 +86,7 @@ func Open(name string) (fds []int, y Layout, info link.Info, err error) {
 		fds = append(fds, socket, memory)
 		info.Queues++
 	}
-	program, err := attach(i.Index, fds)
+	program, err := load(i.Index, fds)
 	if err != nil {
 		return fds, y, info, fmt.Errorf("the program: %w", err)
 	}

@@ -5,8 +5,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
+
+	"casemate/netstack/link/attach"
 )
 
 // receiveQueue is the offset of rx_queue_index in struct xdp_md, and pass is XDP_PASS
@@ -16,10 +16,10 @@ const (
 	pass         = 2
 )
 
-// attach loads a program that redirects the frames of each queue to its socket, those of
+// load loads a program that redirects the frames of each queue to its socket, those of
 // queues without one to the host's stack, and puts it at the device with that index. fds are
 // pairs of a socket and its memory. The descriptor that it returns holds the program there.
-func attach(index int, fds []int) (fd int, err error) {
+func load(index int, fds []int) (fd int, err error) {
 	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(len(fds) / 2)})
 	if err != nil {
 		return -1, err
@@ -45,14 +45,5 @@ func attach(index int, fds []int) (fd int, err error) {
 		return -1, err
 	}
 	defer program.Close()
-	l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: index})
-	if err != nil {
-		return -1, err
-	}
-	defer l.Close()
-	held, ok := l.(interface{ FD() int })
-	if !ok {
-		return -1, unix.EOPNOTSUPP
-	}
-	return unix.FcntlInt(uintptr(held.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	return attach.XDP(index, program)
 }

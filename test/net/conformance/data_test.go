@@ -510,6 +510,74 @@ var sender = []script{
 		< A 1:0 1 sack 1001-4001
 		await
 		< A 1:0 10001`},
+	{name: "tail loss probe of a FIN", sysctl: "net.ipv4.tcp_early_retrans=3", steps: `
+		open slow
+		send 3000
+		shutdown
+		< A 1:0 3001
+		await
+		< A 1:0 3002`},
+	{name: "two time-outs with more to send", steps: `
+		open slow
+		send 15000
+		await
+		await
+		< A 1:0 1001
+		< A 1:0 2001
+		< A 1:0 4001`},
+	{name: "SACK after a time-out", steps: `
+		open slow
+		send 15000
+		await
+		< A 1:0 1001
+		< A 1:0 1001 sack 10001-11001
+		< A 1:0 1001 sack 10001-12001
+		< A 1:0 3001 sack 10001-12001
+		< A 1:0 10001 sack 10001-12001
+		< A 1:0 12001`},
+	{name: "duplicate ACKs after a time-out, without SACK", steps: `
+		open nosack slow
+		send 15000
+		await
+		< A 1:0 1001
+		< A 1:0 1001
+		< A 1:0 1001
+		< A 1:0 3001
+		< A 1:0 10001
+		< A 1:0 12001`},
+	{name: "reordering", steps: `
+		open slow
+		send 10000
+		< A 1:0 1 sack 1001-2001
+		< A 1:0 1 sack 1001-3001
+		< A 1:0 3001
+		send 15000
+		< A 1:0 3001 sack 4001-5001
+		< A 1:0 3001 sack 4001-6001
+		< A 1:0 6001
+		< A 1:0 10001`},
+	{name: "window closes before what is in flight", steps: `
+		open
+		send 2000
+		< A 1:0 1 win 0
+		await
+		< A 1:0 1 win 0
+		await
+		< A 1:0 1 win 5000
+		< A 1:0 2001`},
+	{name: "time-out with ECN", sysctl: "net.ipv4.tcp_ecn=1", steps: `
+		open ecn slow
+		send 5000
+		await
+		< A 1:0 1001
+		< A 1:0 5001
+		send 3000`},
+	{name: "path MTU shrinks below what is in flight", only: "4", steps: `
+		open slow
+		send 10000
+		icmp 3 4 500 1
+		< A 1:0 461
+		< A 1:0 3001`},
 	{name: "keep-alive", steps: `
 		open
 		keepalive

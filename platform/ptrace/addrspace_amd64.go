@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"sync"
+	"time"
 
 	"casemate/platform"
 	"casemate/platform/arch"
@@ -113,17 +114,48 @@ func (as *addressSpace) Release() {
 	as.p.mu.Unlock()
 }
 
+// patience is how long a call of the leader takes before the process may have been killed in it.
+const patience = 50 * time.Millisecond
+
 // onLeader runs f, which works with the leader of the process, on the control
 // thread.
+//
+// If the process is killed meanwhile, the control thread hears of the leader's end only when
+// all other threads have been reaped. Those of Contexts that are in an upcall have nobody who
+// does; it may even be one of them that waits for the control thread.
 func (as *addressSpace) onLeader(f func() error) error {
 	var err error
-	as.p.onControl(func() { err = f() })
+	as.p.onControl(func() {
+		done := make(chan struct{})
+		defer close(done)
+		watch := time.AfterFunc(patience, func() { as.reapDead(done) })
+		defer watch.Stop()
+		err = f()
+	})
 	if err == errReaped {
 		as.mu.Lock()
 		as.reaped = true
 		as.mu.Unlock()
 	}
 	return err
+}
+
+// reapDead reaps threads of Contexts that die, until done is closed. The Contexts find that out.
+func (as *addressSpace) reapDead(done <-chan struct{}) {
+	for {
+		as.mu.Lock()
+		for tid := range as.threads {
+			if hasDied(tid) {
+				reap(tid)
+			}
+		}
+		as.mu.Unlock()
+		select {
+		case <-done:
+			return
+		case <-time.After(patience):
+		}
+	}
 }
 
 // kill kills the process.

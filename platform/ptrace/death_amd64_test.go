@@ -270,6 +270,51 @@ func TestStubPage(t *testing.T) {
 	v.release()
 }
 
+// TestKillInCall kills a process while its leader makes a call for which the Context of another thread
+// waits in an upcall.
+func TestKillInCall(t *testing.T) {
+	p := open(t)
+	defer p.Close()
+	const size = 256 << 20
+	fd, err := unix.MemfdCreate("large", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	killed := false
+	for try := 0; try < 20 && !killed; try++ {
+		// Its pages are made anew: that takes a while.
+		if err := unix.Ftruncate(fd, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Ftruncate(fd, size); err != nil {
+			t.Fatal(err)
+		}
+		v := newVictim(t, p, syscallText...)
+		v.onSyscall = func(uint64) platform.Disposition {
+			called := make(chan error, 1)
+			go func() {
+				called <- v.as.Apply(nil, []platform.Op{{Kind: platform.Map, Addr: 1 << 32, Length: size, Prot: unix.PROT_READ, FD: fd, Populate: true}})
+			}()
+			time.Sleep(5 * time.Millisecond) // into the call
+			unix.Kill(v.as.pid, unix.SIGKILL)
+			select {
+			case err := <-called:
+				killed = err != nil
+			case <-time.After(20 * time.Second):
+				t.Error("the call does not end")
+			}
+			return platform.Resume
+		}
+		v.start()
+		await(t, v.dead, "death")
+		v.release()
+	}
+	if !killed {
+		t.Error("the calls have always ended before")
+	}
+}
+
 // TestEmptyAddressSpace reads the host's own list of a stub's mappings.
 func TestEmptyAddressSpace(t *testing.T) {
 	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {

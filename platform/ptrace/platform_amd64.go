@@ -151,14 +151,14 @@ func (p *Platform) forgetRseq(pid int) error {
 // catchTemplate attaches to the new template and stops it in the stub page. Until
 // it has made itself dumpable, tracing may not be allowed.
 func (p *Platform) catchTemplate(pid int) error {
-	const patience = 20 * time.Second // the host may be busy
+	const limit = 20 * time.Second // the host may be busy
 	begin := time.Now()
 	for {
 		err := seize(pid, traceOptions)
 		if err == nil {
 			break
 		}
-		if err != unix.EPERM || time.Since(begin) > patience {
+		if err != unix.EPERM || time.Since(begin) > limit {
 			// Not traced, it is an ordinary child.
 			unix.Kill(pid, unix.SIGKILL)
 			reap(pid)
@@ -179,7 +179,7 @@ func (p *Platform) catchTemplate(pid int) error {
 		if err := resume(unix.PTRACE_CONT, pid); err != nil {
 			return fmt.Errorf("continue the first stub: %w", err)
 		}
-		if time.Since(begin) > patience {
+		if time.Since(begin) > limit {
 			return fmt.Errorf("the first stub does not come up (at %#x)", p.base.Rip)
 		}
 		time.Sleep(time.Millisecond) // else it gets nowhere
@@ -213,6 +213,7 @@ func (p *Platform) NewAddressSpace(platform.Text) (platform.AddressSpace, error)
 func (p *Platform) HostSyscalls() []platform.HostSyscall {
 	calls := []platform.HostSyscall{
 		{Nr: unix.SYS_WAIT4},
+		{Nr: unix.SYS_WAITID},
 		{Nr: unix.SYS_TGKILL, Args: []platform.ArgRule{{Index: 2, Value: uint64(interruptSignal)}}},
 		{Nr: unix.SYS_KILL, Args: []platform.ArgRule{{Index: 1, Value: uint64(unix.SIGKILL)}}},
 		{Nr: unix.SYS_GETTID},

@@ -19,6 +19,13 @@ var (
 	errReaped       = errors.New("stub thread has died")
 )
 
+// Codes of ends that waitid(2) tells (asm-generic/siginfo.h).
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+)
+
 // isDead says whether err tells of a tracee's death.
 func isDead(err error) bool { return err == errDying || err == errReaped }
 
@@ -137,4 +144,13 @@ func reap(tid int) {
 			return
 		}
 	}
+}
+
+// hasDied reports whether tid has died and has not been reaped. Its stops remain to be waited for.
+func hasDied(tid int) bool {
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, tid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, nil); err != nil {
+		return false
+	}
+	return info.Code == cldExited || info.Code == cldKilled || info.Code == cldDumped
 }

@@ -3,12 +3,14 @@ package netstack
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"casemate/netstack/backlog"
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/vlan"
 	"casemate/netstack/pkt"
 	"casemate/netstack/sock"
 	"casemate/netstack/wheel"
@@ -38,8 +40,8 @@ func (w *wireEnd) Send(p *pkt.Packet) {
 	p.CopyOut(0, b)
 	p.Free()
 	longest := 1514
-	if w.bridged {
-		longest += 4 // as if all were tagged
+	if w.bridged || len(b) > 14 && wire.Ethernet(b).Type() == unix.ETH_P_8021Q {
+		longest += 4 // of what is bridged as if all were tagged
 	}
 	if len(b) > longest {
 		w.t.Errorf("a frame of %d bytes", len(b))
@@ -70,6 +72,9 @@ func FuzzFrames(f *testing.F) {
 	for _, s := range frames() {
 		f.Add(s, uint16(20), true)
 		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...), uint16(0), false)
+		if len(s) >= 14 {
+			f.Add(slices.Insert(slices.Clone(s), 12, 0x81, 0, 0, 5), uint16(20), true) // to the VLAN
+		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, split uint16, single bool) {
 		w := wheel.NewManual()
@@ -85,6 +90,17 @@ func FuzzFrames(f *testing.F) {
 			s.AddAddress(i, ip.Address{Prefix: netip.MustParsePrefix(a)})
 		}
 		s.Autoconfigure(i)
+		upon, err := vlan.New(i, pkt.Tag{Type: unix.ETH_P_8021Q, TCI: 5}, wire.MAC{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tagged, err := s.AddInterface("eth0.5", upon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.SetUp(tagged, true)
+		s.AddAddress(tagged, ip.Address{Prefix: netip.MustParsePrefix("10.0.5.1/24")})
+		s.Autoconfigure(tagged)
 		s.Params.Forward.Set(1)
 		l := s.TCP.NewEndpoint(unix.AF_INET6)
 		l.Bind(sock.Addr{Addr: netip.IPv6Unspecified(), Port: 80})
@@ -129,6 +145,10 @@ func fixSums(b []byte) {
 		return
 	}
 	switch wire.Ethernet(b).Type() {
+	case unix.ETH_P_8021Q:
+		inner := slices.Delete(slices.Clone(b), 12, 16)
+		fixSums(inner)
+		copy(b[16:], inner[12:])
 	case unix.ETH_P_IP:
 		h := wire.IPv4(b[14:])
 		if hl := h.HeaderLen(); hl >= 20 && hl <= len(h) {

@@ -159,7 +159,7 @@ func hasHeader(i *ip.Interface) bool {
 func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	e.mu.Lock()
 	protocol := e.protocol
-	skip := e.closed || e.ignore && p.Type == pkt.Outgoing || protocol != unix.ETH_P_ALL && (protocol != p.EtherType || p.Type == pkt.Outgoing || tagged(protocol))
+	skip := e.closed || e.ignore && p.Type == pkt.Outgoing || protocol != unix.ETH_P_ALL && (protocol != p.EtherType || p.Type == pkt.Outgoing || wire.IsTag(protocol))
 	e.mu.Unlock()
 	if skip {
 		return
@@ -220,15 +220,10 @@ func (e *Endpoint) Tap(i *ip.Interface, p *pkt.Packet) {
 	}
 }
 
-// tagged reports whether a protocol is that of a VLAN tag.
-func tagged(protocol uint16) bool {
-	return protocol == unix.ETH_P_8021Q || protocol == unix.ETH_P_8021AD
-}
-
 // innermost is the protocol of what is in a frame without its header, behind further tags.
 func innermost(q *pkt.Packet) uint16 {
 	protocol := q.EtherType
-	for at := 0; tagged(protocol); at += 4 {
+	for at := 0; wire.IsTag(protocol); at += 4 {
 		var tag [4]byte // what is left of it: TCI, protocol
 		if q.CopyOut(at, tag[:]) < len(tag) {
 			break

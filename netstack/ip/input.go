@@ -30,7 +30,7 @@ func (i *Interface) Receive(p *pkt.Packet) {
 			p.Free()
 			return
 		}
-		if p.EtherType = h.Type(); tagged(p.EtherType) && p.Tag.Type == 0 && !pullTag(p) {
+		if p.EtherType = h.Type(); wire.IsTag(p.EtherType) && p.Tag.Type == 0 && !pullTag(p) {
 			i.Stats.RxErrors.Add(1)
 			p.Free()
 			return

@@ -3,8 +3,6 @@ package ip
 import (
 	"encoding/binary"
 
-	"golang.org/x/sys/unix"
-
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
@@ -14,11 +12,6 @@ const tagLen = 4
 
 // addressesLen is what stands before the tag.
 const addressesLen = wire.EthernetLen - 2
-
-// tagged reports whether an EtherType is that of a VLAN tag.
-func tagged(etherType uint16) bool {
-	return etherType == unix.ETH_P_8021Q || etherType == unix.ETH_P_8021AD
-}
 
 // pullTag takes the tag out of a frame that starts with one behind its addresses. It reports false if
 // the frame ends there.

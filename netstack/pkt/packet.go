@@ -138,6 +138,13 @@ func (p *Packet) Free() {
 	packets.Put(p)
 }
 
+// Cross makes a packet that is sent one that rx is about to receive from a wire: what is known of who has
+// sent it stays behind.
+func (p *Packet) Cross(rx Receiver) {
+	p.Rx, p.Mark, p.Type = rx, 0, ToHost
+	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+}
+
 // Clone returns a packet with its own headers and shared data.
 func (p *Packet) Clone() *Packet {
 	c := New()

@@ -1,6 +1,10 @@
 package wire
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
 
 // MAC is an Ethernet address.
 type MAC [6]byte
@@ -36,6 +40,11 @@ func (h Ethernet) Src() MAC { return MAC(h[6:12]) }
 
 // Type is the EtherType.
 func (h Ethernet) Type() uint16 { return be.Uint16(h[12:]) }
+
+// IsTag reports whether an EtherType is that of a VLAN tag (IEEE 802.1Q section 9.5).
+func IsTag(etherType uint16) bool {
+	return etherType == unix.ETH_P_8021Q || etherType == unix.ETH_P_8021AD
+}
 
 // Put writes the header.
 func (h Ethernet) Put(dst, src MAC, typ uint16) {

@@ -147,8 +147,7 @@ func (l *Link) pass(p *pkt.Packet, to *ip.Interface) {
 
 // give has an interface receive p; the caller runs the backlog.
 func give(p *pkt.Packet, to *ip.Interface) {
-	p.Rx, p.Mark, p.Type = to, 0, pkt.ToHost
-	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+	p.Cross(to)
 	to.Stack().Backlog.Put(p)
 }
 

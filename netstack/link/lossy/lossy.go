@@ -154,8 +154,7 @@ func (l *Link) deliver(p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	p.Rx, p.Type, p.Mark = l.rx, pkt.ToHost, 0
-	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+	p.Cross(l.rx)
 	p.Hash = wire.PacketHash(p.Header())
 	l.b.Put(p)
 }

@@ -119,8 +119,7 @@ func (l *Link) give(p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	p.Rx, p.Mark, p.Type = i, 0, pkt.ToHost
-	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+	p.Cross(i)
 	i.Stack().Backlog.Put(p)
 }
 

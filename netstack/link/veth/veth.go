@@ -59,8 +59,7 @@ func (l *Link) Send(p *pkt.Packet) {
 		p.Free()
 		return
 	}
-	p.Rx, p.Mark, p.Type = r.rx, 0, pkt.ToHost
-	p.Conn, p.ConnInfo, p.Owned = nil, 0, false
+	p.Cross(r.rx)
 	if p.Hash == 0 {
 		p.Hash = wire.PacketHash(p.Header()[wire.EthernetLen:])
 	}

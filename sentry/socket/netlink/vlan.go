@@ -63,7 +63,7 @@ func (s *Socket) newVLAN(ctx *vfs.Context, l *linkRequest, at *Ports, data []byt
 	if p, ok := attrs[vlanProtocol]; ok && len(p) >= 2 {
 		tag.Type = binary.BigEndian.Uint16(p)
 	}
-	if tag.Type != unix.ETH_P_8021Q && tag.Type != unix.ETH_P_8021AD {
+	if !wire.IsTag(tag.Type) {
 		return nlmsg.Refuse(unix.EPROTONOSUPPORT, nil, "8021q: Invalid VLAN protocol")
 	}
 	id, ok := attrs[vlanID]

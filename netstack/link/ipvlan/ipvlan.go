@@ -6,13 +6,13 @@ package ipvlan
 
 import (
 	"net/netip"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/backlog"
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/upon"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
@@ -31,10 +31,8 @@ const (
 
 // Link is the link of an ipvlan's interface.
 type Link struct {
-	below *ip.Interface
-	info  link.Info
-	own   atomic.Pointer[ip.Interface]
-	port  *port
+	upon.Base
+	port *port
 	// what the port gets with the link
 	mode, flags uint32
 }
@@ -50,17 +48,16 @@ func New(below *ip.Interface, mode, flags uint32) (*Link, error) {
 	if info.Type != unix.ARPHRD_ETHER || !valid(mode, flags) {
 		return nil, unix.EINVAL
 	}
-	return &Link{below: below, mode: mode, flags: flags, info: link.Info{Type: unix.ARPHRD_ETHER,
-		Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: below.MTU(), HWAddr: info.HWAddr, GSOMax: 65535, Csum: true, Queues: 1}}, nil
+	l := &Link{mode: mode, flags: flags}
+	l.Init(below, link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: below.MTU(), HWAddr: info.HWAddr,
+		GSOMax: 65535, Csum: true, Queues: 1})
+	return l, nil
 }
 
 func valid(mode, flags uint32) bool { return mode <= L3 && flags < Private|VEPA }
 
 // Kind is what rtnetlink calls links of this kind.
 func (*Link) Kind() string { return "ipvlan" }
-
-// Below is the interface that the link is upon.
-func (l *Link) Below() *ip.Interface { return l.below.Current() }
 
 // Mode is the mode of all links upon the interface.
 func (l *Link) Mode() uint32 { return l.port.mode.Load() }
@@ -77,28 +74,20 @@ func (l *Link) Set(mode, flags uint32) error {
 	return nil
 }
 
-// Info implements link.Link.
-func (l *Link) Info() link.Info { return l.info }
-
 // Attach implements link.Link: rx is an *ip.Interface. EBUSY if the one below is somebody else's.
 func (l *Link) Attach(rx pkt.Receiver, _ *backlog.Set) error {
-	i, ok := rx.(*ip.Interface)
-	if !ok {
-		return unix.EINVAL
+	if err := l.Attached(rx); err != nil {
+		return err
 	}
-	l.own.Store(i)
 	return l.join()
 }
 
 // Close implements link.Link.
 func (l *Link) Close() {
 	if l.port != nil {
-		l.port.leave(l)
+		l.port.Leave(l, func() { l.Origin().Unshare(l.port) })
 	}
 }
-
-// iface is the interface that has the link.
-func (l *Link) iface() *ip.Interface { return l.own.Load().Current() }
 
 // Send implements link.Link.
 func (l *Link) Send(p *pkt.Packet) {
@@ -115,11 +104,11 @@ func (l *Link) Send(p *pkt.Packet) {
 			return
 		}
 		if o := l.port.find(destination(p)); flags&VEPA == 0 && o != nil {
-			l.pass(p, o.own.Load())
+			l.pass(p, o.Receiver())
 			return
 		}
 		p.Rx = (*relay)(l)
-		l.iface().Stack().Backlog.Put(p)
+		l.Iface().Stack().Backlog.Put(p)
 		return
 	}
 	switch {
@@ -127,9 +116,9 @@ func (l *Link) Send(p *pkt.Packet) {
 		l.port.flood(p, l)
 	case dst == h.Src() && flags&VEPA == 0:
 		if o := l.port.find(destination(p)); o != nil {
-			l.pass(p, o.own.Load())
+			l.pass(p, o.Receiver())
 		} else {
-			give(p, l.below) // it is for the interface below
+			give(p, l.Origin()) // it is for the interface below
 		}
 		return
 	}
@@ -183,13 +172,10 @@ func (l *Link) SetUp(up bool) {
 	}
 }
 
-// Carrier implements link.Carried.
-func (l *Link) Carrier() bool { return l.Below().Flags()&unix.IFF_RUNNING != 0 }
-
 // Taken reports whether the interface of another link upon the same one has an address.
 func (l *Link) Taken(a netip.Addr) bool {
-	for _, o := range *l.port.links.Load() {
-		if o != l && o.iface().Has(a) {
+	for _, o := range l.port.Links() {
+		if o != l && o.Iface().Has(a) {
 			return true
 		}
 	}

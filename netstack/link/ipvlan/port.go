@@ -2,35 +2,31 @@ package ipvlan
 
 import (
 	"net/netip"
-	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/link/upon"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
 
 // A port is the ipvlans upon one interface.
 type port struct {
-	below       *ip.Interface
+	upon.Port[*Link]
 	mode, flags atomic.Uint32
-	mtu         atomic.Int32            // of the interface below when Changed was called last
-	mu          sync.Mutex              // of changes
-	links       atomic.Pointer[[]*Link] // in the order in which they came; none: the port is of no use any more
+	mtu         atomic.Int32 // of the interface below when Changed was called last
 }
 
 // join makes l one of the ipvlans upon the interface below. EBUSY.
 func (l *Link) join() error {
 	for {
-		u, err := l.below.Sharer(func() ip.Upper {
-			p := &port{below: l.below}
-			p.mtu.Store(int32(l.below.MTU()))
-			p.links.Store(&[]*Link{l})
-			l.port = p
-			return p
+		u, err := l.Origin().Sharer(func() ip.Upper {
+			l.port = &port{}
+			l.port.mtu.Store(int32(l.Origin().MTU()))
+			l.port.Init(l)
+			return l.port
 		})
 		if err != nil {
 			return err
@@ -39,36 +35,15 @@ func (l *Link) join() error {
 		if !ok {
 			return unix.EBUSY
 		}
-		if l.port != p && !p.add(l) {
-			continue
+		if l.port == nil {
+			if added, _ := p.Add(l, func() bool { return true }); !added {
+				continue
+			}
+			l.port = p
 		}
 		p.set(l.mode, l.flags)
 		return nil
 	}
-}
-
-// add adds a link. It reports false if the port is of no use any more.
-func (p *port) add(l *Link) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	old := *p.links.Load()
-	if len(old) == 0 {
-		return false
-	}
-	all := append(slices.Clone(old), l)
-	p.links.Store(&all)
-	l.port = p
-	return true
-}
-
-func (p *port) leave(l *Link) {
-	p.mu.Lock()
-	all := slices.DeleteFunc(slices.Clone(*p.links.Load()), func(o *Link) bool { return o == l })
-	if len(all) == 0 {
-		p.below.Unshare(p)
-	}
-	p.links.Store(&all)
-	p.mu.Unlock()
 }
 
 // set sets mode and flags. In a new mode, interfaces that are there resolve neighbours or not.
@@ -77,8 +52,8 @@ func (p *port) set(mode, flags uint32) {
 	if p.mode.Swap(mode) == mode {
 		return
 	}
-	for _, l := range *p.links.Load() {
-		if i := l.iface(); i.Activated() || l.mode != mode {
+	for _, l := range p.Links() {
+		if i := l.Iface(); i.Activated() || l.mode != mode {
 			p.resolve(l)
 		}
 	}
@@ -86,7 +61,7 @@ func (p *port) set(mode, flags uint32) {
 
 // resolve says to the interface of a link whether there are neighbours to be resolved.
 func (p *port) resolve(l *Link) {
-	i := l.iface()
+	i := l.Iface()
 	if p.mode.Load() == L3 {
 		i.Stack().SetFlags(i, unix.IFF_NOARP, 0)
 	} else {
@@ -96,8 +71,8 @@ func (p *port) resolve(l *Link) {
 
 // find is the link whose interface has an address and is up, or nil.
 func (p *port) find(a netip.Addr) *Link {
-	for _, l := range *p.links.Load() {
-		if i := l.iface(); i.Flags()&unix.IFF_UP != 0 && i.Has(a) {
+	for _, l := range p.Links() {
+		if i := l.Iface(); i.Flags()&unix.IFF_UP != 0 && i.Has(a) {
 			return l
 		}
 	}
@@ -106,9 +81,9 @@ func (p *port) find(a netip.Addr) *Link {
 
 // flood gives clones of b to the links but for from.
 func (p *port) flood(b *pkt.Packet, from *Link) {
-	for _, l := range *p.links.Load() {
-		if l != from && l.iface().Flags()&unix.IFF_UP != 0 {
-			give(b.Clone(), l.own.Load())
+	for _, l := range p.Links() {
+		if l != from && l.Iface().Flags()&unix.IFF_UP != 0 {
+			give(b.Clone(), l.Receiver())
 		}
 	}
 }
@@ -131,7 +106,7 @@ func (p *port) Input(below *ip.Interface, b *pkt.Packet) bool {
 	if l == nil {
 		return false
 	}
-	give(b, l.own.Load())
+	give(b, l.Receiver())
 	return true
 }
 
@@ -142,8 +117,8 @@ func (*port) Promiscuous() bool { return false }
 func (p *port) Changed(below *ip.Interface) {
 	mtu := below.MTU()
 	changed := p.mtu.Swap(int32(mtu)) != int32(mtu)
-	for _, l := range *p.links.Load() {
-		own := l.iface()
+	for _, l := range p.Links() {
+		own := l.Iface()
 		if mac := below.HWAddr(); own.HWAddr() != mac {
 			own.Stack().SetHWAddr(own, mac) // that of a station
 		}
@@ -156,8 +131,8 @@ func (p *port) Changed(below *ip.Interface) {
 
 // Gone implements ip.Upper.
 func (p *port) Gone() {
-	for _, l := range *p.links.Load() {
-		own := l.iface()
+	for _, l := range p.Links() {
+		own := l.Iface()
 		own.Stack().RemoveInterface(own.Index()) // somebody else may have done it
 	}
 }

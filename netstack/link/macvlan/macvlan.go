@@ -13,6 +13,7 @@ import (
 	"casemate/netstack/backlog"
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/upon"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
@@ -27,11 +28,9 @@ const (
 
 // Link is the link of a macvlan's interface.
 type Link struct {
-	below *ip.Interface
-	info  link.Info
-	mode  atomic.Uint32
-	own   atomic.Pointer[ip.Interface]
-	port  *port
+	upon.Base
+	mode atomic.Uint32
+	port *port
 }
 
 // New makes a link upon an interface, or, if that is a macvlan itself, upon what that is upon. In mode Passthru
@@ -48,8 +47,9 @@ func New(below *ip.Interface, mode uint32, mac wire.MAC) (*Link, error) {
 	if mode == Passthru {
 		mac = info.HWAddr
 	}
-	l := &Link{below: below, info: link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: below.MTU(),
-		HWAddr: mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}}
+	l := &Link{}
+	l.Init(below, link.Info{Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, MTU: below.MTU(),
+		HWAddr: mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1})
 	l.mode.Store(mode)
 	return l, nil
 }
@@ -60,9 +60,6 @@ func valid(mode uint32) bool {
 
 // Kind is what rtnetlink calls links of this kind.
 func (*Link) Kind() string { return "macvlan" }
-
-// Below is the interface that the link is upon.
-func (l *Link) Below() *ip.Interface { return l.below.Current() }
 
 // Mode is the link's mode.
 func (l *Link) Mode() uint32 { return l.mode.Load() }
@@ -76,28 +73,20 @@ func (l *Link) SetMode(mode uint32) error {
 	return nil
 }
 
-// Info implements link.Link.
-func (l *Link) Info() link.Info { return l.info }
-
 // Attach implements link.Link: rx is an *ip.Interface. EBUSY, EINVAL as New.
 func (l *Link) Attach(rx pkt.Receiver, _ *backlog.Set) error {
-	i, ok := rx.(*ip.Interface)
-	if !ok {
-		return unix.EINVAL
+	if err := l.Attached(rx); err != nil {
+		return err
 	}
-	l.own.Store(i)
 	return l.join()
 }
 
 // Close implements link.Link.
 func (l *Link) Close() {
 	if l.port != nil {
-		l.port.leave(l)
+		l.port.Leave(l, func() { l.Origin().Unshare(l.port) })
 	}
 }
-
-// iface is the interface that has the link.
-func (l *Link) iface() *ip.Interface { return l.own.Load().Current() }
 
 // Send implements link.Link.
 func (l *Link) Send(p *pkt.Packet) {
@@ -114,8 +103,8 @@ func (l *Link) Send(p *pkt.Packet) {
 
 // give has the link's interface receive p; the caller runs the backlog.
 func (l *Link) give(p *pkt.Packet) {
-	i := l.own.Load()
-	if l.iface().Flags()&unix.IFF_UP == 0 {
+	i := l.Receiver()
+	if l.Iface().Flags()&unix.IFF_UP == 0 {
 		p.Free()
 		return
 	}
@@ -123,14 +112,8 @@ func (l *Link) give(p *pkt.Packet) {
 	i.Stack().Backlog.Put(p)
 }
 
-// SetUp implements link.Carried.
-func (*Link) SetUp(bool) {}
-
-// Carrier implements link.Carried.
-func (l *Link) Carrier() bool { return l.Below().Flags()&unix.IFF_RUNNING != 0 }
-
 // MayRise implements link.Checked: EADDRINUSE if another one that is up, or the interface below, has the address.
-func (l *Link) MayRise() error { return l.MayBe(l.iface().HWAddr(), true) }
+func (l *Link) MayRise() error { return l.MayBe(l.Iface().HWAddr(), true) }
 
 // MayBe returns why the link cannot have an address while it is up: EADDRINUSE, or nil.
 func (l *Link) MayBe(mac wire.MAC, up bool) error {

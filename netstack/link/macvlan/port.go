@@ -1,32 +1,24 @@
 package macvlan
 
 import (
-	"slices"
-	"sync"
-	"sync/atomic"
-
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/ip"
+	"casemate/netstack/link/upon"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
 
 // A port is the macvlans upon one interface.
-type port struct {
-	below *ip.Interface
-	mu    sync.Mutex              // of changes
-	links atomic.Pointer[[]*Link] // in the order in which they came; none: the port is of no use any more
-}
+type port struct{ upon.Port[*Link] }
 
 // join makes l one of the macvlans upon the interface below. EBUSY, EINVAL.
 func (l *Link) join() error {
 	for {
-		u, err := l.below.Sharer(func() ip.Upper {
-			p := &port{below: l.below}
-			p.links.Store(&[]*Link{l})
-			l.port = p
-			return p
+		u, err := l.Origin().Sharer(func() ip.Upper {
+			l.port = &port{}
+			l.port.Init(l)
+			return l.port
 		})
 		if err != nil || l.port != nil {
 			return err
@@ -35,45 +27,27 @@ func (l *Link) join() error {
 		if !ok {
 			return unix.EBUSY
 		}
-		p.mu.Lock()
-		old := *p.links.Load()
-		gone := len(old) == 0
-		fits := l.Mode() != Passthru && !p.passthru()
-		if !gone && fits {
-			all := append(slices.Clone(old), l)
-			p.links.Store(&all)
+		added, err := p.Add(l, func() bool { return l.Mode() != Passthru && !p.passthru() })
+		if err != nil {
+			return err
+		}
+		if added {
 			l.port = p
-		}
-		p.mu.Unlock()
-		if !gone && !fits {
-			return unix.EINVAL
-		}
-		if !gone {
 			return nil
 		}
 	}
 }
 
-func (p *port) leave(l *Link) {
-	p.mu.Lock()
-	all := slices.DeleteFunc(slices.Clone(*p.links.Load()), func(o *Link) bool { return o == l })
-	if len(all) == 0 {
-		p.below.Unshare(p)
-	}
-	p.links.Store(&all)
-	p.mu.Unlock()
-}
-
 // passthru reports whether the interface's one macvlan is in mode Passthru.
 func (p *port) passthru() bool {
-	all := *p.links.Load()
+	all := p.Links()
 	return len(all) > 0 && all[0].Mode() == Passthru
 }
 
 // find is the link that has an address and is up, or nil.
 func (p *port) find(mac wire.MAC) *Link {
-	for _, l := range *p.links.Load() {
-		if i := l.iface(); i.HWAddr() == mac && i.Flags()&unix.IFF_UP != 0 {
+	for _, l := range p.Links() {
+		if i := l.Iface(); i.HWAddr() == mac && i.Flags()&unix.IFF_UP != 0 {
 			return l
 		}
 	}
@@ -82,7 +56,7 @@ func (p *port) find(mac wire.MAC) *Link {
 
 // flood gives clones of b to the links in certain modes but for from.
 func (p *port) flood(b *pkt.Packet, from *Link, modes func(mode uint32) bool) {
-	for _, l := range *p.links.Load() {
+	for _, l := range p.Links() {
 		if l != from && modes(l.Mode()) {
 			l.give(b.Clone())
 		}
@@ -95,7 +69,7 @@ func (p *port) Input(_ *ip.Interface, b *pkt.Packet) bool {
 	if !h.Dst().IsMulticast() {
 		l := p.find(h.Dst())
 		if p.passthru() {
-			l = (*p.links.Load())[0]
+			l = p.Links()[0]
 		}
 		if l == nil {
 			return false
@@ -121,13 +95,13 @@ func (p *port) Input(_ *ip.Interface, b *pkt.Packet) bool {
 
 // Promiscuous implements ip.Upper.
 func (p *port) Promiscuous() bool {
-	return p.passthru() && (*p.links.Load())[0].iface().Flags()&unix.IFF_UP != 0
+	return p.passthru() && p.Links()[0].Iface().Flags()&unix.IFF_UP != 0
 }
 
 // Changed implements ip.Upper.
 func (p *port) Changed(below *ip.Interface) {
-	for _, l := range *p.links.Load() {
-		own := l.iface()
+	for _, l := range p.Links() {
+		own := l.Iface()
 		if l.Mode() == Passthru && own.HWAddr() != below.HWAddr() {
 			own.Stack().SetHWAddr(own, below.HWAddr()) // that of a station
 		}
@@ -140,8 +114,8 @@ func (p *port) Changed(below *ip.Interface) {
 
 // Gone implements ip.Upper.
 func (p *port) Gone() {
-	for _, l := range *p.links.Load() {
-		own := l.iface()
+	for _, l := range p.Links() {
+		own := l.Iface()
 		own.Stack().RemoveInterface(own.Index()) // somebody else may have done it
 	}
 }

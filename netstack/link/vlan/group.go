@@ -35,7 +35,7 @@ func (g *group) find(tag pkt.Tag) *Link {
 
 // join makes l one of the VLANs upon the interface below. EEXIST.
 func (l *Link) join() error {
-	g := l.below.VLANs(newGroup(l.below)).(*group)
+	g := l.Origin().VLANs(newGroup(l.Origin())).(*group)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := maps.Clone(*g.links.Load())
@@ -68,7 +68,7 @@ func (g *group) Input(_ *ip.Interface, p *pkt.Packet) bool {
 		return false
 	}
 	p.Tag = pkt.Tag{}
-	l.own.Load().Receive(p)
+	l.Receiver().Receive(p)
 	return true
 }
 
@@ -90,7 +90,7 @@ func (g *group) Changed(below *ip.Interface) {
 // Gone implements ip.Upper.
 func (g *group) Gone() {
 	for _, l := range g.all() {
-		own := l.own.Load().Current()
+		own := l.Iface()
 		own.Stack().RemoveInterface(own.Index()) // somebody else may have done it
 	}
 }

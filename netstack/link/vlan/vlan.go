@@ -12,6 +12,7 @@ import (
 	"casemate/netstack/backlog"
 	"casemate/netstack/ip"
 	"casemate/netstack/link"
+	"casemate/netstack/link/upon"
 	"casemate/netstack/pkt"
 	"casemate/netstack/wire"
 )
@@ -21,10 +22,8 @@ const MaxID = 4094
 
 // Link is the link of a VLAN's interface.
 type Link struct {
+	upon.Base
 	tag   pkt.Tag // without a priority
-	below *ip.Interface
-	info  link.Info
-	own   atomic.Pointer[ip.Interface]
 	group *group
 	// inherited is the hardware address that the interface has from the one below; nil if it has its own.
 	inherited atomic.Pointer[wire.MAC]
@@ -43,18 +42,19 @@ func New(below *ip.Interface, tag pkt.Tag, mac wire.MAC) (*Link, error) {
 	if g, ok := below.VLANs(newGroup(below)).(*group); ok && g.find(tag) != nil {
 		return nil, unix.EEXIST
 	}
-	l := &Link{tag: tag, below: below}
-	l.info = link.Info{Type: unix.ARPHRD_ETHER, Flags: below.Flags() & (unix.IFF_BROADCAST | unix.IFF_MULTICAST | unix.IFF_NOARP),
+	l := &Link{tag: tag}
+	own := link.Info{Type: unix.ARPHRD_ETHER, Flags: below.Flags() & (unix.IFF_BROADCAST | unix.IFF_MULTICAST | unix.IFF_NOARP),
 		MTU: below.MTU(), HWAddr: mac, GSOMax: 65535, Csum: true, Tags: true, Queues: 1}
 	if _, nested := below.Link().(*Link); nested {
 		// Who finishes packets looks behind one tag.
-		l.info.GSOMax, l.info.Csum = 0, false
+		own.GSOMax, own.Csum = 0, false
 	}
 	if mac == (wire.MAC{}) {
 		mac = info.HWAddr
-		l.info.HWAddr = mac
+		own.HWAddr = mac
 		l.inherited.Store(&mac)
 	}
+	l.Init(below, own)
 	return l, nil
 }
 
@@ -64,19 +64,11 @@ func (*Link) Kind() string { return "vlan" }
 // Tag names the VLAN.
 func (l *Link) Tag() pkt.Tag { return l.tag }
 
-// Below is the interface that the VLAN is upon.
-func (l *Link) Below() *ip.Interface { return l.below.Current() }
-
-// Info implements link.Link.
-func (l *Link) Info() link.Info { return l.info }
-
 // Attach implements link.Link: rx is an *ip.Interface. EEXIST.
 func (l *Link) Attach(rx pkt.Receiver, _ *backlog.Set) error {
-	i, ok := rx.(*ip.Interface)
-	if !ok {
-		return unix.EINVAL
+	if err := l.Attached(rx); err != nil {
+		return err
 	}
-	l.own.Store(i)
 	return l.join()
 }
 
@@ -93,12 +85,6 @@ func (l *Link) Close() {
 		l.group.leave(l)
 	}
 }
-
-// SetUp implements link.Carried.
-func (*Link) SetUp(bool) {}
-
-// Carrier implements link.Carried.
-func (l *Link) Carrier() bool { return l.Below().Flags()&unix.IFF_RUNNING != 0 }
 
 // MayRise implements link.Checked: ENETDOWN while the interface below is down.
 func (l *Link) MayRise() error {
@@ -119,7 +105,7 @@ func (l *Link) MayHave(mtu int) error {
 // follow does what follows for the VLAN's interface from a change below; switched says that this has come up
 // or gone down.
 func (l *Link) follow(below *ip.Interface, switched bool) {
-	own := l.own.Load().Current()
+	own := l.Iface()
 	s := own.Stack()
 	if old, mac := l.inherited.Load(), below.HWAddr(); old != nil && own.HWAddr() == *old && *old != mac {
 		l.inherited.Store(&mac)

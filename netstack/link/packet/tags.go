@@ -2,7 +2,9 @@ package packet
 
 import (
 	"encoding/binary"
+	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -14,67 +16,65 @@ import (
 )
 
 // Link is a link over a host device. Linux takes the tags of VLANs out of the frames that packet sockets get and
-// tells them beside, which costs every frame more; so tagged frames come by a socket of their own.
+// tells them beside, which costs every frame more; so tagged frames come by a socket of their own, for which Go's
+// runtime waits, as they are rare.
 type Link struct {
 	*virtio.Link
-	tags int // the socket
-	stop int // eventfd
+	tags *os.File
 	wg   sync.WaitGroup
-	once sync.Once
 }
 
 // New makes a link of descriptors from Open, of which there are at least two, and which it owns from now on, even if
 // it fails.
 func New(fds []int, info link.Info) (*Link, error) {
-	tags := fds[len(fds)-1]
-	v, err := virtio.New(info, fds[:len(fds)-1]...)
+	last := len(fds) - 1
+	tags := os.NewFile(uintptr(fds[last]), "tagged frames")
+	v, err := virtio.New(info, fds[:last]...)
 	if err != nil {
-		unix.Close(tags)
+		tags.Close()
 		return nil, err
 	}
-	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		v.Close()
-		unix.Close(tags)
-		return nil, err
-	}
-	return &Link{Link: v, tags: tags, stop: stop}, nil
+	return &Link{Link: v, tags: tags}, nil
 }
 
 // Attach implements link.Link.
 func (l *Link) Attach(rx pkt.Receiver, b *backlog.Set) error {
+	tags, err := l.tags.SyscallConn()
+	if err != nil {
+		return err
+	}
 	if err := l.Link.Attach(rx, b); err != nil {
 		return err
 	}
-	l.wg.Go(func() { l.receive(rx, b) })
+	l.wg.Go(func() { receive(tags, rx, b) })
 	return nil
 }
 
 // Close implements link.Link.
 func (l *Link) Close() {
-	l.once.Do(func() {
-		unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-		l.wg.Wait()
-		l.Link.Close()
-		unix.Close(l.tags)
-		unix.Close(l.stop)
-	})
+	l.tags.Close()
+	l.wg.Wait()
+	l.Link.Close()
 }
 
 // maxFrame is the longest frame, in bytes, that comes at once.
 const maxFrame = wire.EthernetLen + 65536
 
-// receive takes tagged frames until Close.
-func (l *Link) receive(rx pkt.Receiver, b *backlog.Set) {
+// receive takes tagged frames until their socket is closed.
+func receive(tags syscall.RawConn, rx pkt.Receiver, b *backlog.Set) {
 	header, frame, control := make([]byte, virtio.HeaderLen), make([]byte, maxFrame), make([]byte, 256)
-	fds := []unix.PollFd{{Fd: int32(l.tags), Events: unix.POLLIN}, {Fd: int32(l.stop), Events: unix.POLLIN}}
 	for {
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR || fds[1].Revents != 0 {
+		n, nc := 0, 0
+		err := tags.Read(func(fd uintptr) bool {
+			var err error
+			n, nc, _, _, err = unix.RecvmsgBuffers(int(fd), [][]byte{header, frame}, control, 0)
+			return err != unix.EAGAIN
+		})
+		if err != nil {
 			return
 		}
-		n, nc, _, _, err := unix.RecvmsgBuffers(l.tags, [][]byte{header, frame}, control, 0)
-		if err != nil || n <= virtio.HeaderLen+wire.EthernetLen {
-			continue // EAGAIN, or the device is down: its error is taken with this
+		if n <= virtio.HeaderLen+wire.EthernetLen {
+			continue // the device is down: the socket's error has been taken with this
 		}
 		p := pkt.New()
 		p.Tag = tagOf(control[:nc])

@@ -37,16 +37,9 @@ func parseIPVLAN(attrs map[uint16][]byte, mode, flags *uint32) error {
 
 // newIPVLAN makes an ipvlan. EINVAL, ENODEV, EBUSY, EOPNOTSUPP.
 func (s *Socket) newIPVLAN(ctx *vfs.Context, l *linkRequest, at *Ports, data []byte) error {
-	attrs, err := nlmsg.Attributes(data)
+	below, attrs, err := s.parseUpon(ctx, l, data)
 	if err != nil {
 		return err
-	}
-	below, err := s.below(ctx, l)
-	if err != nil {
-		return err
-	}
-	if below == nil {
-		return unix.ENODEV
 	}
 	mode, flags := uint32(ipvlan.L3), uint32(0)
 	if err := parseIPVLAN(attrs, &mode, &flags); err != nil {

@@ -20,16 +20,9 @@ const (
 
 // newMacvlan makes a macvlan. EINVAL without an interface to be upon, or for one or a mode that cannot be; ENODEV, EBUSY.
 func (s *Socket) newMacvlan(ctx *vfs.Context, l *linkRequest, at *Ports, mac wire.MAC, data []byte) error {
-	attrs, err := nlmsg.Attributes(data)
+	below, attrs, err := s.parseUpon(ctx, l, data)
 	if err != nil {
 		return err
-	}
-	below, err := s.below(ctx, l)
-	if err != nil {
-		return err
-	}
-	if below == nil {
-		return unix.ENODEV
 	}
 	mode := uint32(macvlan.VEPA)
 	if p, ok := attrs[macvlanMode]; ok {
@@ -44,8 +37,8 @@ func (s *Socket) newMacvlan(ctx *vfs.Context, l *linkRequest, at *Ports, mac wir
 	if mode == macvlan.Passthru {
 		delete(l.attrs, unix.IFLA_ADDRESS)
 	}
-	if mtu, err := nlmsg.Uint32(l.attrs[unix.IFLA_MTU]); err == nil && int64(mtu) > int64(below.MTU()) {
-		return unix.EINVAL
+	if err := l.fits(below); err != nil {
+		return err
 	}
 	_, err = at.addLink(l, "macvlan%d", dev)
 	return err

@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"casemate/netstack/ip"
 	"casemate/netstack/link/vlan"
 	"casemate/netstack/nlmsg"
 	"casemate/netstack/pkt"
@@ -21,33 +20,6 @@ const (
 	flagReorder      = 1 // VLAN_FLAG_REORDER_HDR: frames are seen without their tags
 	flagLooseBinding = 4
 )
-
-// maxDepth is how many interfaces may be upon each other (MAX_NEST_DEV).
-const maxDepth = 8
-
-// below is the interface upon which a request wants a new one (IFLA_LINK): of the namespace that the request names by
-// a number (IFLA_LINK_NETNSID), or s's own. nil if there is none; EINVAL, EACCES, EMLINK.
-func (s *Socket) below(ctx *vfs.Context, l *linkRequest) (*ip.Interface, error) {
-	index, err := nlmsg.Uint32(l.attrs[unix.IFLA_LINK])
-	if err != nil {
-		return nil, err
-	}
-	at := s.ports
-	if p, ok := l.attrs[unix.IFLA_LINK_NETNSID]; ok {
-		if at, err = s.numbered(ctx, p); err != nil {
-			return nil, err
-		}
-	}
-	i := at.stack.Interface(int32(index))
-	depth := 0
-	for o := i; o != nil; o = underneath(o) {
-		depth++
-	}
-	if depth >= maxDepth {
-		return nil, unix.EMLINK
-	}
-	return i, nil
-}
 
 // newVLAN makes a VLAN. EINVAL without an interface to be upon or a number; ERANGE, ENODEV, EPROTONOSUPPORT,
 // EOPNOTSUPP, EEXIST.
@@ -91,8 +63,8 @@ func (s *Socket) newVLAN(ctx *vfs.Context, l *linkRequest, at *Ports, data []byt
 			return err
 		}
 	}
-	if mtu, err := nlmsg.Uint32(l.attrs[unix.IFLA_MTU]); err == nil && int64(mtu) > int64(below.MTU()) {
-		return unix.EINVAL
+	if err := l.fits(below); err != nil {
+		return err
 	}
 	dev, err := vlan.New(below, tag, mac)
 	switch err {

@@ -342,6 +342,16 @@ func (e *Endpoint) lookup(dst netip.Addr, scope uint32) (ip.Route, error) {
 	return e.proto.ip.Lookup(src, dst, oif, e.opts.Mark.Load())
 }
 
+// Abort disconnects a socket as an administrator has it done (sock_diag(7), SOCK_DESTROY): who has it gets
+// ECONNABORTED.
+func (e *Endpoint) Abort() error {
+	e.mu.Lock()
+	e.err, e.raddr = unix.ECONNABORTED, netip.Addr{}
+	e.mu.Unlock()
+	e.tell(unix.POLLERR)
+	return nil
+}
+
 // Shutdown implements sock.Endpoint: ENOTCONN unless connected.
 func (e *Endpoint) Shutdown(how int) error {
 	if how < unix.SHUT_RD || how > unix.SHUT_RDWR {

@@ -273,6 +273,9 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 		e.bind = sock.Binding{}
 		return err
 	}
+	if b.V6 && b.Addr.IsValid() {
+		e.opts.V6Only.Store(true)
+	}
 	e.binding, e.bound = &e.bind, true
 	e.laddr, e.lport = e.bind.Addr, e.bind.Port
 	return nil

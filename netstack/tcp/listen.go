@@ -366,9 +366,13 @@ func (r *request) leave() {
 
 // icmpError takes an ICMP error about our SYN-ACK: a hard one ends the request.
 func (r *request) icmpError(x *ip.Error, seq uint32) {
-	if !x.Hard || seq != r.iss {
-		return
+	if x.Hard && seq == r.iss && r.drop() {
+		r.proto.ip.Counters.TCP.ListenDrops.Inc()
 	}
+}
+
+// drop ends the request; false if it has ended.
+func (r *request) drop() bool {
 	r.mu.Lock()
 	gone := r.gone
 	r.gone = true
@@ -376,8 +380,8 @@ func (r *request) icmpError(x *ip.Error, seq uint32) {
 	if !gone {
 		r.leave()
 		r.proto.remove(&r.id, conn{req: r})
-		r.proto.ip.Counters.TCP.ListenDrops.Inc()
 	}
+	return !gone
 }
 
 // receive takes a segment for a connection in SYN-RECEIVED. It reports false if

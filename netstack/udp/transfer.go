@@ -59,13 +59,8 @@ func (e *Endpoint) Send(r io.Reader, n int, m *sock.Msg) (int, error) {
 
 // prepare finds the destination and the way there. e.mu is held.
 func (e *Endpoint) prepare(n int, m *sock.Msg) (d destination, r ip.Route, gso uint16, err error) {
-	if e.shut&shutSend != 0 {
-		return d, r, 0, unix.EPIPE
-	}
-	if e.err != 0 {
-		err := e.err
-		e.err = 0
-		return d, r, 0, err
+	if err = e.autobind(); err != nil {
+		return
 	}
 	var from netip.Addr
 	if m.Control.Has&sock.HasPktInfo != 0 {
@@ -109,6 +104,13 @@ func (e *Endpoint) prepare(n int, m *sock.Msg) (d destination, r ip.Route, gso u
 	if err != nil {
 		return
 	}
+	if e.err != 0 {
+		err, e.err = e.err, 0
+		return
+	}
+	if e.shut&shutSend != 0 {
+		return d, r, 0, unix.EPIPE
+	}
 	d.addr = r.Dst
 	if own := e.source(); e.conn && !m.Addr.Addr.IsValid() && own.IsValid() && !from.IsValid() {
 		r.Src = own
@@ -122,9 +124,6 @@ func (e *Endpoint) prepare(n int, m *sock.Msg) (d destination, r ip.Route, gso u
 	gso = e.gso
 	if m.Control.Has&sock.HasSegment != 0 {
 		gso = m.Control.Segment
-	}
-	if err = e.autobind(); err != nil {
-		return
 	}
 	return
 }

@@ -197,6 +197,9 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 		b.Addr = addr
 	}
 	b.V6 = e.family == unix.AF_INET6 && !addr.Is4()
+	if b.V6 && b.Addr.IsValid() {
+		e.opts.V6Only.Store(true)
+	}
 	if err := e.claim(b); err != nil {
 		return err
 	}
@@ -282,20 +285,34 @@ func (e *Endpoint) Connect(a sock.Addr) error {
 
 // disconnect is connect(2) with AF_UNSPEC. e.mu is held.
 func (e *Endpoint) disconnect() {
-	if !e.conn {
-		return
-	}
 	e.conn = false
 	e.raddr, e.rport = netip.Addr{}, 0
 	e.route = ip.Route{}
 	if !e.byBind {
 		e.laddr = netip.Addr{}
-		e.proto.ports.Release(&e.bind)
-		e.bound = false
+		if e.bound {
+			e.proto.ports.Release(&e.bind)
+			e.bound = false
+		}
 	} else {
 		e.laddr = e.bind.Addr
 	}
 	e.publish()
+}
+
+// Abort disconnects a socket as an administrator has it done (sock_diag(7), SOCK_DESTROY): who has it gets
+// ECONNABORTED. ENOENT if it is closed.
+func (e *Endpoint) Abort() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return unix.ENOENT
+	}
+	e.err = unix.ECONNABORTED
+	e.disconnect()
+	e.mu.Unlock()
+	e.tell(unix.POLLERR)
+	return nil
 }
 
 // Shutdown implements sock.Endpoint: ENOTCONN unless connected.

@@ -18,6 +18,7 @@ import (
 // Messages and structures of sock_diag(7).
 const (
 	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY
+	sockDestroy      = 21 // SOCK_DESTROY
 	inetRequestLen   = 56 // sizeof(struct inet_diag_req_v2)
 	unixRequestLen   = 24 // sizeof(struct unix_diag_req)
 
@@ -49,12 +50,13 @@ const (
 )
 
 // diag serves a request of NETLINK_SOCK_DIAG. EINVAL, ENOENT for a family or socket that is
-// not there.
+// not there, EPERM without CAP_NET_ADMIN for a socket's end, EOPNOTSUPP for one that cannot be ended so.
 func (s *Socket) diag(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err error) {
-	if r.Type != sockDiagByFamily || len(r.Body) < 1 {
+	if r.Type != sockDiagByFamily && r.Type != sockDestroy || len(r.Body) < 1 {
 		return false, unix.EINVAL
 	}
-	all := r.Flags&unix.NLM_F_DUMP == unix.NLM_F_DUMP
+	end := r.Type == sockDestroy
+	all := r.Flags&unix.NLM_F_DUMP == unix.NLM_F_DUMP && !end
 	switch r.Body[0] {
 	case unix.AF_INET, unix.AF_INET6:
 		if len(r.Body) < inetRequestLen {
@@ -67,8 +69,19 @@ func (s *Socket) diag(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err er
 			}
 			return true, s.dumpWith(r, func(d *dumper) error { return s.dumpInet(ctx, d, f) })
 		}
-		return false, s.oneInet(ctx, r)
+		i, err := s.oneInet(r)
+		if err != nil {
+			return false, err
+		}
+		if end {
+			return false, s.destroy(ctx, i)
+		}
+		s.answerInet(ctx, r, i)
+		return false, nil
 	case unix.AF_UNIX:
+		if end {
+			return false, unix.EOPNOTSUPP
+		}
 		if len(r.Body) < unixRequestLen {
 			return false, unix.EINVAL
 		}
@@ -180,8 +193,8 @@ func (s *Socket) dumpInet(ctx *vfs.Context, d *dumper, f filter) error {
 	return nil
 }
 
-// oneInet answers with the socket of an address and port, or of a cookie. ENOENT.
-func (s *Socket) oneInet(ctx *vfs.Context, r *nlmsg.Request) error {
+// oneInet finds the socket of an address and port, or of a cookie. ENOENT.
+func (s *Socket) oneInet(r *nlmsg.Request) (*inet.Diagnosis, error) {
 	family, protocol, ext := r.Body[0], r.Body[1], r.Body[2]
 	id := r.Body[8:inetRequestLen]
 	const noCookie = 1<<64 - 1
@@ -191,14 +204,31 @@ func (s *Socket) oneInet(ctx *vfs.Context, r *nlmsg.Request) error {
 		if cookie != noCookie && cookie != i.Cookie || [4]byte(own) != [4]byte(id) || !sameAddr(own[4:20], id[4:20], i.Local) || !sameAddr(own[20:36], id[20:36], i.Remote) {
 			continue
 		}
-		var m nlmsg.Builder
-		m.Begin(sockDiagByFamily, 0, r.Seq, s.localPort(), inetHeader(ctx, &i)...)
-		s.putInet(&m, ctx, &i, ext)
-		m.End()
-		s.deliver(datagram{data: m.B})
-		return nil
+		return &i, nil
 	}
-	return unix.ENOENT
+	return nil, unix.ENOENT
+}
+
+func (s *Socket) answerInet(ctx *vfs.Context, r *nlmsg.Request, i *inet.Diagnosis) {
+	var m nlmsg.Builder
+	m.Begin(sockDiagByFamily, 0, r.Seq, s.localPort(), inetHeader(ctx, i)...)
+	s.putInet(&m, ctx, i, r.Body[2])
+	m.End()
+	s.deliver(datagram{data: m.B})
+}
+
+// destroy ends a socket. EPERM, EOPNOTSUPP, ENOENT if it is closed by now.
+func (s *Socket) destroy(ctx *vfs.Context, i *inet.Diagnosis) error {
+	if !s.common.HasCap(ctx, unix.CAP_NET_ADMIN) {
+		return unix.EPERM
+	}
+	if i.Endpoint == nil {
+		return s.ports.stack.TCP.Forget(i.Local, i.Remote)
+	}
+	if e, ok := i.Endpoint.(interface{ Abort() error }); ok {
+		return e.Abort()
+	}
+	return unix.EOPNOTSUPP
 }
 
 // sameAddr compares addresses of sockids; the wildcard is any.

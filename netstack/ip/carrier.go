@@ -34,6 +34,9 @@ func (i *Interface) CarrierChanged() {
 	changed := i.flags.Load() != old
 	if changed {
 		s.tell(Event{Interface: i})
+		if i.flags.Load()&unix.IFF_RUNNING == 0 && s.dropNexthops(i) {
+			s.rebuild()
+		}
 	}
 	s.mu.Unlock()
 	if changed {

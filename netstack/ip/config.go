@@ -74,6 +74,12 @@ func (s *Stack) rebuild() {
 		if i := c.byIndex[r.OIF]; r.OIF != 0 && (i == nil || !i.up()) {
 			continue
 		}
+		if r.Ways != nil {
+			whole := r
+			if r.paths = c.paths(&whole); r.paths == nil {
+				continue
+			}
+		}
 		t := c.table(r.Table)
 		if r.Dst.Addr().Is4() {
 			t.v4 = append(t.v4, r)
@@ -119,15 +125,23 @@ func (t *table) sort() {
 	}
 }
 
-// find is the table's entry for dst, by oif if that is not 0, or nil. Entries for a type
-// of service are not used: nothing is routed by it.
-func (t *table) find(dst netip.Addr, oif int32) *RouteEntry {
+// find is the table's entry for a flow, or nil. Entries for a type of service are not used: nothing
+// is routed by it.
+func (t *table) find(f *flow) *RouteEntry {
 	l := t.v6
-	if dst.Is4() {
+	if f.dst.Is4() {
 		l = t.v4
 	}
 	for k := range l {
-		if r := &l[k]; r.Dst.Contains(dst) && (oif == 0 || r.OIF == oif) && r.TOS == 0 {
+		r := &l[k]
+		if !r.Dst.Contains(f.dst) || r.TOS != 0 {
+			continue
+		}
+		if r.paths != nil {
+			if r = r.paths.choose(f); r != nil {
+				return r
+			}
+		} else if f.oif == 0 || r.OIF == f.oif {
 			return r
 		}
 	}

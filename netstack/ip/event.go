@@ -10,7 +10,8 @@ type Event struct {
 	Was       *Address    // what Address was before, if it was there
 	Route     *RouteEntry // Interface is nil
 	Neighbour *Neighbour
-	Rule      *Rule // Interface is nil
+	Rule      *Rule    // Interface is nil
+	Nexthop   *Nexthop // Interface is nil
 }
 
 // A Watcher is told of changes.

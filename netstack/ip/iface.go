@@ -250,7 +250,7 @@ func (s *Stack) SetUp(i *Interface, up bool) error {
 		i.mtu6.Store(0)
 		// Addresses of IPv4 stay, those of IPv6 do not.
 		i.addrs = slices.DeleteFunc(slices.Clone(i.addrs), func(a Address) bool { return a.Prefix.Addr().Is6() })
-		s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
+		s.dropRoutes(i)
 	}
 	s.tell(Event{Interface: i})
 	s.rebuild()

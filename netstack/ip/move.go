@@ -89,7 +89,7 @@ func (s *Stack) extract(i *Interface) error {
 	}
 	i.flags.And(^uint32(unix.IFF_UP | unix.IFF_RUNNING))
 	s.mu.ifaces = slices.Delete(slices.Clone(s.mu.ifaces), k, k+1)
-	s.mu.routes = slices.DeleteFunc(slices.Clone(s.mu.routes), func(r RouteEntry) bool { return r.OIF == i.index })
+	s.dropRoutes(i)
 	s.rebuild()
 	i.unregister()
 	s.tell(Event{Interface: i, Removed: true})

@@ -159,7 +159,7 @@ func (n *neighbour) solicit(now time.Duration) {
 	n.probes++
 	n.timer.Reset(now + neighRetrans)
 	var src netip.Addr
-	if n.head != nil && n.iface.stack.IsLocal(n.head.Src) {
+	if n.head != nil && n.head.Src.Is4() == n.addr.Is4() && n.iface.stack.IsLocal(n.head.Src) {
 		src = n.head.Src
 	}
 	to := wire.BroadcastMAC

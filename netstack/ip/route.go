@@ -23,7 +23,13 @@ type RouteEntry struct {
 	Scope    uint8 // RT_SCOPE_*
 	TOS      uint8
 	OnLink   bool // RTNH_F_ONLINK: the gateway is on the link even if no route says so
+	// Nexthop is the number of the object to which the route leads; 0: none. What is given of it above is as the
+	// object says.
+	Nexthop uint32
+	Ways    *[]Way // not nil: several ways, each with a gateway or interface; Gateway and OIF are not set
 
+	paths   *paths        // of Ways, in tables
+	whole   *RouteEntry   // of which this is one of the paths
 	learned bool          // from a router advertisement
 	expires time.Duration // by the wheel's clock; 0: never
 }
@@ -86,31 +92,26 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conf.Load()
-	if r.Type == unix.RTN_UNICAST || r.OIF != 0 {
-		if r.OIF == 0 {
-			if !r.Gateway.IsValid() {
-				return unix.ENODEV
-			}
-			e := c.gateway(&r)
-			if e == nil || e.Type != unix.RTN_UNICAST {
-				return unix.ENETUNREACH
-			}
-			r.OIF = e.OIF
+	switch {
+	case r.Nexthop != 0:
+		if s.nexthop(r.Nexthop) == nil {
+			return unix.EINVAL
 		}
-		i := c.byIndex[r.OIF]
-		if i == nil {
-			return ifaceError
-		}
-		if !i.up() {
-			return unix.ENETDOWN
-		}
-		if r.Gateway.IsValid() {
-			if _, ok := c.local[r.Gateway]; ok {
-				return unix.EINVAL
+		s.follow(&r)
+	case r.Ways != nil:
+		ways := slices.Clone(*r.Ways)
+		for k := range ways {
+			w, one := &ways[k], r
+			one.Gateway, one.OIF, one.OnLink = w.Gateway, w.OIF, w.OnLink
+			if err := c.checkWay(&one); err != nil {
+				return err
 			}
-			if e := c.gateway(&r); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
-				return unix.ENETUNREACH
-			}
+			w.OIF = one.OIF
+		}
+		r.Ways = &ways
+	case r.Type == unix.RTN_UNICAST || r.OIF != 0:
+		if err := c.checkWay(&r); err != nil {
+			return err
 		}
 	}
 	if slices.ContainsFunc(s.mu.routes, func(o RouteEntry) bool { return o.same(&r) }) {
@@ -121,14 +122,45 @@ func (s *Stack) AddRoute(r RouteEntry) error {
 	return nil
 }
 
+// checkWay says whether a route can lead where it does, and completes it by the interface: the errors of AddRoute.
+func (c *config) checkWay(r *RouteEntry) error {
+	if r.OIF == 0 {
+		if !r.Gateway.IsValid() {
+			return unix.ENODEV
+		}
+		e := c.gateway(r)
+		if e == nil || e.Type != unix.RTN_UNICAST {
+			return unix.ENETUNREACH
+		}
+		r.OIF = e.OIF
+	}
+	i := c.byIndex[r.OIF]
+	if i == nil {
+		return ifaceError
+	}
+	if !i.up() {
+		return unix.ENETDOWN
+	}
+	if r.Gateway.IsValid() {
+		if _, ok := c.local[r.Gateway]; ok {
+			return unix.EINVAL
+		}
+		if e := c.gateway(r); e == nil && !r.OnLink && !r.Gateway.IsLinkLocalUnicast() {
+			return unix.ENETUNREACH
+		}
+	}
+	return nil
+}
+
 // RemoveRoute removes the first entry with r's destination and with those of
-// r's table, interface, gateway and metric that are not zero: ESRCH.
+// r's table, interface, gateway, metric and nexthop that are not zero: ESRCH.
 func (s *Stack) RemoveRoute(r RouteEntry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := slices.IndexFunc(s.mu.routes, func(o RouteEntry) bool {
 		return o.Dst == r.Dst.Masked() && (r.OIF == 0 || r.OIF == o.OIF) && (r.Table == 0 || r.Table == o.Table) &&
-			(!r.Gateway.IsValid() || r.Gateway == o.Gateway) && (r.Metric == 0 || r.Metric == o.Metric)
+			(!r.Gateway.IsValid() || r.Gateway == o.Gateway) && (r.Metric == 0 || r.Metric == o.Metric) &&
+			(r.Nexthop == 0 || r.Nexthop == o.Nexthop)
 	})
 	if k < 0 {
 		return unix.ESRCH
@@ -190,6 +222,9 @@ func (s *Stack) Match(src, dst netip.Addr, iif string, oif int32, mark uint32) (
 		return r, nil, err
 	}
 	e, _, _ := s.conf.Load().route(&flow{src: src, dst: r.Dst, iif: iif, oif: oif, mark: mark})
+	if e != nil && e.whole != nil {
+		e = e.whole
+	}
 	return r, e, nil
 }
 

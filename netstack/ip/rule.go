@@ -76,8 +76,8 @@ func (c *config) route(f *flow) (e *RouteEntry, local bool, err error) {
 		if i, _ := c.localIface(f.dst); i != nil {
 			return nil, true, nil
 		}
-		if e = c.main.find(f.dst, f.oif); e == nil && k == 0 {
-			e = c.def.find(f.dst, f.oif)
+		if e = c.main.find(f); e == nil && k == 0 {
+			e = c.def.find(f)
 		}
 		return e, false, nil
 	}
@@ -106,7 +106,7 @@ func (c *config) route(f *flow) (e *RouteEntry, local bool, err error) {
 		if t == nil {
 			continue
 		}
-		if e := t.find(f.dst, f.oif); e != nil && e.Type != unix.RTN_THROW && e.Dst.Bits() >= r.SuppressPrefix {
+		if e := t.find(f); e != nil && e.Type != unix.RTN_THROW && e.Dst.Bits() >= r.SuppressPrefix {
 			return e, e.Type == unix.RTN_LOCAL, nil
 		}
 	}
@@ -116,12 +116,13 @@ func (c *config) route(f *flow) (e *RouteEntry, local bool, err error) {
 // gateway is the entry by which r's gateway is reached: by r's own table, or else by the
 // rules.
 func (c *config) gateway(r *RouteEntry) *RouteEntry {
+	f := &flow{dst: r.Gateway, iif: "lo", oif: r.OIF}
 	if t := c.tables[r.Table]; t != nil {
-		if e := t.find(r.Gateway, r.OIF); e != nil {
+		if e := t.find(f); e != nil {
 			return e
 		}
 	}
-	e, _, _ := c.route(&flow{dst: r.Gateway, iif: "lo", oif: r.OIF})
+	e, _, _ := c.route(f)
 	return e
 }
 

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// towards is what the source of packets along r is chosen for: with IPv4 the neighbour,
-// with IPv6 the destination (RFC 6724 section 5).
+// towards is what the source of packets along r is chosen for: with IPv4 the neighbour, unless
+// that speaks IPv6, with IPv6 the destination (RFC 6724 section 5).
 func towards(r *Route) netip.Addr {
-	if r.Dst.Is4() {
+	if r.Dst.Is4() && r.Next.Is4() {
 		return r.Next
 	}
 	return r.Dst

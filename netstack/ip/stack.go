@@ -75,12 +75,15 @@ type Stack struct {
 
 	mu struct {
 		sync.Mutex
-		ifaces    []*Interface
-		routes    []RouteEntry
-		rules     [2][]Rule // of IPv4, of IPv6
-		nextIndex int32
-		taps      []Tap // of all interfaces
-		closed    bool
+		ifaces   []*Interface
+		routes   []RouteEntry
+		nexthops []*Nexthop // in the order in which they came; none of them changes
+		// lastNexthop is the last number that was chosen for one.
+		lastNexthop uint32
+		rules       [2][]Rule // of IPv4, of IPv6
+		nextIndex   int32
+		taps        []Tap // of all interfaces
+		closed      bool
 	}
 }
 

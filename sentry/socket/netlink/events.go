@@ -26,8 +26,8 @@ func (p *Ports) Changed(e *ip.Event) {
 		putAddress(&m, e.Address)
 	case e.Route != nil:
 		group = ofFamily(e.Route.Dst.Addr().Is6(), unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
-		begin(unix.RTM_NEWROUTE, rtmsg(e.Route))
-		putRoute(&m, e.Route)
+		begin(unix.RTM_NEWROUTE, p.rtmsg(e.Route))
+		p.putRoute(&m, e.Route)
 	case e.Neighbour != nil:
 		group = unix.RTNLGRP_NEIGH
 		begin(unix.RTM_NEWNEIGH, ndmsg(e.Neighbour))
@@ -36,6 +36,10 @@ func (p *Ports) Changed(e *ip.Event) {
 		group = ofFamily(e.Rule.V6, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
 		begin(unix.RTM_NEWRULE, ruleHeader(e.Rule))
 		putRule(&m, e.Rule)
+	case e.Nexthop != nil:
+		group = unix.RTNLGRP_NEXTHOP
+		begin(unix.RTM_NEWNEXTHOP, nhmsg(e.Nexthop))
+		putNexthop(&m, e.Nexthop)
 	default:
 		begin(unix.RTM_NEWLINK, ifinfo(unix.AF_UNSPEC, e.Interface))
 		p.putLink(&m, e.Interface)

@@ -129,9 +129,9 @@ func (s *Socket) localTable(a netip.Addr) uint32 {
 // answerRoute answers a request with a route; more adds to its attributes and changes its header.
 func (s *Socket) answerRoute(r *nlmsg.Request, e *ip.RouteEntry, more func(m *nlmsg.Builder, header []byte)) {
 	var m nlmsg.Builder
-	header := rtmsg(e)
+	header := s.ports.rtmsg(e)
 	m.Begin(unix.RTM_NEWROUTE, 0, r.Seq, s.localPort(), header...)
-	putRoute(&m, e)
+	s.ports.putRoute(&m, e)
 	if more != nil {
 		more(&m, m.B[unix.SizeofNlMsghdr:][:len(header)])
 	}

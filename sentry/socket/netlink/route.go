@@ -120,6 +120,8 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, s.changeNeighbour(r)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return false, s.changeRule(r)
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP, unix.RTM_GETNEXTHOP:
+		return false, s.nexthop(r)
 	case unix.RTM_NEWQDISC, unix.RTM_DELQDISC:
 		return false, s.changeQdisc(r)
 	case unix.RTM_NEWNSID, unix.RTM_GETNSID:
@@ -184,6 +186,8 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 			err = s.dumpRules(d)
 		case unix.RTM_GETNSID:
 			err = s.dumpNSIDs(d)
+		case unix.RTM_GETNEXTHOP:
+			err = s.dumpNexthops(d)
 		case unix.RTM_GETQDISC:
 			err = s.dumpQdiscs(d)
 		case unix.RTM_GETTCLASS, unix.RTM_GETTFILTER:

@@ -68,7 +68,7 @@ unit: test-packages check
 	@$(call harmless,go test $$(go list ./... | grep -Ev '^casemate/test/(oracle|run|programs|escape|net|docker|podman|oci)(/|$$)'))
 
 net-packages: docker-packages
-	@$(call install,openssh-server openssh-client rsync nginx-light haproxy nmap traceroute bind9-dnsutils wget openssl containernetworking-plugins)
+	@$(call install,openssh-server openssh-client rsync nginx-light haproxy nmap traceroute ethtool bind9-dnsutils wget openssl containernetworking-plugins)
 
 net: net-packages
 

@@ -19,9 +19,9 @@ func TestInside(t *testing.T) {
 }
 
 // TestKinds compares what programs do with devices of kinds that the host's kernel may not have: what Linux says
-// of them has been recorded, by linux.sh; of the end of sockets (destroy) and of nexthops by Linux 6.18.
+// of them has been recorded, by linux.sh; of the end of sockets (destroy), nexthops and ethtool by Linux 6.18.
 func TestKinds(t *testing.T) {
-	for _, name := range []string{"vlan", "macvlan", "ipvlan", "absent", "destroy", "nexthop"} {
+	for _, name := range []string{"vlan", "macvlan", "ipvlan", "absent", "destroy", "nexthop", "ethtool"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want, err := os.ReadFile("testdata/" + name + ".txt")

@@ -49,8 +49,10 @@ const (
 	commandLen      = 44  // sizeof(struct ethtool_cmd)
 	linkSettingsLen = 48  // sizeof(struct ethtool_link_settings)
 	linkModeWords   = 4   // how many words each of its three masks has
-	channelsLen     = 36  // sizeof(struct ethtool_channels)
 )
+
+// Timestamping are the time stamps of packets that there are (SOF_TIMESTAMPING_*).
+const Timestamping = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
 
 const errTooSmall = unix.Errno(525) // ETOOSMALL
 
@@ -93,8 +95,7 @@ func ethtool(ctx *vfs.Context, ns *kernel.NetNamespace, s *netstack.Stack, arg u
 	case ethtoolGPermAddr:
 		return q.permanentAddress()
 	case ethtoolGTimestamping:
-		const software = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
-		return q.answer(append([]uint32{software, ^uint32(0)}, make([]uint32, tsInfoLen/4-3)...)...) // no PTP clock
+		return q.answer(append([]uint32{Timestamping, ^uint32(0)}, make([]uint32, tsInfoLen/4-3)...)...) // no PTP clock
 	case ethtoolGSettings:
 		return q.settings()
 	case ethtoolGLinkSettings:
@@ -140,14 +141,14 @@ func (q *query) flag(cmd uint32) (v uint32, of bool) {
 	on := false
 	switch cmd {
 	case ethtoolGLink:
-		on = q.i.Flags()&unix.IFF_RUNNING != 0
+		on = HasLink(q.i)
 	case ethtoolGRxSum, ethtoolGTxSum, ethtoolGSG:
 		on = info.Csum
 	case ethtoolGTSO, ethtoolGGSO:
 		on = info.GSOMax > 0
 	case ethtoolGGRO: // packets cross a pair as they are
-		_, pair := q.i.Link().(*veth.Link)
-		on = info.GSOMax > 0 && !pair
+		_, paired := q.i.Link().(*veth.Link)
+		on = info.GSOMax > 0 && !paired
 	case ethtoolGFlags: // of VLANs, large receive and filters: none
 	default:
 		return 0, false
@@ -224,12 +225,18 @@ func (q *query) permanentAddress() error {
 	return q.put(append(binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, q.cmd), n), make([]byte, n)...))
 }
 
-// mode is the speed in Mbit/s, the duplex and the port that Linux tells of a device without
+// HasLink reports whether an interface is up and has a carrier.
+func HasLink(i *ip.Interface) bool {
+	const both = unix.IFF_UP | unix.IFF_RUNNING
+	return i.Flags()&both == both
+}
+
+// Mode is the speed in Mbit/s, the duplex and the port that Linux tells of a device without
 // hardware. EOPNOTSUPP.
-func (q *query) mode() (speed uint32, duplex, port uint8, err error) {
-	switch driver(q.i) {
+func Mode(i *ip.Interface) (speed uint32, duplex, port uint8, err error) {
+	switch driver(i) {
 	case "veth", "tun":
-		if q.i.IsLoopback() {
+		if i.IsLoopback() {
 			break
 		}
 		return 10000, 1, 0, nil // DUPLEX_FULL, PORT_TP
@@ -241,7 +248,7 @@ func (q *query) mode() (speed uint32, duplex, port uint8, err error) {
 
 // settings is ETHTOOL_GSET.
 func (q *query) settings() error {
-	speed, duplex, port, err := q.mode()
+	speed, duplex, port, err := Mode(q.i)
 	if err != nil {
 		return err
 	}
@@ -256,7 +263,7 @@ func (q *query) settings() error {
 // linkSettings is ETHTOOL_GLINKSETTINGS. A caller that does not know the length of the masks is told
 // it, as a negative number.
 func (q *query) linkSettings() error {
-	speed, duplex, port, err := q.mode()
+	speed, duplex, port, err := Mode(q.i)
 	if err != nil {
 		return err
 	}
@@ -276,22 +283,28 @@ func (q *query) linkSettings() error {
 	return q.put(b[:])
 }
 
-// channels is ETHTOOL_GCHANNELS: the queues, of which there cannot be more.
-func (q *query) channels() error {
-	n := uint32(q.i.Info().Queues)
-	v := make([]uint32, channelsLen/4-1) // four maxima: receive, send, other, combined; four numbers
-	switch driver(q.i) {
+// Channels are the queues of an interface: to receive and to send, and for both, of which there cannot be more.
+// EOPNOTSUPP.
+func Channels(i *ip.Interface) (rx, tx, combined uint32, err error) {
+	n := uint32(max(i.Info().Queues, 1))
+	switch driver(i) {
 	case "veth":
-		if q.i.IsLoopback() {
-			return unix.EOPNOTSUPP
+		if !i.IsLoopback() {
+			return n, n, 0, nil
 		}
-		v[0], v[1], v[4], v[5] = n, n, n, n
 	case "tun":
-		v[3], v[7] = n, n
-	default:
-		return unix.EOPNOTSUPP
+		return 0, 0, n, nil
 	}
-	return q.answer(v...)
+	return 0, 0, 0, unix.EOPNOTSUPP
+}
+
+// channels is ETHTOOL_GCHANNELS.
+func (q *query) channels() error {
+	rx, tx, combined, err := Channels(q.i)
+	if err != nil {
+		return err
+	}
+	return q.answer(rx, tx, 0, combined, rx, tx, 0, combined) // at most; now
 }
 
 // Peer is the interface at the other end of a veth, in whatever namespace that is; nil for other

@@ -13,23 +13,13 @@ const (
 	stringLen     = 32
 )
 
-// featureNames are what ETHTOOL_GFEATURES tells of, in the order of the bits: of Linux's features
-// those that links here can have. Programs know them by name.
-var featureNames = []string{"tx-scatter-gather", "tx-checksum-ip-generic", "tx-generic-segmentation", "tx-tcp-segmentation",
-	"tx-tcp6-segmentation", "rx-checksum", "rx-gro"}
-
 // features is ETHTOOL_GFEATURES. None can be changed.
 func (q *query) features() error {
 	size, err := q.word(4)
 	if err != nil {
 		return err
 	}
-	active := uint32(0)
-	for k, asks := range [...]uint32{ethtoolGSG, ethtoolGTxSum, ethtoolGGSO, ethtoolGTSO, ethtoolGTSO, ethtoolGRxSum, ethtoolGGRO} {
-		v, _ := q.flag(asks)
-		active |= v << k
-	}
-	block := []uint32{1, 0, 0, active, 0} // one block: available, requested, active, never changed
+	block := []uint32{1, 0, 0, Features(q.i), 0} // one block: available, requested, active, never changed
 	if size == 0 {
 		block = block[:1]
 	}
@@ -74,7 +64,7 @@ func (q *query) stringSet(set uint32) []string {
 	case setStatistics:
 		return q.statisticNames()
 	case setFeatures:
-		return featureNames
+		return FeatureNames()
 	}
 	return nil
 }

@@ -22,7 +22,10 @@ import (
 
 // FuzzSend sends arbitrary messages to the kernel's side and takes the answers.
 func FuzzSend(f *testing.F) {
-	for typ := uint16(unix.RTM_NEWLINK); typ <= unix.RTM_GETRULE; typ++ {
+	for typ := uint16(unix.RTM_NEWLINK); typ <= unix.RTM_GETNEXTHOP; typ++ {
+		if typ > unix.RTM_GETRULE && typ < unix.RTM_NEWNEXTHOP {
+			continue
+		}
 		for _, flags := range []uint16{unix.NLM_F_DUMP, unix.NLM_F_ACK, unix.NLM_F_CREATE | unix.NLM_F_EXCL | unix.NLM_F_ACK} {
 			var r nlmsg.Builder
 			r.Begin(typ, unix.NLM_F_REQUEST|flags, 7, 0, make([]byte, 16)...)
@@ -34,17 +37,43 @@ func FuzzSend(f *testing.F) {
 			f.Add(r.B)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		stack, ctx, s := sent(t, unix.NETLINK_ROUTE, data)
-		defer stack.Close()
-		for range 1 << 12 {
-			dst := usermem.Kernel(make([]byte, 4096))
-			if _, err := s.Receive(ctx, &dst, &socket.Message{}, unix.MSG_DONTWAIT); err != nil {
-				return
+	f.Fuzz(func(t *testing.T, data []byte) { answered(t, unix.NETLINK_ROUTE, data) })
+}
+
+// FuzzGeneric does so with families of NETLINK_GENERIC.
+func FuzzGeneric(f *testing.F) {
+	for _, family := range families() {
+		for _, o := range family.operations {
+			for _, flags := range []uint16{unix.NLM_F_DUMP, unix.NLM_F_ACK} {
+				var r nlmsg.Builder
+				r.Begin(family.id, unix.NLM_F_REQUEST|flags, 7, 0, o.command, family.version, 0, 0)
+				if family == &controller {
+					r.AttrString(unix.CTRL_ATTR_FAMILY_NAME, "nlctrl")
+				} else {
+					r.Nest(1, func() { r.AttrString(unix.ETHTOOL_A_HEADER_DEV_NAME, "lo") })
+				}
+				r.Nest(unix.ETHTOOL_A_STRSET_STRINGSETS, func() {
+					r.Nest(unix.ETHTOOL_A_STRINGSETS_STRINGSET, func() { r.Attr32(unix.ETHTOOL_A_STRINGSET_ID, setFeatures) })
+				})
+				r.End()
+				f.Add(r.B)
 			}
 		}
-		t.Fatal("the answers do not end")
-	})
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { answered(t, unix.NETLINK_GENERIC, data) })
+}
+
+// answered sends data to a protocol and takes the answers.
+func answered(t *testing.T, protocol int, data []byte) {
+	stack, ctx, s := sent(t, protocol, data)
+	defer stack.Close()
+	for range 1 << 12 {
+		dst := usermem.Kernel(make([]byte, 4096))
+		if _, err := s.Receive(ctx, &dst, &socket.Message{}, unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
+	t.Fatal("the answers do not end")
 }
 
 // FuzzDiag asks about sockets of all kinds that there are, by arbitrary messages.

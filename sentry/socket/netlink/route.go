@@ -33,6 +33,8 @@ func (s *Socket) serve(ctx *vfs.Context, r *nlmsg.Request) {
 			answered, err = s.route(ctx, r)
 		case unix.NETLINK_NETFILTER:
 			answered, err = s.netfilter(ctx, r)
+		case unix.NETLINK_GENERIC:
+			answered, err = s.generic(r)
 		default:
 			answered, err = s.diag(ctx, r)
 		}

@@ -1,6 +1,7 @@
 // Package netlink is the AF_NETLINK family, netlink(7), with the protocols NETLINK_ROUTE,
 // rtnetlink(7): interfaces, addresses, routes, neighbours and rules of the network namespace;
-// NETLINK_NETFILTER: nftables and connections; and NETLINK_SOCK_DIAG, sock_diag(7): sockets.
+// NETLINK_NETFILTER: nftables and connections; NETLINK_SOCK_DIAG, sock_diag(7): sockets; and
+// NETLINK_GENERIC with the family of ethtool(8).
 //
 // Locks: Ports.mu before a Socket's mu. Wait queues are notified with neither held.
 package netlink
@@ -98,7 +99,7 @@ func New(ports *Ports, typ, protocol int) (*Socket, error) {
 		return nil, unix.ESOCKTNOSUPPORT
 	}
 	switch protocol {
-	case unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG, unix.NETLINK_NETFILTER:
+	case unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG, unix.NETLINK_NETFILTER, unix.NETLINK_GENERIC:
 	default:
 		return nil, unix.EPROTONOSUPPORT
 	}

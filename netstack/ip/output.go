@@ -62,11 +62,7 @@ func (s *Stack) header(p *pkt.Packet) error {
 			p.Free()
 			return unix.EMSGSIZE
 		}
-		f := wire.IPv4Fields{Src: p.Src, Dst: p.Dst, TotalLen: n, ID: p.ID, TOS: p.TOS, TTL: p.TTL, Proto: p.Proto}
-		if p.DF {
-			f.Frag = wire.IPv4DF
-		}
-		wire.IPv4(p.Prepend(wire.IPv4MinLen)).Put(&f)
+		put4(p.Prepend(wire.IPv4MinLen), p, n)
 		p.EtherType, p.NetLen = unix.ETH_P_IP, wire.IPv4MinLen
 		return nil
 	}
@@ -75,10 +71,40 @@ func (s *Stack) header(p *pkt.Packet) error {
 		p.Free()
 		return unix.EMSGSIZE
 	}
-	f := wire.IPv6Fields{Src: p.Src, Dst: p.Dst, PayloadLen: n, TrafficClass: p.TOS, HopLimit: p.TTL, NextHeader: p.Proto}
-	wire.IPv6(p.Prepend(wire.IPv6Len)).Put(&f)
+	put6(p.Prepend(wire.IPv6Len), p, n)
 	p.EtherType, p.NetLen = unix.ETH_P_IPV6, wire.IPv6Len
 	return nil
+}
+
+// put4 writes the header of p, which is n bytes long with it.
+func put4(b []byte, p *pkt.Packet, n int) {
+	f := wire.IPv4Fields{Src: p.Src, Dst: p.Dst, TotalLen: n, ID: p.ID, TOS: p.TOS, TTL: p.TTL, Proto: p.Proto}
+	if p.DF {
+		f.Frag = wire.IPv4DF
+	}
+	wire.IPv4(b).Put(&f)
+}
+
+// put6 writes the header of p, which is n bytes long without it.
+func put6(b []byte, p *pkt.Packet, n int) {
+	wire.IPv6(b).Put(&wire.IPv6Fields{Src: p.Src, Dst: p.Dst, PayloadLen: n, TrafficClass: p.TOS, HopLimit: p.TTL, NextHeader: p.Proto})
+}
+
+// Frame is what Output makes of p, in a frame from nobody to nobody, as its sender is shown it.
+func (s *Stack) Frame(p *pkt.Packet) []byte {
+	length, typ := wire.IPv6Len, uint16(unix.ETH_P_IPV6)
+	if p.Dst.Is4() {
+		length, typ = wire.IPv4MinLen, unix.ETH_P_IP
+	}
+	b := make([]byte, wire.EthernetLen+length+p.Len())
+	wire.Ethernet(b).Put(wire.MAC{}, wire.MAC{}, typ)
+	if header := b[wire.EthernetLen:]; p.Dst.Is4() {
+		put4(header, p, len(header))
+	} else {
+		put6(header, p, p.Len())
+	}
+	p.CopyOut(0, b[wire.EthernetLen+length:])
+	return b
 }
 
 // OutputHeader is Output for a packet that starts with an IPv4 header of the

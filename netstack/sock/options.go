@@ -40,16 +40,17 @@ const (
 // their own have methods. The zero value has Linux's defaults where those are
 // zero; call Init.
 type Options struct {
-	ReuseAddr     atomic.Bool // SO_REUSEADDR
-	ReusePort     atomic.Bool // SO_REUSEPORT
-	Broadcast     atomic.Bool // SO_BROADCAST
-	OOBInline     atomic.Bool // SO_OOBINLINE
-	DontRoute     atomic.Bool // SO_DONTROUTE
-	Debug         atomic.Bool // SO_DEBUG
-	NoCheck       atomic.Bool // SO_NO_CHECK
-	Timestamp     atomic.Bool // any of SO_TIMESTAMP*
-	RxqOvfl       atomic.Bool // SO_RXQ_OVFL
-	ZeroCopy      atomic.Bool // SO_ZEROCOPY
+	ReuseAddr     atomic.Bool   // SO_REUSEADDR
+	ReusePort     atomic.Bool   // SO_REUSEPORT
+	Broadcast     atomic.Bool   // SO_BROADCAST
+	OOBInline     atomic.Bool   // SO_OOBINLINE
+	DontRoute     atomic.Bool   // SO_DONTROUTE
+	Debug         atomic.Bool   // SO_DEBUG
+	NoCheck       atomic.Bool   // SO_NO_CHECK
+	Timestamp     atomic.Bool   // any of SO_TIMESTAMP*
+	Stamping      atomic.Uint32 // flags of SO_TIMESTAMPING, for what is sent
+	RxqOvfl       atomic.Bool   // SO_RXQ_OVFL
+	ZeroCopy      atomic.Bool   // SO_ZEROCOPY
 	RcvLowat      atomic.Int32
 	Priority      atomic.Int32
 	Mark          atomic.Uint32 // SO_MARK

@@ -113,6 +113,7 @@ const (
 	HasError                 // IP_RECVERR, IPV6_RECVERR
 	HasDrops                 // SO_RXQ_OVFL
 	HasMark                  // SO_MARK
+	HasStamps                // SO_TIMESTAMPING
 )
 
 // Control is ancillary data in decoded form. On Recv, fields are set when the
@@ -129,6 +130,7 @@ type Control struct {
 	Segment uint16 // bytes
 	Drops   uint32
 	Mark    uint32
+	Stamps  uint32 // flags of SO_TIMESTAMPING, of StampSent
 	Err     ExtendedErr
 }
 

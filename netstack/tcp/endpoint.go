@@ -97,6 +97,9 @@ type Endpoint struct {
 	pacing pacing
 	timers timers
 	lq     *listenQueue // while listening
+	stamps *stamps      // nil until some are asked for
+	// stampBase is the byte from which they count.
+	stampBase uint32
 
 	// Negotiated.
 	tsOK, sackOK, wscaleOK bool
@@ -136,6 +139,9 @@ func (e *Endpoint) lock() {
 
 // unlock releases mu and announces what has happened under it.
 func (e *Endpoint) unlock() {
+	if e.stamps != nil && len(e.stamps.asked) > 0 {
+		e.makeStamps()
+	}
 	ev := e.pend
 	e.pend = 0
 	// Data that is waiting and has been announced is not announced again, unless
@@ -595,7 +601,7 @@ func (e *Endpoint) Readiness() uint32 {
 			m |= unix.POLLPRI
 		}
 	}
-	if e.err != 0 {
+	if e.err != 0 || e.stamped() {
 		m |= unix.POLLERR
 	}
 	return m

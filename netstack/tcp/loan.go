@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"casemate/netstack/pkt"
+	"casemate/netstack/sock"
 )
 
 // A Borrower reads the connection's data and writes to it without calls: it has been lent the
@@ -72,9 +73,9 @@ func (e *Endpoint) lendTo(b Borrower) {
 	}
 }
 
-// sends reports whether data can be sent. mu is held.
+// sends reports whether data can be sent, and nobody wants to know when. mu is held.
 func (e *Endpoint) sends() bool {
-	return (e.state == Established || e.state == CloseWait) && e.err == 0 && e.shut&shutSend == 0 && !e.tfo.deferred
+	return (e.state == Established || e.state == CloseWait) && e.err == 0 && e.opts.Stamping.Load()&sock.StampSent == 0 && e.shut&shutSend == 0 && !e.tfo.deferred
 }
 
 // plenty reports whether the send buffer is far from full. mu is held.

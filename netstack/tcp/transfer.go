@@ -9,11 +9,14 @@ import (
 )
 
 // Recv implements sock.Endpoint (recv(2), tcp(7)). MSG_PEEK, MSG_TRUNC (the data
-// is dropped) and MSG_OOB are obeyed; MSG_WAITALL is the caller's.
+// is dropped), MSG_OOB and MSG_ERRQUEUE are obeyed; MSG_WAITALL is the caller's.
 func (e *Endpoint) Recv(w io.Writer, n int, m *sock.Msg) (int, error) {
 	m.OutFlags = 0
 	m.Addr = sock.Addr{}
 	m.Control.Has = 0
+	if m.Flags&unix.MSG_ERRQUEUE != 0 {
+		return e.recvStamp(m)
+	}
 	e.rmu.Lock()
 	defer e.rmu.Unlock()
 	if m.Flags&unix.MSG_OOB != 0 {
@@ -269,6 +272,9 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 		}
 		if sent == n {
 			e.tfo.started = false
+		}
+		if want := e.opts.Stamps(m); want != 0 && (sent == n || m.Flags&unix.MSG_DONTWAIT != 0) {
+			e.askStamps(want)
 		}
 		e.noteSent()
 		if m.Flags&unix.MSG_MORE != 0 && sent == n {

@@ -49,8 +49,12 @@ func (e *Endpoint) Send(r io.Reader, n int, m *sock.Msg) (int, error) {
 	} else {
 		err = e.transmit(p, &d, &rt, gso, m)
 	}
+	stamped := e.stamped
 	e.mu.Unlock()
 	e.proto.ip.Flush(hash)
+	if stamped {
+		e.tellStamps()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -247,9 +251,12 @@ func (e *Endpoint) transmit(p *pkt.Packet, d *destination, r *ip.Route, gso uint
 			p.CsumStart = wire.IPv6Len
 		}
 	}
+	stamps := e.prepareStamps(p, m)
 	loop := d.addr.IsMulticast() && (v4 && e.opts.MulticastLoop.Load() || !v4 && e.opts.MulticastLoop6.Load())
+	e.stamp(&stamps, unix.SOF_TIMESTAMPING_TX_SCHED, sock.StampQueue)
 	err := s.OutputMulticast(p, r, loop)
 	if err == nil {
+		e.stamp(&stamps, unix.SOF_TIMESTAMPING_TX_SOFTWARE, sock.StampOut)
 		c.OutDatagrams.Inc()
 	} else {
 		c.SndbufErrors.Inc()
@@ -335,6 +342,12 @@ type queuedErr struct {
 	to   sock.Addr
 	data []byte
 	v4   bool
+	at   int64 // of a time stamp, in ns since the epoch
+}
+
+// icmp reports whether the entry is of an ICMP error, of which SO_ERROR tells as well.
+func (q *queuedErr) icmp() bool {
+	return q.err.Origin == unix.SO_EE_ORIGIN_ICMP || q.err.Origin == unix.SO_EE_ORIGIN_ICMP6
 }
 
 // maxErrs bounds the error queue.
@@ -395,9 +408,10 @@ func (e *Endpoint) recvError(w io.Writer, n int, m *sock.Msg) (int, error) {
 	q := e.errs[0]
 	e.errs = slices.Delete(e.errs, 0, 1)
 	// What is reported next by SO_ERROR is the next entry.
-	e.err = 0
-	if len(e.errs) > 0 {
+	if len(e.errs) > 0 && e.errs[0].icmp() {
 		e.err = e.errs[0].err.Errno
+	} else if q.icmp() {
+		e.err = 0
 	}
 	e.mu.Unlock()
 	k := min(n, len(q.data))
@@ -411,6 +425,10 @@ func (e *Endpoint) recvError(w io.Writer, n int, m *sock.Msg) (int, error) {
 	m.Addr = q.to
 	m.Control.Has |= sock.HasError
 	m.Control.Err = q.err
+	if q.at != 0 {
+		m.Control.Has |= sock.HasTimestamp
+		m.Control.Time = q.at
+	}
 	return k, nil
 }
 
@@ -424,6 +442,7 @@ func (e *Endpoint) SetCork(on bool) error {
 	}
 	e.mu.Unlock()
 	e.proto.ip.Run()
+	e.tellStamps()
 	return err
 }
 

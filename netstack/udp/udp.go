@@ -62,6 +62,9 @@ type Endpoint struct {
 	corkTo destination
 	corked bool
 	gso    uint16 // UDP_SEGMENT
+
+	stampKey uint32 // of the next datagram that has time stamps
+	stamped  bool   // there is one that has not been told of
 }
 
 // Bits of Endpoint.shut.

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casemate/netstack/sock"
+	"casemate/sentry/socket"
 	"casemate/vfs"
 )
 
@@ -24,7 +25,7 @@ const (
 	timestampingKnown       = 1<<18 - 1
 
 	// Those that ask for stamps of what is sent.
-	timestampingTx = unix.SOF_TIMESTAMPING_TX_HARDWARE | unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_TX_SCHED | unix.SOF_TIMESTAMPING_TX_ACK
+	timestampingTx = unix.SOF_TIMESTAMPING_TX_HARDWARE | sock.StampSent
 )
 
 // setTimestamp is SO_TIMESTAMP and its like, each of which replaces the others.
@@ -37,17 +38,27 @@ func (s *Socket) setTimestamp(name int, on bool) {
 }
 
 // setTimestamping is SO_TIMESTAMPING: EINVAL for flags that Linux does not know, or not without
-// others, EOPNOTSUPP for stamps of what is sent. No device has a clock.
+// others, or numbers without a connection; EOPNOTSUPP for stamps of what raw sockets send. No device has a clock.
 func (s *Socket) setTimestamping(name int, flags uint32) error {
 	switch {
 	case flags&^timestampingKnown != 0,
 		flags&timestampingOptIDTCP != 0 && flags&unix.SOF_TIMESTAMPING_OPT_ID == 0,
 		flags&unix.SOF_TIMESTAMPING_OPT_STATS != 0 && flags&unix.SOF_TIMESTAMPING_OPT_TSONLY == 0:
 		return unix.EINVAL
-	case flags&timestampingTx != 0:
+	case flags&timestampingTx != 0 && s.tcp == nil && s.udp == nil:
 		return unix.EOPNOTSUPP
 	}
+	numbered, ok := s.ep.(interface{ NumberStamps(written bool) error })
+	if flags&^s.timestamping.Load()&unix.SOF_TIMESTAMPING_OPT_ID != 0 && ok {
+		if err := numbered.NumberStamps(flags&timestampingOptIDTCP != 0); err != nil {
+			return err
+		}
+	}
 	s.timestamping.Store(flags)
+	s.ep.Options().Stamping.Store(flags)
+	if s.tcp != nil {
+		s.tcp.Recall() // what is written without a call is not stamped
+	}
 	s.timestampingType.Store(uint32(name))
 	s.wantTimestamps()
 	return nil
@@ -57,10 +68,21 @@ func (s *Socket) wantTimestamps() {
 	s.ep.Options().Timestamp.Store(s.timestamps.Load() != 0 || s.timestamping.Load()&unix.SOF_TIMESTAMPING_RX_SOFTWARE != 0 || s.lastStamp.Load() != 0)
 }
 
-// tellsStamps reports whether SO_TIMESTAMPING tells of what stamps there are.
-func (s *Socket) tellsStamps() bool {
+// tellsStamps reports whether SO_TIMESTAMPING tells of what stamps there are, of what is received or, if sent, sent.
+func (s *Socket) tellsStamps(sent bool) bool {
 	flags := s.timestamping.Load()
-	return flags&unix.SOF_TIMESTAMPING_SOFTWARE != 0 && (flags&timestampingOptRxFilter == 0 || flags&unix.SOF_TIMESTAMPING_RX_SOFTWARE != 0)
+	return flags&unix.SOF_TIMESTAMPING_SOFTWARE != 0 && (sent || flags&timestampingOptRxFilter == 0 || flags&unix.SOF_TIMESTAMPING_RX_SOFTWARE != 0)
+}
+
+// parseStamps reads what ancillary data says of the stamps of a message. EINVAL.
+func parseStamps(data []byte, c *sock.Control) error {
+	v, err := socket.ToInt(data)
+	if err != nil || v&^timestampingTx != 0 {
+		return unix.EINVAL
+	}
+	c.Has |= sock.HasStamps
+	c.Stamps = uint32(v)
+	return nil
 }
 
 // stamp is SIOCGSTAMP and its like: when the packet came that was last received. Who asks for the
@@ -87,7 +109,7 @@ func timePair(at, unit int64) []byte {
 	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(at/1e9)), uint64(at%1e9/unit))
 }
 
-// timestampItems adds the ancillary messages that tell when a packet was received.
+// timestampItems adds the ancillary messages that tell when a packet was received, or sent.
 func (s *Socket) timestampItems(c *sock.Control, add func(level, typ int32, data []byte)) {
 	switch name := s.timestamps.Load(); name {
 	case unix.SO_TIMESTAMP, soTimestampNew:
@@ -95,7 +117,7 @@ func (s *Socket) timestampItems(c *sock.Control, add func(level, typ int32, data
 	case unix.SO_TIMESTAMPNS, soTimestampNSNew:
 		add(unix.SOL_SOCKET, int32(name), timePair(c.Time, 1))
 	}
-	if s.tellsStamps() {
+	if s.tellsStamps(c.Has&sock.HasError != 0) {
 		// Of the three times the others are a device's.
 		add(unix.SOL_SOCKET, int32(s.timestampingType.Load()), append(timePair(c.Time, 1), make([]byte, 32)...))
 	}

@@ -166,6 +166,8 @@ func (s *Socket) parseItem(ctx *vfs.Context, it socket.Item, c *sock.Control) er
 			c.Has |= sock.HasMark
 			c.Mark = uint32(v)
 			return nil
+		case unix.SO_TIMESTAMPING, soTimestampingNew:
+			return parseStamps(d, c)
 		case unix.SCM_RIGHTS, unix.SCM_CREDENTIALS:
 			return nil
 		}
@@ -257,9 +259,6 @@ func parseIPv6Item(it socket.Item, c *sock.Control) error {
 
 // Receive implements socket.Socket.
 func (s *Socket) Receive(ctx *vfs.Context, dst *usermem.Seq, m *socket.Message, flags int) (int, error) {
-	if s.tcp != nil && flags&unix.MSG_ERRQUEUE != 0 {
-		return 0, s.receiveCompletion(m)
-	}
 	t := getTransfer()
 	defer t.put()
 	n, err := s.receive(ctx, t, dst, flags)

@@ -52,7 +52,7 @@ const (
 )
 
 // Timestamping are the time stamps of packets that there are (SOF_TIMESTAMPING_*).
-const Timestamping = unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
+const Timestamping = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
 
 const errTooSmall = unix.Errno(525) // ETOOSMALL
 

@@ -1,4 +1,4 @@
-// timestamps.c: when packets were received (SO_TIMESTAMP, SO_TIMESTAMPING).
+// timestamps.c: when packets were received, sent and acknowledged (SO_TIMESTAMP, SO_TIMESTAMPING).
 #include "inet.h"
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
@@ -200,4 +200,128 @@ CASE(timestamp_tcp)
 	next(&c, SO_TIMESTAMPNS, &ts, sizeof ts);
 	CHECK(!c.c);
 	is_between(ts.tv_sec + ts.tv_nsec / 1e9, between);
+}
+
+enum { FLAGS = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY, ON_THE_WAY = SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_SOFTWARE };
+
+// stamped waits for a stamp of what s has sent, of a kind and with a number, and returns the length of the data with it.
+static int stamped(int s, unsigned kind, unsigned key, char *data, size_t n, double since)
+{
+	struct control c;
+	struct scm_timestamping t;
+	struct sock_extended_err e;
+	struct iovec v = {data, n};
+	struct pollfd p = {s, 0, 0};
+	EQ(poll(&p, 1, 20000), 1);
+	EQ(p.revents, POLLERR);
+	c.m = (struct msghdr){.msg_iov = &v, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof c.b};
+	int got = OK(recvmsg(s, &c.m, MSG_ERRQUEUE | MSG_DONTWAIT));
+	EQ(c.m.msg_flags, MSG_ERRQUEUE);
+	c.c = CMSG_FIRSTHDR(&c.m);
+	next(&c, SO_TIMESTAMPING, &t, sizeof t);
+	is_between(t.ts[0].tv_sec + t.ts[0].tv_nsec / 1e9, (double[]){since - 0.001, now() + 0.001});
+	EQ(t.ts[2].tv_sec, 0);
+	CHECK(c.c && c.c->cmsg_level == IPPROTO_IP && c.c->cmsg_type == IP_RECVERR);
+	memcpy(&e, CMSG_DATA(c.c), sizeof e);
+	EQ(e.ee_errno, ENOMSG);
+	EQ(e.ee_origin, SO_EE_ORIGIN_TIMESTAMPING);
+	EQ(e.ee_info, kind);
+	EQ(e.ee_data, key);
+	return got;
+}
+
+static void no_more(int s)
+{
+	char b[4];
+	ERR(recv(s, b, sizeof b, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN);
+	EQ(opt(s, SOL_SOCKET, SO_ERROR), 0);
+	ERR(recv(s, b, sizeof b, MSG_DONTWAIT), EAGAIN);
+}
+
+CASE(timestamping_of_sent_datagrams)
+{
+	int s[2];
+	char b[100];
+	double before = now();
+	socks(s);
+	set(s[1], SO_TIMESTAMPING, FLAGS | ON_THE_WAY);
+	for (unsigned k = 0; k < 2; k++)
+		EQ(send(s[1], "hello", 5, 0), 5);
+	for (unsigned k = 0; k < 2; k++) {
+		EQ(stamped(s[1], SCM_TSTAMP_SCHED, k, b, sizeof b, before), 0);
+		EQ(stamped(s[1], SCM_TSTAMP_SND, k, b, sizeof b, before), 0);
+	}
+	no_more(s[1]);
+	// Without numbers, and with the frame: Ethernet's header, IP's, UDP's.
+	set(s[1], SO_TIMESTAMPING, SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE);
+	EQ(send(s[1], "hello", 5, 0), 5);
+	EQ(stamped(s[1], SCM_TSTAMP_SND, 0, b, sizeof b, before), 14 + 20 + 8 + 5);
+	EQ(b[12], 8);
+	EQ(b[14], 0x45);
+	EQ((unsigned char)b[14 + 3], 20 + 8 + 5);
+	EQ(b[14 + 9], IPPROTO_UDP);
+	EQ(memcmp(b + 14 + 20 + 8, "hello", 5), 0);
+	// Numbers begin anew when they are asked for.
+	set(s[1], SO_TIMESTAMPING, FLAGS | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_ACK);
+	EQ(send(s[1], "hello", 5, 0), 5);
+	EQ(stamped(s[1], SCM_TSTAMP_SND, 0, b, sizeof b, before), 0);
+	no_more(s[1]);
+	set(s[1], SO_TIMESTAMPING, FLAGS);
+	EQ(send(s[1], "hello", 5, 0), 5);
+	no_more(s[1]);
+}
+
+// send_asking sends bytes with a request for stamps.
+static void send_asking(int s, size_t n, unsigned want)
+{
+	static char data[100];
+	struct iovec v = {data, n};
+	union {
+		char b[CMSG_SPACE(4)];
+		struct cmsghdr h;
+	} c = {.h = {.cmsg_len = CMSG_LEN(4), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_TIMESTAMPING}};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof c.b};
+	memcpy(CMSG_DATA(&c.h), &want, 4);
+	if (want & ~(ON_THE_WAY | SOF_TIMESTAMPING_TX_ACK))
+		ERR(sendmsg(s, &m, 0), EINVAL);
+	else
+		EQ(sendmsg(s, &m, 0), n);
+}
+
+CASE(timestamping_of_one_message)
+{
+	int s[2];
+	char b[4];
+	double before = now();
+	socks(s);
+	set(s[1], SO_TIMESTAMPING, FLAGS);
+	send_asking(s[1], 3, SOF_TIMESTAMPING_RX_SOFTWARE);
+	EQ(send(s[1], "hello", 5, 0), 5);
+	send_asking(s[1], 3, SOF_TIMESTAMPING_TX_SCHED);
+	EQ(stamped(s[1], SCM_TSTAMP_SCHED, 0, b, sizeof b, before), 0);
+	no_more(s[1]);
+	pair(s);
+	set(s[0], SO_TIMESTAMPING, FLAGS);
+	send_asking(s[0], 30, SOF_TIMESTAMPING_TX_ACK);
+	EQ(stamped(s[0], SCM_TSTAMP_ACK, 29, b, sizeof b, before), 0);
+	no_more(s[0]);
+}
+
+CASE(timestamping_of_sent_bytes)
+{
+	int s[2], flags = FLAGS | ON_THE_WAY | SOF_TIMESTAMPING_TX_ACK;
+	char b[10];
+	double before = now();
+	s[0] = OK(socket(AF_INET, SOCK_STREAM, 0));
+	ERR(setsockopt(s[0], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags), EINVAL); // numbers of what?
+	pair(s);
+	set(s[0], SO_TIMESTAMPING, flags);
+	for (unsigned n = 5, end = 0; n < 8; n++) {
+		EQ(send(s[0], "a message", n, 0), n);
+		end += n;
+		EQ(stamped(s[0], SCM_TSTAMP_SCHED, end - 1, b, sizeof b, before), 0);
+		EQ(stamped(s[0], SCM_TSTAMP_SND, end - 1, b, sizeof b, before), 0);
+		EQ(stamped(s[0], SCM_TSTAMP_ACK, end - 1, b, sizeof b, before), 0);
+	}
+	no_more(s[0]);
 }

@@ -56,6 +56,7 @@ type File struct {
 
 	mu    sync.Mutex
 	items map[key]*item
+	spare *item // one that was removed, for the next: some remove and add all the time
 
 	ready struct {
 		mu         sync.Mutex
@@ -149,10 +150,10 @@ func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
 			return err
 		}
 	}
-	it := &item{epoll: e, key: key{f, fd}, events: events | uint32(wait.Err|wait.Hup), data: data}
-	it.entry.Notify = it.notify
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	it := e.item()
+	it.key, it.events, it.data = key{f, fd}, events|uint32(wait.Err|wait.Hup), data
 	if !isEpoll && e.watchers.any() {
 		// Who comes to watch e after this will see the item; who does already has
 		// to be counted.
@@ -163,6 +164,15 @@ func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
 		return e.add(it, inner, true)
 	}
 	return e.add(it, inner, isEpoll)
+}
+
+// item returns an item that is not used. mu is held.
+func (e *File) item() (it *item) {
+	if it, e.spare = e.spare, nil; it == nil {
+		it = &item{epoll: e}
+		it.entry.Notify = it.notify
+	}
+	return it
 }
 
 // add takes up it, which watches the epoll file inner or, if that is nil, a file of
@@ -224,6 +234,7 @@ func (e *File) Delete(f *vfs.File, fd int32) error {
 	}
 	f.RemoveReleaser(it)
 	e.remove(it)
+	e.spare = it
 	return nil
 }
 

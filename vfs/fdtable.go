@@ -107,12 +107,6 @@ func (t *FDTable) GetPath(fd int32) *File {
 	}
 }
 
-// Is reports whether a descriptor is f's now.
-func (t *FDTable) Is(fd int32, f *File) bool {
-	slots := *t.slots.Load()
-	return uint32(fd) < uint32(len(slots)) && slots[fd].Load() == f
-}
-
 // Reserve takes the lowest free descriptor not below min, for a file that is
 // still to be opened; Install or Unreserve must follow. limit is RLIMIT_NOFILE: EMFILE.
 func (t *FDTable) Reserve(min int32, limit uint64) (int32, error) {
@@ -247,6 +241,7 @@ func closeFile(ctx *Context, owner any, f *File) error {
 	if f.mode&modePath == 0 && f.inode.locked() {
 		f.inode.releaseLocks(owner, nil)
 	}
+	f.tellClosed()
 	if fl, ok := f.ops.(Flusher); ok {
 		err = fl.Flush(ctx, f)
 	}

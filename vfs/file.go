@@ -160,6 +160,13 @@ type Releaser interface {
 	FileReleased(f *File)
 }
 
+// A DescriptorWatcher is a Releaser that is told of every close(2) of a descriptor as well.
+type DescriptorWatcher interface {
+	// DescriptorClosed is called after a descriptor of f has been removed, and before the
+	// reference that it had, without a lock held.
+	DescriptorClosed(f *File)
+}
+
 // AddReleaser has r told of f's release. The caller has a reference.
 func (f *File) AddReleaser(r Releaser) {
 	f.releaseMu.Lock()
@@ -188,6 +195,19 @@ func (f *File) EachReleaser(visit func(Releaser)) {
 	defer f.releaseMu.Unlock()
 	for _, r := range f.releasers {
 		visit(r)
+	}
+}
+
+// tellClosed tells the DescriptorWatchers.
+func (f *File) tellClosed() {
+	var buf [4]Releaser
+	f.releaseMu.Lock()
+	list := append(buf[:0], f.releasers...)
+	f.releaseMu.Unlock()
+	for _, r := range list {
+		if w, ok := r.(DescriptorWatcher); ok {
+			w.DescriptorClosed(f)
+		}
 	}
 }
 

@@ -1,9 +1,9 @@
 // Package loan lets a thread of an application read and write without an upcall. Memory
 // that the thread shares with the sentry, its desk, has what descriptors are lent: bytes
-// that have been received, and room for bytes to be sent. The platform's code in the
-// application (the stub) answers read(2), write(2), recv(2) and send(2) from there, and
-// the sentry takes account of that later: before it does anything else for the thread, and
-// before anybody looks at the lender.
+// that have been received, room for bytes to be sent, and what epoll(7) is to tell of them.
+// The platform's code in the application (the stub) answers read(2), write(2), recv(2),
+// send(2) and epoll_ctl(2) from there, and the sentry takes account of that later: before it
+// does anything else for the thread, and before anybody looks at the lender.
 //
 // The application can write to a desk at any time. What it says is believed as far as it
 // could have read and written so by system calls: never more than was lent.
@@ -26,7 +26,7 @@ const (
 
 	// SlotSize is the size of a slot, TableSize of all, Size of a desk's memory: the
 	// slots, then the data of each, then the room of each.
-	SlotSize  = 32
+	SlotSize  = 64
 	TableSize = Slots * SlotSize
 	Size      = TableSize + Slots*(Data+Room)
 )
@@ -44,7 +44,13 @@ type slot struct {
 	written atomic.Uint32
 	room    uint32
 	tray    uint32 // offset of the room
-	_       uint32
+
+	// An epoll file's interest in the descriptor, see interest.go.
+	epoll    uint32 // the epoll file's descriptor and 1; 0 if nothing is lent
+	interest atomic.Uint32
+	events   uint32
+	data64   uint64
+	_        [2]uint64
 }
 
 // A Runner carries on with what a Lender has begun: package platform's.
@@ -67,7 +73,8 @@ type Lender interface {
 // A Loan is what one descriptor is lent. It belongs to its Lender, under its lock, until it is
 // recalled.
 type Loan struct {
-	owner Lender // guarded by Desk.mu
+	owner    Lender   // guarded by Desk.mu
+	observer Observer // likewise
 
 	slot  *slot
 	bytes []byte // for data
@@ -141,20 +148,31 @@ func (d *Desk) open(fd int32, owner Lender) *Loan {
 	if l.owner == owner && l.slot.fd == uint32(fd)+1 {
 		return l
 	}
-	if l.owner != nil {
-		l.owner.Recall()
-	}
+	l.recall()
 	l.owner = owner
 	l.clear(fd)
 	return l
 }
 
+// recall takes back all that l is. Desk.mu is held.
+func (l *Loan) recall() {
+	if l.owner != nil {
+		l.owner.Recall()
+		l.owner = nil
+	}
+	if l.observer != nil {
+		l.observer.RecallInterest(l)
+		l.observer = nil
+	}
+}
+
 // clear makes the slot that of fd, with nothing lent.
 func (l *Loan) clear(fd int32) {
 	s := l.slot
-	s.fd, s.size, s.room = uint32(fd)+1, 0, 0
+	s.fd, s.size, s.room, s.epoll = uint32(fd)+1, 0, 0, 0
 	s.taken.Store(closed)
 	s.written.Store(closed)
+	s.interest.Store(closed)
 	l.size, l.seen = 0, 0
 }
 
@@ -173,8 +191,15 @@ func (d *Desk) Settle() (wrote bool) {
 		dirty = d.dirty.Swap(0)
 	}
 	for i := 0; dirty != 0; i, dirty = i+1, dirty>>1 {
-		if o := d.loans[i].owner; dirty&1 != 0 && o != nil {
-			r, w := o.Settle()
+		l := &d.loans[i]
+		if dirty&1 == 0 {
+			continue
+		}
+		if l.observer != nil {
+			l.observer.SettleInterest(l)
+		}
+		if l.owner != nil {
+			r, w := l.owner.Settle()
 			wrote = wrote || w
 			if r != nil && (len(runs) == 0 || runs[len(runs)-1] != r) {
 				runs = append(runs, r)
@@ -199,8 +224,7 @@ func (d *Desk) End() {
 	d.on.Store(0)
 	for i := range d.loans {
 		if l := &d.loans[i]; l.owner != nil {
-			l.owner.Recall()
-			l.owner = nil
+			l.recall()
 			l.clear(-1)
 		}
 	}

@@ -106,6 +106,26 @@ func (s *stub) write(fd int32, b []byte) bool {
 	return true
 }
 
+// control is epoll_ctl(2) by descriptor epfd.
+func (s *stub) control(epfd, fd int32, op int, events uint32, data uint64) bool {
+	const add, del, mod = 1, 2, 3
+	l := s.slot(fd)
+	v := l.interest.Load()
+	if l.fd != uint32(fd)+1 || l.epoll != uint32(epfd)+1 || int32(v) < 0 || (op == add) == (v&interested != 0) {
+		return false
+	}
+	next := ((v+4)&^closed | changed) &^ interested
+	if op != del {
+		next |= interested
+		l.events, l.data64 = events, data
+	}
+	if !l.interest.CompareAndSwap(v, next) {
+		return false
+	}
+	s.mark(fd)
+	return true
+}
+
 func newDesk() (*Desk, *stub) {
 	s := &stub{mem: make([]byte, Size), dirty: new(atomic.Uint64)}
 	return NewDesk(s.mem, 0, new(atomic.Uint32), s.dirty), s

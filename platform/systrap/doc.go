@@ -71,8 +71,8 @@
 // flag, no byte of its stack; and a signal in the midst finds the application
 // before the SYSCALL or after (area.leaveFast).
 //
-// Before it posts a request, or makes the system call, the stub looks whether it can read or
-// write by a loan (package loan, offset 0x8c0). A signal finds the application before the
+// Before it posts a request, or makes the system call, the stub looks whether it can read, write
+// or make an epoll_ctl(2) by a loan (package loan, offset 0x8c0). A signal finds the application before the
 // SYSCALL or after here as well, and a fault at the buffer before it, so that the sentry, asked
 // by the SYSCALL itself, says EFAULT or maps the page.
 //

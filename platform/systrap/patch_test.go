@@ -14,7 +14,7 @@ import (
 
 // eager makes the spinner spin whatever the machine's load.
 func eager(p *Platform) {
-	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, lost: time.Hour, looks: 1 << 15}
+	p.spinner.policy = spinPolicy{cpus: 1 << 20, hotGap: time.Second, idle: 20 * time.Millisecond, busy: 20 * time.Millisecond, lost: time.Hour, looks: 1 << 15}
 }
 
 // A patched site: all registers are as after a system call, in both of the ways

@@ -50,10 +50,11 @@ const (
 type spinPolicy struct {
 	cpus   int // processors that there are
 	hotGap time.Duration
-	// The spinner stops when there was no request for idle.
-	idle time.Duration
+	// The spinner stops when there was no request for idle; while application code runs,
+	// which may be waiting for a processor, for busy.
+	idle, busy time.Duration
 	// It stops when it could not look for lost, and an eighth of the time since
-	// it began: somebody else has the processor.
+	// it began: somebody else has the processor. That time is not idle.
 	lost time.Duration
 	// looks is how often a stub looks for an answer before it gives up.
 	looks uint32
@@ -64,6 +65,7 @@ func defaultPolicy() spinPolicy {
 		cpus:   min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
 		hotGap: 100 * time.Microsecond,
 		idle:   time.Millisecond,
+		busy:   4 * time.Millisecond,
 		lost:   500 * time.Microsecond,
 		looks:  500,
 	}
@@ -263,7 +265,7 @@ func (w *worker) spin() {
 	sp.mu.Unlock()
 	defer sp.workers.Done()
 	p.watch.rouse()
-	idle, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.lost)
+	idle, busy, most := sp.ticks(sp.policy.idle), sp.ticks(sp.policy.busy), sp.ticks(sp.policy.lost)
 	worth, blip, turn, trial := sp.ticks(worth), sp.ticks(blip), sp.ticks(turn), sp.ticks(trial)
 	polite, patient := sp.ticks(polite), sp.ticks(patient)
 	y := &sp.tally
@@ -316,15 +318,21 @@ func (w *worker) spin() {
 		}
 		since := now - looked
 		looked = now
+		running := int(sp.running.Load())
+		enough := busy
+		if running == 0 {
+			enough = idle
+		}
 		switch {
 		case since > blip:
 			y.lost += since
-		case int(sp.running.Load()) >= sp.policy.cpus:
+			last += since
+		case running >= sp.policy.cpus:
 			y.waste += since
 		default:
 			y.waste += since / spare
 		}
-		if now-last > idle || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain ||
+		if now-last > enough || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain ||
 			y.pace != 0 && y.pace < sp.pace+sp.pace/4 {
 			p.stopSpin(w)
 			return
@@ -379,7 +387,12 @@ func (p *Platform) stopSpin(w *worker) {
 	hot := *sp.hot.Load()
 	sp.hot.Store(new([]*thread))
 	now := sp.pauses()
-	if y.saved < now-y.started || y.waste > y.gain || y.pace < sp.pace+sp.pace/4 {
+	// The rates say it best, if they are known.
+	worthwhile := y.saved >= now-y.started && y.waste <= y.gain
+	if sp.pace != 0 {
+		worthwhile = y.pace >= sp.pace+sp.pace/4
+	}
+	if !worthwhile {
 		sp.until.Store(now + sp.ticks(sp.rest))
 		sp.rest = min(2*sp.rest, restMax)
 	} else {

@@ -39,7 +39,7 @@
 // Slots of loans (package loan).
 #define AREA_SLOTS 0x1000
 #define SLOT_MASK $63
-#define SLOT_SHIFT $5
+#define SLOT_SHIFT $6
 #define SLOT_FD 0
 #define SLOT_SIZE 4
 #define SLOT_TAKEN 8
@@ -47,6 +47,14 @@
 #define SLOT_WRITTEN 16
 #define SLOT_ROOM 20
 #define SLOT_TRAY 24
+#define SLOT_EPOLL 28
+#define SLOT_INTEREST 32
+#define SLOT_EVENTS 36
+#define SLOT_DATA64 40
+#define INTERESTED $1
+#define CHANGED $2
+#define INTEREST_CALL 4
+#define EXOTIC $0x30000000
 
 #define REQUEST_NONE $0
 #define REQUEST_POSTED $1
@@ -344,6 +352,8 @@ lent:
 	// the area.
 	PCALIGN $64
 lookup:
+	CMPL AX, $233
+	JEQ control
 	MOVL DI, R11
 	ANDL SLOT_MASK, R11
 	SHLL SLOT_SHIFT, R11
@@ -413,18 +423,63 @@ sum:
 	MOVQ R10, AREA_IP(GS)
 	LEAL (AX)(R10*1), DX
 	JMP publish
+control:
+	// epoll_ctl(2) of a descriptor that is lent. The interest is there, or is not, as the
+	// operation wants it.
+	MOVL DX, R11
+	ANDL SLOT_MASK, R11
+	SHLL SLOT_SHIFT, R11
+	RDGSBASEQ CX
+	LEAQ AREA_SLOTS(CX)(R11*1), R11
+	INCL DX
+	CMPL DX, SLOT_FD(R11)
+	JNE notlent
+	INCL DI
+	CMPL DI, SLOT_EPOLL(R11)
+	JNE notlent
+	MOVL SLOT_INTEREST(R11), AX
+	TESTL AX, AX
+	JLT notlent
+	LEAL INTEREST_CALL(AX), DX
+	ANDL $0x7fffffff, DX
+	CMPL SI, $1 // EPOLL_CTL_ADD
+	JEQ add
+	TESTL INTERESTED, AX
+	JEQ notlent
+	CMPL SI, $3 // EPOLL_CTL_MOD
+	JEQ watch
+	CMPL SI, $2 // EPOLL_CTL_DEL
+	JNE notlent
+	ANDL $~1, DX
+	JMP ask
+add:
+	TESTL INTERESTED, AX
+	JNE notlent
+watch:
+	MOVL 0(R10), DI
+	TESTL EXOTIC, DI
+	JNE notlent
+	MOVQ 4(R10), SI
+	MOVL DI, SLOT_EVENTS(R11)
+	MOVQ SI, SLOT_DATA64(R11)
+	ORL INTERESTED, DX
+ask:
+	ORL CHANGED, DX
+	LEAQ SLOT_INTEREST(R11), DI
+	MOVQ $0, AREA_IP(GS)
+	JMP publish
 notlent:
 	MOVL AREA_NR(GS), AX
 	RELOAD
 	JMP unlent
 
-	// Offset 0xa20: AX bytes were read or written before, by the word at DI, DX now.
+	// Offset 0xac0: the loan is changed: the word at DI from AX to DX.
 	PCALIGN $32
 publish:
 	LOCK
 	CMPXCHGL DX, (DI)
 
-	// Offset 0xa24.
+	// Offset 0xac4.
 	JNE notlent
 	RDGSBASEQ AX
 	SUBQ AX, R11
@@ -439,7 +494,7 @@ publish:
 	RELOAD
 	JMP return
 
-	// Offset 0xac0: the end, and what lies behind it.
+	// Offset 0xb40: the end, and what lies behind it.
 	PCALIGN $64
 	UD2
 	RET

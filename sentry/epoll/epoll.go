@@ -7,16 +7,18 @@
 // notifications. The order is mu, then the lock of a watched file's wait queue, then
 // ready.mu, then the lock of the epoll file's own queues. An epoll file that
 // watches another comes before it; Add sees to it that there is no circle, and that
-// chains are short.
+// chains are short. A loan.Desk's lock comes before all of them.
 package epoll
 
 import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
+	"casemate/platform/loan"
 	"casemate/vfs"
 	"casemate/vfs/wait"
 )
@@ -45,6 +47,11 @@ type item struct {
 	events uint32 // events and flags asked for; only flags while disabled
 	data   uint64
 
+	// lent is the loan by which events and data are changed, changed with File.mu held; deleted
+	// says that the item is there for that alone.
+	lent    atomic.Pointer[loan.Loan]
+	deleted bool
+
 	// Guarded by ready.mu.
 	listed     bool
 	next, prev *item
@@ -56,6 +63,13 @@ type File struct {
 
 	mu    sync.Mutex
 	items map[key]*item
+	spare *item // one that was removed, for the next: some remove and add all the time
+	lent  []*item
+
+	// user is who has used the file last, uses how often since another one did, up to alone;
+	// changed by another one with mu held.
+	user atomic.Pointer[loan.Desk]
+	uses atomic.Int32
 
 	ready struct {
 		mu         sync.Mutex
@@ -149,10 +163,10 @@ func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
 			return err
 		}
 	}
-	it := &item{epoll: e, key: key{f, fd}, events: events | uint32(wait.Err|wait.Hup), data: data}
-	it.entry.Notify = it.notify
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	it := e.item()
+	it.key, it.events, it.data = key{f, fd}, events|uint32(wait.Err|wait.Hup), data
 	if !isEpoll && e.watchers.any() {
 		// Who comes to watch e after this will see the item; who does already has
 		// to be counted.
@@ -165,10 +179,29 @@ func (e *File) Add(f *vfs.File, fd int32, events uint32, data uint64) error {
 	return e.add(it, inner, isEpoll)
 }
 
+// item returns an item that is not used. mu is held.
+func (e *File) item() (it *item) {
+	if it, e.spare = e.spare, nil; it == nil {
+		it = &item{epoll: e}
+		it.entry.Notify = it.notify
+	}
+	return it
+}
+
+// lookup returns the item of k, if there is one, and ends its loan. mu is held.
+func (e *File) lookup(k key) *item {
+	it := e.items[k]
+	if it == nil || it.lent.Load() == nil {
+		return it
+	}
+	e.recall(it)
+	return e.items[k]
+}
+
 // add takes up it, which watches the epoll file inner or, if that is nil, a file of
 // another kind; check says that its paths count. e.mu is held, and nesting if check.
 func (e *File) add(it *item, inner *File, check bool) error {
-	if e.items[it.key] != nil {
+	if e.lookup(it.key) != nil {
 		return unix.EEXIST
 	}
 	e.items[it.key] = it
@@ -201,7 +234,7 @@ func (e *File) watch(it *item) {
 func (e *File) Modify(f *vfs.File, fd int32, events uint32, data uint64) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	it := e.items[key{f, fd}]
+	it := e.lookup(key{f, fd})
 	if it == nil {
 		return unix.ENOENT
 	}
@@ -218,22 +251,28 @@ func (e *File) Modify(f *vfs.File, fd int32, events uint32, data uint64) error {
 func (e *File) Delete(f *vfs.File, fd int32) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	it := e.items[key{f, fd}]
+	it := e.lookup(key{f, fd})
 	if it == nil {
 		return unix.ENOENT
 	}
 	f.RemoveReleaser(it)
 	e.remove(it)
+	e.spare = it
 	return nil
 }
 
 // remove takes it out. e.mu is held.
 func (e *File) remove(it *item) {
 	delete(e.items, it.key)
-	it.key.file.Ops().Unregister(&it.entry)
+	e.unwatch(it)
 	if inner, is := it.key.file.Ops().(*File); is {
 		inner.watchers.remove(it)
 	}
+}
+
+// unwatch undoes watch. e.mu is held.
+func (e *File) unwatch(it *item) {
+	it.key.file.Ops().Unregister(&it.entry)
 	e.ready.mu.Lock()
 	e.drop(it)
 	e.ready.mu.Unlock()
@@ -243,14 +282,15 @@ func (e *File) remove(it *item) {
 func (it *item) FileReleased(f *vfs.File) {
 	e := it.epoll
 	e.mu.Lock()
+	e.recall(it)
 	if e.items[it.key] == it {
 		e.remove(it)
 	}
 	e.mu.Unlock()
 }
 
-// Collect passes up to n items that have events to f, and returns how many. The file of an item,
-// which was added as descriptor fd, stays open while f is called.
+// Collect passes up to n items that have events to f, and returns how many; fd is the descriptor
+// as which the item's file was added. f is called with e's locks held.
 func (e *File) Collect(n int, f func(events uint32, data uint64, fd int32, file *vfs.File)) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -310,6 +350,7 @@ func (e *File) RemoveWaiter(w *wait.Entry) {
 func (e *File) Readiness(mask wait.Events) wait.Events {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.settleAll()
 	e.ready.mu.Lock()
 	defer e.ready.mu.Unlock()
 	for left := e.ready.n; left > 0 && e.ready.head != nil; left-- {
@@ -328,7 +369,12 @@ func (e *File) Readiness(mask wait.Events) wait.Events {
 }
 
 // Register implements vfs.FileOps.
-func (e *File) Register(w *wait.Entry, mask wait.Events) { e.pollers.Register(w, mask) }
+func (e *File) Register(w *wait.Entry, mask wait.Events) {
+	e.pollers.Register(w, mask) // nothing is lent from now on
+	e.mu.Lock()
+	e.recallAll()
+	e.mu.Unlock()
+}
 
 // Unregister implements vfs.FileOps.
 func (e *File) Unregister(w *wait.Entry) { e.pollers.Unregister(w) }
@@ -337,6 +383,7 @@ func (e *File) Unregister(w *wait.Entry) { e.pollers.Unregister(w) }
 func (e *File) Release(*vfs.File) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.recallAll()
 	for _, it := range e.items {
 		it.key.file.RemoveReleaser(it)
 		e.remove(it)
@@ -347,8 +394,12 @@ func (e *File) Release(*vfs.File) {
 func (e *File) FDInfo() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.settleAll()
 	var b strings.Builder
 	for k, it := range e.items {
+		if it.deleted {
+			continue
+		}
 		fmt.Fprintf(&b, "tfd: %8d events: %8x data: %16x  pos:%d ino:%x sdev:%x\n", k.fd, it.events, it.data,
 			0, k.file.Inode().Ino(), k.file.Inode().Superblock().Dev)
 	}

@@ -116,7 +116,7 @@ func (t *Task) settle() {
 func (t *Task) SettleLoans() bool { return t.k.desks.settle() }
 
 // loanCalls are the calls that are made by loans.
-var loanCalls = [...]uint64{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_RECVFROM, unix.SYS_SENDTO}
+var loanCalls = [...]uint64{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_RECVFROM, unix.SYS_SENDTO, unix.SYS_EPOLL_CTL}
 
 // unwatched reports whether nobody is to see such calls of the task, or may refuse them.
 func (t *Task) unwatched() bool {
@@ -160,10 +160,10 @@ func (t *Task) lent() {
 	}
 }
 
-// LendData has f lend the task what can be read from it, if it is a loan.Lender: descriptor fd, with
-// which f was added to an epoll file, and which may be another file's by now.
+// LendData has f lend the task what can be read from it, if it is a loan.Lender: the file of
+// descriptor fd, of which epoll_wait(2) is to tell.
 func (t *Task) LendData(fd int32, f *vfs.File) {
-	if o, ok := f.Ops().(loan.Lender); ok && t.borrows() && t.desk.Pays() && t.FDTable().Is(fd, f) {
+	if o, ok := f.Ops().(loan.Lender); ok && t.borrows() && t.desk.Pays() {
 		t.desk.LendData(fd, o)
 		t.lent()
 	}
@@ -174,6 +174,24 @@ func (t *Task) LendData(fd int32, f *vfs.File) {
 func (t *Task) LendRoom(fd int32, f *vfs.File, n int) {
 	if o, ok := f.Ops().(loan.Lender); ok && n <= loan.Room && t.borrows() && !t.desk.Banned(clock.Monotonic()) {
 		t.desk.LendRoom(fd, o)
+		t.lent()
+	}
+}
+
+// Desk returns the desk of the task's loans, nil if it has none.
+func (t *Task) Desk() *loan.Desk { return t.desk }
+
+// An InterestLender is an epoll file.
+type InterestLender interface {
+	// Lend has the epoll file lend d its interest in f: epfd and fd are the descriptors.
+	Lend(d *loan.Desk, epfd, fd int32, f *vfs.File)
+}
+
+// LendInterest has e lend the task its interest in f, when that has just changed it by
+// epoll_ctl(2) with the descriptors epfd and fd.
+func (t *Task) LendInterest(e InterestLender, epfd, fd int32, f *vfs.File) {
+	if t.desk != nil && t.borrows() {
+		e.Lend(t.desk, epfd, fd, f)
 		t.lent()
 	}
 }

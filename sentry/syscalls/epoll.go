@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"casemate/platform/loan"
 	"casemate/sentry/clock"
 	"casemate/sentry/epoll"
 	"casemate/sentry/kernel"
@@ -82,15 +83,51 @@ func sysEpollCtl(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if !ok || f == ef {
 		return 0, unix.EINVAL
 	}
+	e.Use(t.Desk())
+	var err error
 	switch op {
 	case unix.EPOLL_CTL_ADD:
-		return 0, e.Add(f, fd, events, data)
+		err = e.Add(f, fd, events, data)
 	case unix.EPOLL_CTL_MOD:
-		return 0, e.Modify(f, fd, events, data)
+		err = e.Modify(f, fd, events, data)
 	case unix.EPOLL_CTL_DEL:
 		return 0, e.Delete(f, fd)
+	default:
+		return 0, unix.EINVAL
 	}
-	return 0, unix.EINVAL
+	if err == nil {
+		t.LendInterest(e, a.Int(0), fd, f)
+	}
+	return 0, err
+}
+
+// borrowers are the descriptors of which epoll_wait(2) says that they can be read: the first ones
+// may be lent the data.
+type borrowers struct {
+	n    int
+	list [loan.Slots]struct {
+		fd   int32
+		file *vfs.File
+	}
+}
+
+func (b *borrowers) add(fd int32, f *vfs.File) {
+	if b.n < len(b.list) {
+		b.list[b.n].fd, b.list[b.n].file = fd, f
+		b.n++
+	}
+}
+
+// lend lends t the data. A descriptor may be another file's by now.
+func (b *borrowers) lend(t *kernel.Task) {
+	for _, x := range b.list[:b.n] {
+		if f := t.FDTable().Get(x.fd); f != nil {
+			if f == x.file {
+				t.LendData(x.fd, f)
+			}
+			f.DecRef()
+		}
+	}
 }
 
 // epollWait is epoll_wait(2) with a deadline.
@@ -105,7 +142,9 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 	defer f.DecRef()
 	buf := epollBuffers.Get().(*[epollChunk * epollEventSize]byte)
 	defer epollBuffers.Put(buf)
+	e.Use(t.Desk())
 	count := 0
+	var readers borrowers
 	put := func(events uint32, data uint64, fd int32, file *vfs.File) {
 		b := buf[count*epollEventSize:]
 		clear(b[:epollEventSize])
@@ -113,7 +152,7 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 		le.PutUint64(b[epollEventSize-8:], data)
 		count++
 		if events&unix.EPOLLIN != 0 {
-			t.LendData(fd, file)
+			readers.add(fd, file)
 		}
 	}
 	limit := min(int(n), epollChunk)
@@ -136,6 +175,7 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 			}
 		}
 	}
+	readers.lend(t)
 	return uint64(count), copyOut(t, addr, buf[:count*epollEventSize])
 }
 

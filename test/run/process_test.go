@@ -29,7 +29,8 @@ func TestSignals(t *testing.T) {
 		t.Run(rt.name, func(t *testing.T) {
 			b := newBundle(t, script.String())
 			b.write(t)
-			c := start(t, rt.commandOf(t, b, newID()))
+			id := newID()
+			c := start(t, rt.commandOf(t, b, id))
 			c.waitFor("ready")
 			for _, s := range signals {
 				must(t, c.cmd.Process.Signal(s))
@@ -37,8 +38,12 @@ func TestSignals(t *testing.T) {
 					c.waitFor(fmt.Sprintf("got %d\n", s))
 				}
 			}
-			must(t, c.cmd.Process.Kill())
-			c.wait()
+			if got := finish(t, rt.runtimeCommand(t.Context(), b, "kill", id, "KILL")); got.code != 0 {
+				t.Fatal(got)
+			}
+			if got := c.wait(); got.code != 137 {
+				t.Error(got)
+			}
 		})
 	}
 }

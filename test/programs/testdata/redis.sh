@@ -5,7 +5,7 @@ cd "$(mktemp -d /var/tmp/redis.XXXXXX)"
 start() {
 	redis-server --port 6400 --unixsocket "$PWD/sock" --dir "$PWD" --save '' --appendonly "$1" --daemonize no --logfile log &
 	server=$!
-	for _ in $(seq 1 300); do redis-cli -p 6400 ping >/dev/null 2>&1 && return; sleep 0.1; done
+	for _ in $(seq 1 300); do [ "$(redis-cli -p 6400 ping 2>/dev/null)" = PONG ] && return; sleep 0.1; done
 	echo "redis does not answer"
 	cat log
 	exit 1

@@ -107,11 +107,14 @@ func (s *Stack) Frame(p *pkt.Packet) []byte {
 	return b
 }
 
-// OutputHeader is Output for a packet that starts with an IPv4 header of the
-// caller's (IP_HDRINCL): length, checksum and, where they are zero, source and
-// identification are filled in. EINVAL for a header that is no header, EMSGSIZE
-// if the packet exceeds the MTU.
+// OutputHeader is Output for a packet that starts with a header of the caller's
+// (IP_HDRINCL, IPV6_HDRINCL): of IPv4 length, checksum and, where they are zero, source
+// and identification are filled in; of IPv6 nothing. EINVAL for a header that is no header,
+// EMSGSIZE if the packet exceeds the MTU.
 func (s *Stack) OutputHeader(p *pkt.Packet, r *Route) error {
+	if r.Dst.Is6() {
+		return s.outputHeader6(p, r)
+	}
 	h := wire.IPv4(p.Pull(wire.IPv4MinLen))
 	if h != nil && h.HeaderLen() >= wire.IPv4MinLen {
 		h = p.Pull(h.HeaderLen())
@@ -140,6 +143,32 @@ func (s *Stack) OutputHeader(p *pkt.Packet, r *Route) error {
 	p.EtherType, p.NetLen = unix.ETH_P_IP, uint16(h.HeaderLen())
 	p.Hash, p.OutIf = wire.PacketHash(h), r.Iface.index
 	s.Counters.IP.OutRequests.Inc()
+	return s.depart(p, r)
+}
+
+// outputHeader6 is OutputHeader for IPv6.
+func (s *Stack) outputHeader6(p *pkt.Packet, r *Route) error {
+	h := wire.IPv6(p.Pull(wire.IPv6Len))
+	switch {
+	case p.Len() > r.MTU:
+		p.Free()
+		return unix.EMSGSIZE
+	case h == nil:
+		p.Free()
+		return unix.EINVAL
+	case !r.Iface.up():
+		p.Free()
+		return unix.ENETDOWN
+	}
+	p.Src, p.Dst, p.Proto, p.TTL, p.TOS = h.Src(), h.Dst(), h.NextHeader(), h.HopLimit(), h.TrafficClass()
+	p.EtherType, p.NetLen = unix.ETH_P_IPV6, wire.IPv6Len
+	p.Hash, p.OutIf = wire.PacketHash(h), r.Iface.index
+	s.Counters.IP6.OutRequests.Inc()
+	return s.depart(p, r)
+}
+
+// depart transmits p, which is complete, if the packet filter lets it.
+func (s *Stack) depart(p *pkt.Packet, r *Route) error {
 	r, err := s.leave(p, r)
 	if err != nil {
 		return err

@@ -474,14 +474,14 @@ func (p *Protocol) Sockets(ping bool) []sock.Info {
 	return list
 }
 
-// SetHeaderIncluded is IP_HDRINCL.
+// SetHeaderIncluded is IP_HDRINCL and IPV6_HDRINCL.
 func (e *Endpoint) SetHeaderIncluded(on bool) {
 	e.mu.Lock()
 	e.hdrincl = on
 	e.mu.Unlock()
 }
 
-// HeaderIncluded is IP_HDRINCL.
+// HeaderIncluded is IP_HDRINCL and IPV6_HDRINCL.
 func (e *Endpoint) HeaderIncluded() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

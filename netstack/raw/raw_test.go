@@ -115,3 +115,28 @@ func TestHeaderIncluded(t *testing.T) {
 		t.Error("half a header was sent:", err)
 	}
 }
+
+func TestHeaderIncluded6(t *testing.T) {
+	p := newLoopback(t)
+	e := p.NewEndpoint(unix.AF_INET6, unix.IPPROTO_RAW)
+	defer e.Close()
+	r := p.NewEndpoint(unix.AF_INET6, 99)
+	defer r.Close()
+	r.Options().RecvHopLimit.Store(true)
+	b := make([]byte, wire.IPv6Len+4)
+	loopback := netip.IPv6Loopback()
+	wire.IPv6(b).Put(&wire.IPv6Fields{Src: loopback, Dst: loopback, PayloadLen: 4, HopLimit: 7, NextHeader: 99})
+	copy(b[wire.IPv6Len:], "data")
+	if err := send(e, "::1", b); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 100)
+	var m sock.Msg
+	n, err := r.Recv(&sock.Iovec{V: [][]byte{got}}, len(got), &m)
+	if err != nil || m.Addr.Addr != loopback || string(got[:n]) != "data" || m.Control.TTL != 7 {
+		t.Errorf("%v: %q from %v, hop limit %d", err, got[:n], m.Addr, m.Control.TTL)
+	}
+	if err := send(e, "::1", b[:30]); err != unix.EINVAL {
+		t.Error("half a header was sent:", err)
+	}
+}

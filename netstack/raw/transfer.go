@@ -121,7 +121,7 @@ func (e *Endpoint) output(p *pkt.Packet, rt *ip.Route, n int, hdrincl bool, csum
 	v4 := e.family == unix.AF_INET
 	p.Src, p.Dst, p.Proto, p.Mark = rt.Src, rt.Dst, e.protocol, e.opts.Mark.Load()
 	p.Owned, p.UID, p.GID = true, e.opts.UID.Load(), e.opts.GID.Load()
-	if v4 && hdrincl {
+	if hdrincl {
 		return s.OutputHeader(p, rt)
 	}
 	if e.isPing {

@@ -59,6 +59,11 @@ func (s *Socket) getIPv6(name, length int) ([]byte, error) {
 		return socket.Int32(int(o.MTUDiscover6.Load())), nil
 	case unix.IPV6_MTU:
 		return s.pathMTU()
+	case unix.IPV6_HDRINCL:
+		if s.raw == nil || s.common.Type != unix.SOCK_RAW {
+			return nil, unix.ENOPROTOOPT
+		}
+		return socket.Bool(s.raw.HeaderIncluded()), nil
 	case unix.IPV6_MINHOPCOUNT:
 		return socket.Int32(int(o.MinHopCount.Load())), nil
 	}
@@ -137,6 +142,11 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 			return unix.ENOPROTOOPT
 		}
 		return s.raw.SetChecksum(v)
+	case unix.IPV6_HDRINCL:
+		if s.raw == nil || s.common.Type != unix.SOCK_RAW {
+			return unix.ENOPROTOOPT
+		}
+		s.raw.SetHeaderIncluded(v != 0)
 	default:
 		return unix.ENOPROTOOPT
 	}

@@ -81,9 +81,10 @@ type Loan struct {
 	tray  []byte // for what is written
 	size  uint32 // as in slot: what has been lent
 	seen  uint32 // of taken
+	round uint32 // Desk.round, when data was lent
 }
 
-// A Desk is a thread's loans. LendData, LendRoom and Pays are called in an upcall of the thread.
+// A Desk is a thread's loans. Round, LendData, LendRoom and Pays are called in an upcall of the thread.
 type Desk struct {
 	on    *atomic.Uint32 // the stub is to look at the slots
 	dirty *atomic.Uint64 // slots from which something was read or to which something was written
@@ -94,6 +95,7 @@ type Desk struct {
 	// held.
 	over atomic.Bool
 
+	round uint32
 	// Whether lending data pays: how often it was done and how often it was of use.
 	lent, used, pause int
 
@@ -107,7 +109,7 @@ type Desk struct {
 // NewDesk returns a desk. mem, of Size bytes, lies at offset off of the thread's memory; on
 // and dirty are there too.
 func NewDesk(mem []byte, off uint32, on *atomic.Uint32, dirty *atomic.Uint64) *Desk {
-	d := &Desk{on: on, dirty: dirty}
+	d := &Desk{on: on, dirty: dirty, round: 1}
 	for i := range d.loans {
 		l := &d.loans[i]
 		data, tray := TableSize+i*Data, TableSize+Slots*Data+i*Room
@@ -118,12 +120,20 @@ func NewDesk(mem []byte, off uint32, on *atomic.Uint32, dirty *atomic.Uint64) *D
 	return d
 }
 
+// Round begins another round of LendData: the thread has had the time to read what was lent in the
+// last one.
+func (d *Desk) Round() { d.round++ }
+
 // LendData has o lend the thread what can be read by fd. It ends the loan of another that has been in
-// its place.
+// its place, but not in the same round.
 func (d *Desk) LendData(fd int32, o Lender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.loans[uint32(fd)%Slots].round == d.round {
+		return
+	}
 	l := d.open(fd, o)
+	l.round = d.round
 	if l.size > 0 {
 		d.lent++
 		if l.seen > 0 {
@@ -133,10 +143,14 @@ func (d *Desk) LendData(fd int32, o Lender) {
 	o.LendData(l)
 }
 
-// LendRoom has o lend the thread room to write by fd, likewise.
+// LendRoom has o lend the thread room to write by fd. It ends the loan of another that has been in its
+// place, unless there is data left of that.
 func (d *Desk) LendRoom(fd int32, o Lender) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if l := &d.loans[uint32(fd)%Slots]; l.owner != o && l.slot.taken.Load() < l.size {
+		return
+	}
 	o.LendRoom(d.open(fd, o))
 }
 

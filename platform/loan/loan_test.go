@@ -63,6 +63,7 @@ func (o *lender) LendRoom(l *Loan) {
 // lend lends data and room.
 func (o *lender) lend(d *Desk, fd int32, data string) {
 	o.data = data
+	d.Round()
 	d.LendData(fd, o)
 	d.LendRoom(fd, o)
 }
@@ -187,6 +188,26 @@ func TestSlotsAreTakenOver(t *testing.T) {
 	}
 	if p, ok := s.read(3+Slots, 9); !ok || string(p) != "bbbb" {
 		t.Errorf("read %q, %v", p, ok)
+	}
+}
+
+// Those whose descriptors have one slot do not take from each other what is still to be read.
+func TestSlotsAreLeft(t *testing.T) {
+	d, s := newDesk()
+	a, b := new(lender), &lender{data: "bbbb"}
+	a.lend(d, 3, "aaaa")
+	d.LendData(3+Slots, b)
+	d.LendRoom(3+Slots, b)
+	if b.loan != nil || a.loan == nil {
+		t.Fatal("taken over in the same round")
+	}
+	s.read(3, 4)
+	if d.LendRoom(3+Slots, b); b.loan == nil || a.loan != nil || a.taken != 4 {
+		t.Error("not taken over after all was read")
+	}
+	d.Round()
+	if d.LendData(3, a); a.loan == nil || b.loan != nil {
+		t.Error("not taken over in the next round")
 	}
 }
 

@@ -206,7 +206,8 @@ func (t *FDTable) Replace(ctx *Context, owner any, newfd int32, f *File, cloexec
 	(*t.slots.Load())[fd].Store(f)
 	t.mu.Unlock()
 	if old != nil {
-		closeFile(ctx, owner, old)
+		old.flush(ctx)
+		old.leave(ctx, owner)
 	}
 	return nil
 }
@@ -214,42 +215,24 @@ func (t *FDTable) Replace(ctx *Context, owner any, newfd int32, f *File, cloexec
 // Close closes a descriptor: EBADF, or what the file's Flush says. owner is the
 // process whose record locks on the file go (see Lock).
 func (t *FDTable) Close(ctx *Context, owner any, fd int32) error {
-	f := t.take(int(fd))
+	t.mu.Lock()
+	var f *File
+	if slots := *t.slots.Load(); uint(fd) < uint(len(slots)) {
+		f = slots[fd].Swap(nil)
+	}
+	t.mu.Unlock()
 	if f == nil {
 		return unix.EBADF
 	}
-	return closeFile(ctx, owner, f)
+	return t.closeTaken(ctx, owner, fd, f)
 }
 
-// take removes a descriptor and returns its file.
-func (t *FDTable) take(fd int) *File {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	slots := *t.slots.Load()
-	if uint(fd) >= uint(len(slots)) {
-		return nil
-	}
-	f := slots[fd].Swap(nil)
-	if f != nil {
-		t.free(fd)
-	}
-	return f
-}
-
-func closeFile(ctx *Context, owner any, f *File) error {
-	var err error
-	if f.mode&modePath == 0 && f.inode.locked() {
-		f.inode.releaseLocks(owner, nil)
-	}
-	f.tellClosed()
-	if fl, ok := f.ops.(Flusher); ok {
-		err = fl.Flush(ctx, f)
-	}
-	if f.drop() {
-		if l, ok := f.ops.(Lingerer); ok {
-			l.Linger(ctx)
-		}
-	}
+// closeTaken closes a descriptor whose slot has been emptied of f. The number is free only when who
+// watches the descriptor or its file has been told.
+func (t *FDTable) closeTaken(ctx *Context, owner any, fd int32, f *File) error {
+	err := f.flush(ctx)
+	t.Unreserve(fd)
+	f.leave(ctx, owner)
 	return err
 }
 
@@ -288,7 +271,6 @@ func (t *FDTable) closeIf(ctx *Context, owner any, cond func(*FDTable, int) bool
 			}
 			if slots[fd].Load() != nil && cond(t, fd) {
 				f = slots[fd].Swap(nil)
-				t.free(fd)
 				break
 			}
 		}
@@ -296,7 +278,7 @@ func (t *FDTable) closeIf(ctx *Context, owner any, cond func(*FDTable, int) bool
 		if f == nil {
 			return
 		}
-		closeFile(ctx, owner, f)
+		t.closeTaken(ctx, owner, int32(fd), f)
 	}
 }
 

@@ -78,6 +78,54 @@ func TestFDTable(t *testing.T) {
 	fork.DecRef(w.Context, nil)
 }
 
+// A flusher is a file that calls flushed when a descriptor of it is closed.
+type flusher struct {
+	vfs.FileDefaults
+	flushed func()
+}
+
+func (f *flusher) Flush(*vfs.Context, *vfs.File) error {
+	f.flushed()
+	return unix.EIO
+}
+
+// A descriptor that is closed is gone before its file is told, and its number free after that.
+func TestFlushBeforeReuse(t *testing.T) {
+	w := newWorld(t)
+	table := vfs.NewFDTable()
+	told := 0
+	ops := &flusher{flushed: func() {
+		told++
+		if table.Get(0) != nil {
+			t.Error("the descriptor is still there")
+		}
+		fd, err := table.Reserve(0, 10)
+		w.must(err)
+		if fd == 0 {
+			t.Error("the number is free already")
+		}
+		table.Unreserve(fd)
+	}}
+	for _, shut := range []func(){
+		func() { w.want(table.Close(w.Context, nil, 0), unix.EIO) },
+		func() { table.CloseRange(w.Context, nil, 0, 5) },
+	} {
+		root, err := w.Open(cwd, "/", unix.O_RDONLY, 0)
+		w.must(err)
+		path := root.Path()
+		path.IncRef()
+		if fd, err := table.Add(vfs.NewFile(w.Cred, path, unix.O_RDWR, ops), 0, false, 10); fd != 0 || err != nil {
+			t.Fatal(fd, err)
+		}
+		root.DecRef()
+		shut()
+	}
+	if told != 2 {
+		t.Errorf("told %d times", told)
+	}
+	table.DecRef(w.Context, nil)
+}
+
 // TestFDTableRace gets and closes the same descriptors from several goroutines.
 func TestFDTableRace(t *testing.T) {
 	w := newWorld(t)

@@ -162,8 +162,8 @@ type Releaser interface {
 
 // A DescriptorWatcher is a Releaser that is told of every close(2) of a descriptor as well.
 type DescriptorWatcher interface {
-	// DescriptorClosed is called after a descriptor of f has been removed, and before the
-	// reference that it had, without a lock held.
+	// DescriptorClosed is called after a descriptor of f has been removed, and before its number
+	// is free and its reference gone, without a lock held.
 	DescriptorClosed(f *File)
 }
 
@@ -198,8 +198,8 @@ func (f *File) EachReleaser(visit func(Releaser)) {
 	}
 }
 
-// tellClosed tells the DescriptorWatchers.
-func (f *File) tellClosed() {
+// flush tells f and its DescriptorWatchers that a descriptor of f is closed.
+func (f *File) flush(ctx *Context) error {
 	var buf [4]Releaser
 	f.releaseMu.Lock()
 	list := append(buf[:0], f.releasers...)
@@ -207,6 +207,22 @@ func (f *File) tellClosed() {
 	for _, r := range list {
 		if w, ok := r.(DescriptorWatcher); ok {
 			w.DescriptorClosed(f)
+		}
+	}
+	if fl, ok := f.ops.(Flusher); ok {
+		return fl.Flush(ctx, f)
+	}
+	return nil
+}
+
+// leave gives back the reference of a descriptor that is closed, and owner's record locks.
+func (f *File) leave(ctx *Context, owner any) {
+	if f.mode&modePath == 0 && f.inode.locked() {
+		f.inode.releaseLocks(owner, nil)
+	}
+	if f.drop() {
+		if l, ok := f.ops.(Lingerer); ok {
+			l.Linger(ctx)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"encoding/binary"
 	"time"
 
 	"casemate/netstack/tcp/bbr"
@@ -21,6 +22,30 @@ func (e *Endpoint) startBBR() {
 	if b := e.cc.bbr; b != nil {
 		b.Start(e.rtt.srtt, e.snd.mss)
 	}
+}
+
+// BBRInfo is the struct tcp_bbr_info of BBR's model (TCP_CC_INFO); nil if another algorithm is in use.
+func (e *Endpoint) BBRInfo() []byte {
+	e.lock()
+	defer e.mu.Unlock()
+	b := e.cc.bbr
+	if b == nil {
+		return nil
+	}
+	i := b.Info()
+	rtt := uint32(i.MinRTT / time.Microsecond)
+	if i.MinRTT == 0 {
+		rtt = ^uint32(0)
+	}
+	const one = 1 << 8 // of gains
+	p := binary.NativeEndian.AppendUint64(nil, 0)
+	bandwidth := uint64(i.Bandwidth * float64(e.snd.mss)) // bytes per second, the low half first
+	binary.NativeEndian.PutUint32(p, uint32(bandwidth))
+	binary.NativeEndian.PutUint32(p[4:], uint32(bandwidth>>32))
+	for _, v := range [...]uint32{rtt, uint32(i.PacingGain*one + 0.5), uint32(i.CwndGain*one + 0.5)} {
+		p = binary.NativeEndian.AppendUint32(p, v)
+	}
+	return p
 }
 
 // bbrInput has BBR take an acknowledgement, which has shown lost segments to be lost.

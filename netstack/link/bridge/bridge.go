@@ -33,6 +33,8 @@ type Bridge struct {
 	ageing atomic.Int64
 
 	ports atomic.Pointer[[]*ip.Interface] // in the order in which they came
+	// options are those of ports that have some; nil if none has.
+	options atomic.Pointer[map[*ip.Interface]PortOptions]
 
 	// Tree are parameters of the spanning tree, which is not run: they are kept.
 	Tree Tree
@@ -121,6 +123,7 @@ func (b *Bridge) Leave(port *ip.Interface) {
 	b.mu.Lock()
 	b.setPorts(slices.DeleteFunc(slices.Clone(*b.ports.Load()), func(p *ip.Interface) bool { return p == port }))
 	b.forget(port)
+	b.setOptions(port, PortOptions{})
 	b.mu.Unlock()
 	b.changed()
 }

@@ -246,3 +246,22 @@ func TestAddressOfTheBridge(t *testing.T) {
 		t.Error("the moved interface is not reached")
 	}
 }
+
+func TestPortOptions(t *testing.T) {
+	n := newNetwork(t)
+	n.bridge.SetPortOptions(n.ports[0], PortOptions{Hairpin: true, Isolated: true})
+	n.bridge.SetPortOptions(n.ports[1], PortOptions{Isolated: true})
+	n.send(0, wire.BroadcastMAC, "all")
+	n.got("[all]", "[]", "[all]")
+	n.send(1, stationMAC(0), "isolated")
+	n.got("[]", "[]", "[]")
+	n.send(2, stationMAC(0), "not isolated")
+	n.got("[not isolated]", "[]", "[]")
+	n.sendBy(n.stations[0].Interface, stationMAC(7), stationMAC(0), "back")
+	n.got("[back]", "[]", "[]")
+	n.ok(n.ports[0].SetMaster(nil))
+	n.ok(n.ports[0].SetMaster(n.bridge))
+	if o := n.bridge.PortOptions(n.ports[0]); o != (PortOptions{}) {
+		t.Errorf("a new port has %+v", o)
+	}
+}

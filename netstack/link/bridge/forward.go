@@ -53,22 +53,21 @@ func (b *Bridge) deliver(p *pkt.Packet) { b.own.Load().Receive(p) }
 
 // forward sends p, which came in by from, to a station.
 func (b *Bridge) forward(p *pkt.Packet, dst wire.MAC, from *ip.Interface) {
-	port := b.find(dst)
-	switch port {
-	case nil:
+	switch port := b.find(dst); {
+	case port == nil:
 		b.flood(p, from)
-	case from:
-		p.Free()
-	default:
+	case b.passes(from, port):
 		send(p, port)
+	default:
+		p.Free()
 	}
 }
 
-// flood sends p by all ports but the one that it came in by.
+// flood sends p, which came in by from, by all ports where it may go.
 func (b *Bridge) flood(p *pkt.Packet, from *ip.Interface) {
 	var last *ip.Interface
 	for _, port := range *b.ports.Load() {
-		if port == from || port.Flags()&unix.IFF_RUNNING == 0 {
+		if !b.passes(from, port) || port.Flags()&unix.IFF_RUNNING == 0 {
 			continue
 		}
 		if last != nil {

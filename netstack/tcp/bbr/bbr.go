@@ -101,6 +101,18 @@ func (b *State) PacingRate() float64 { return b.rate }
 // Quantum is how many segments are sent as a unit (BBR.send_quantum).
 func (b *State) Quantum() int { return b.quantum }
 
+// Info is what others may know of the model.
+type Info struct {
+	Bandwidth            float64       // segments per second; 0: not known yet
+	MinRTT               time.Duration // 0: not known yet
+	PacingGain, CwndGain float64
+}
+
+// Info is the model at present.
+func (b *State) Info() Info {
+	return Info{Bandwidth: b.bw.max, MinRTT: b.rtProp, PacingGain: b.pacingGain, CwndGain: b.cwndGain}
+}
+
 // ProbingRTT reports whether little is sent so as to see the path's round trip: samples of the
 // rate say nothing then.
 func (b *State) ProbingRTT() bool { return b.mode == probeRTT }

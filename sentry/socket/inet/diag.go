@@ -12,8 +12,9 @@ type Diagnosis struct {
 	sock.Info
 	Owner  uint32 // kernel id
 	Cookie uint64
-	// TCP is the struct tcp_info, Congestion the name of the algorithm; nil and "" for other protocols.
-	TCP        []byte
+	// TCP is the struct tcp_info, Congestion the name of the algorithm; nil and "" for other protocols. BBR is the
+	// struct tcp_bbr_info if it is that.
+	TCP, BBR   []byte
 	Congestion string
 }
 
@@ -48,7 +49,7 @@ func (a *Sockets) Diagnose(family, protocol int, info bool) []Diagnosis {
 		if e, ok := i.Endpoint.(*tcp.Endpoint); ok && info {
 			t := e.Info()
 			d.TCP = t.Bytes()
-			d.Congestion = e.Congestion()
+			d.Congestion, d.BBR = e.Congestion(), e.BBRInfo()
 		}
 		l = append(l, d)
 	}

@@ -54,6 +54,8 @@ func (s *Socket) getTCP(name, length int) ([]byte, error) {
 	case unix.TCP_INFO:
 		info := e.Info()
 		return info.Bytes(), nil
+	case unix.TCP_CC_INFO:
+		return e.BBRInfo(), nil
 	}
 	return nil, unix.ENOPROTOOPT
 }

@@ -12,7 +12,7 @@ import (
 	"casemate/netstack/wire"
 )
 
-// Attributes of bridges (IFLA_BR_*, IFLA_BRPORT_*) and of their forwarding databases, and what is in
+// Attributes of bridges (IFLA_BR_*) and of their forwarding databases, and what is in
 // them. Times are in hundredths of a second.
 const (
 	brForwardDelay = 1
@@ -23,13 +23,6 @@ const (
 	brPriority     = 6
 	brVLANFilter   = 7
 
-	portState      = 1 // IFLA_BRPORT_STATE
-	portPriority   = 2
-	portCost       = 3
-	stateDisabled  = 0 // BR_STATE_DISABLED
-	stateForward   = 3
-	ofChance       = 32 // the priority of a port of which nothing else is said
-	costOf10G      = 2
 	ndaCacheInfo   = 3 // NDA_CACHEINFO
 	ndaMaster      = 9
 	ntfSelf        = 0x02
@@ -114,38 +107,6 @@ func setMaster(i *ip.Interface, p []byte) error {
 		return unix.EINVAL // a bridge's stations have addresses of their own
 	}
 	return i.SetMaster(b)
-}
-
-// dumpPorts are the ports of all bridges, as bridge(8), link, shows them.
-func (s *Socket) dumpPorts(d *dumper) error {
-	for _, i := range s.ports.stack.Interfaces() {
-		master := i.Master()
-		if master == nil {
-			continue
-		}
-		d.next(unix.RTM_NEWLINK, ifinfo(unix.AF_BRIDGE, i)...)
-		m := &d.Builder
-		m.AttrString(unix.IFLA_IFNAME, i.Name())
-		m.Attr32(unix.IFLA_MASTER, uint32(master.Interface().Index()))
-		m.Attr32(unix.IFLA_MTU, uint32(i.MTU()))
-		m.Attr8(unix.IFLA_OPERSTATE, operState(i))
-		mac := i.HWAddr()
-		m.Attr(unix.IFLA_ADDRESS, mac[:])
-		if peer := linked(i); peer != nil && peer.Index() != i.Index() {
-			m.Attr32(unix.IFLA_LINK, uint32(peer.Index()))
-		}
-		state := uint8(stateForward)
-		if i.Flags()&unix.IFF_RUNNING == 0 {
-			state = stateDisabled
-		}
-		m.Nest(unix.IFLA_PROTINFO, func() {
-			m.Attr8(portState, state)
-			m.Attr(portPriority, ne.AppendUint16(nil, ofChance))
-			m.Attr32(portCost, costOf10G)
-		})
-		d.End()
-	}
-	return nil
 }
 
 // dumpStations are the forwarding databases of all bridges, or of one.

@@ -24,6 +24,7 @@ const (
 
 	diagMemInfo   = 1 // INET_DIAG_MEMINFO
 	diagInfo      = 2 // INET_DIAG_INFO
+	diagVegas     = 3 // asks for what the algorithm says of itself
 	diagCong      = 4
 	diagTOS       = 5
 	diagTClass    = 6
@@ -31,6 +32,7 @@ const (
 	diagShutdown  = 8
 	diagV6Only    = 11
 	diagMark      = 15
+	diagBBR       = 16 // INET_DIAG_BBRINFO
 
 	unixName  = 0 // UNIX_DIAG_NAME
 	unixVFS   = 1
@@ -161,6 +163,9 @@ func (s *Socket) putInet(m *nlmsg.Builder, ctx *vfs.Context, i *inet.Diagnosis, 
 	if asked(diagInfo) && i.TCP != nil {
 		m.Attr(diagInfo, i.TCP)
 	}
+	if asked(diagVegas) && i.BBR != nil {
+		m.Attr(diagBBR, i.BBR)
+	}
 	if asked(diagCong) && i.Congestion != "" {
 		m.AttrString(diagCong, i.Congestion)
 	}
@@ -176,7 +181,7 @@ func skMemInfo(rmem, rcvbuf, wmem, sndbuf, drops int) []byte {
 }
 
 // wantsInfo reports whether a request asks for more than addresses.
-func wantsInfo(ext uint8) bool { return ext&(1<<(diagInfo-1)|1<<(diagCong-1)) != 0 }
+func wantsInfo(ext uint8) bool { return ext&(1<<(diagInfo-1)|1<<(diagVegas-1)|1<<(diagCong-1)) != 0 }
 
 func (s *Socket) dumpInet(ctx *vfs.Context, d *dumper, f filter) error {
 	family, protocol, ext, states := d.r.Body[0], d.r.Body[1], d.r.Body[2], ne.Uint32(d.r.Body[4:])

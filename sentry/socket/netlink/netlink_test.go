@@ -301,3 +301,25 @@ func TestMalformed(t *testing.T) {
 		s.Release(nil)
 	}
 }
+
+// TestVLANsOfPorts has requests about VLANs of a port, of which there are none, not taken for some about the port itself.
+func TestVLANsOfPorts(t *testing.T) {
+	w := newWorld(t)
+	s := w.socket()
+	info := make([]byte, unix.SizeofIfInfomsg)
+	w.request(s, unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE, info, func(r *nlmsg.Builder) {
+		r.AttrString(unix.IFLA_IFNAME, "d0")
+		r.Nest(unix.IFLA_LINKINFO, func() { r.AttrString(infoKind, "dummy") })
+	})
+	if e := w.errno(s); e != 0 {
+		t.Fatal(e)
+	}
+	info[0] = unix.AF_BRIDGE
+	ne.PutUint32(info[4:], uint32(w.stack.InterfaceByName("d0").Index()))
+	for _, typ := range []uint16{unix.RTM_SETLINK, unix.RTM_DELLINK} {
+		w.request(s, typ, unix.NLM_F_ACK, info, func(r *nlmsg.Builder) { r.Nest(unix.IFLA_AF_SPEC, func() { r.Attr32(2, 5<<16) }) })
+		if e := w.errno(s); e != unix.EOPNOTSUPP || w.stack.InterfaceByName("d0") == nil {
+			t.Errorf("request %d: %v", typ, e)
+		}
+	}
+}

@@ -26,6 +26,7 @@ const (
 	infoKind      = 1 // IFLA_INFO_KIND
 	infoData      = 2 // IFLA_INFO_DATA
 	infoSlaveKind = 4 // IFLA_INFO_SLAVE_KIND
+	infoSlaveData = 5 // IFLA_INFO_SLAVE_DATA
 	vethPeer      = 1 // VETH_INFO_PEER
 	vethMTU       = 1500
 	maxNames      = 256
@@ -162,6 +163,17 @@ func changeKind(i *ip.Interface, linkInfo []byte) error {
 	info, err := nlmsg.Attributes(linkInfo)
 	if err != nil {
 		return err
+	}
+	if p := info[infoSlaveData]; p != nil {
+		b, ok := i.Master().(*bridge.Bridge)
+		if !ok {
+			return unix.EOPNOTSUPP
+		}
+		attrs, err := nlmsg.Attributes(p)
+		if err != nil {
+			return err
+		}
+		return changePort(b, i, attrs)
 	}
 	if info[infoData] == nil {
 		return nil

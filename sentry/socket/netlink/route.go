@@ -103,6 +103,9 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 	if kind == kindGet && r.Flags&unix.NLM_F_DUMP != 0 {
 		return true, s.dump(r)
 	}
+	if (r.Type == unix.RTM_SETLINK || r.Type == unix.RTM_DELLINK) && r.Body[0] == unix.AF_BRIDGE {
+		return false, s.setPort(r)
+	}
 	switch r.Type {
 	case unix.RTM_GETLINK:
 		return false, s.getLink(ctx, r)

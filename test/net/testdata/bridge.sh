@@ -44,6 +44,14 @@ ip -n N2 link set eth0 up; ip netns exec N1 ping -q -c1 -W9 10.2.0.2 | grep -c "
 ip link set p1 master lo 2>/dev/null; echo $?; ip link set p1 master br0
 ip link add br1 type bridge; ip link set br1 master br0 2>/dev/null; echo $?; ip link set br1 netns N1 2>/dev/null; echo $?; ip link del br1
 
+echo "== options of ports"
+flags() { bridge -d link show dev $1 | grep -oE "(hairpin|guard|learning|flood|isolated) [a-z]*"; }
+flags p1; bridge link set dev p1 hairpin on isolated on learning on; bridge link set dev p2 isolated on; flags p1
+ip netns exec N1 ping -q -c1 -W1 10.2.0.2 | grep -c "1 received"; ip netns exec N1 ping -q -c1 -W9 10.2.0.3 | grep -c "1 received"; ip netns exec N1 ping -q -c1 -W9 10.2.0.254 | grep -c "1 received"
+ip link set p1 type bridge_slave hairpin off isolated off; flags p1; ip netns exec N1 ping -q -c1 -W9 10.2.0.2 | grep -c "1 received"
+ip link set p2 nomaster; ip link set p2 master br0; flags p2
+bridge link set dev lo hairpin on; bridge link set dev nosuch hairpin on; ip link set br0 type bridge_slave hairpin on
+
 echo "== NAT"
 ip netns add OUT; ip link add up0 type veth peer name eth0 netns OUT; ip address add 10.3.0.1/24 dev up0; ip link set up0 up
 ip -n OUT address add 10.3.0.2/24 dev eth0; ip -n OUT link set eth0 up; ip -n OUT link set lo up

@@ -580,3 +580,38 @@ CASE(tcp_least_ttl)
 	v = 256;
 	ERR(setsockopt(s[1], IPPROTO_IP, IP_MINTTL, &v, sizeof v), EINVAL);
 }
+
+CASE(tcp_bbr_info)
+{
+	// struct tcp_bbr_info: what BBR knows at first, and that it learns.
+	int s[2];
+	struct {
+		unsigned bw[2], min_rtt, pacing_gain, cwnd_gain;
+	} i;
+	socklen_t n = sizeof i;
+	char b[1000];
+	pair(s);
+	OK(setsockopt(s[0], IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_CC_INFO, &i, &n));
+	EQ(n, 0);
+	if (setsockopt(s[0], IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == -1)
+		SKIP("no bbr");
+	n = sizeof i;
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_CC_INFO, &i, &n));
+	EQ(n, sizeof i);
+	EQ(i.bw[0], 0);
+	for (int k = 0; k < 10; k++) {
+		EQ(send(s[0], b, sizeof b, 0), sizeof b);
+		EQ(recv(s[1], b, sizeof b, MSG_WAITALL), sizeof b);
+		EQ(send(s[1], b, 1, 0), 1);
+		EQ(recv(s[0], b, 1, 0), 1);
+	}
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_CC_INFO, &i, &n));
+	CHECK(i.bw[0] > 0);
+	CHECK(i.min_rtt < 10000000);
+	CHECK(i.pacing_gain > 0);
+	CHECK(i.cwnd_gain >= 512);
+	n = 6;
+	OK(getsockopt(s[0], IPPROTO_TCP, TCP_CC_INFO, &i, &n));
+	EQ(n, 6);
+}

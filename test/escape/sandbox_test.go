@@ -73,7 +73,15 @@ func startAs(t *testing.T, user *syscall.Credential, runsc, platform, id, bin, s
 		s.err = s.cmd.Wait()
 		close(s.ended)
 	}()
-	t.Cleanup(s.kill)
+	t.Cleanup(func() {
+		s.kill()
+		// Any command sweeps up what one that was killed has left: its cgroups.
+		list := exec.Command(runsc, "--root", s.root, "list")
+		list.SysProcAttr = s.cmd.SysProcAttr
+		if out, err := list.CombinedOutput(); err != nil {
+			t.Errorf("runsc list: %v: %s", err, out)
+		}
+	})
 	return s
 }
 

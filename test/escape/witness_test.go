@@ -60,8 +60,8 @@ func confined(t *testing.T, s *sandbox, platform string) (stubs int) {
 		for _, f := range []string{"NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "CapInh", "CapAmb"} {
 			seen[f] = status(pid, f)
 		}
-		if status(pid, "State") == "" {
-			continue // it ended meanwhile
+		if status(pid, "VmSize") == "" {
+			continue // it has ended meanwhile, or does, and cannot say any more what it is
 		}
 		name := r
 		if r == "" {

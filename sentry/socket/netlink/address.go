@@ -8,6 +8,7 @@ import (
 	"casemate/netstack/ip"
 	"casemate/netstack/link/ipvlan"
 	"casemate/netstack/nlmsg"
+	"casemate/vfs"
 )
 
 // ifaddr is the struct ifaddrmsg of an address.
@@ -42,22 +43,28 @@ func putAddress(m *nlmsg.Builder, a *ip.Address) {
 	m.Attr(unix.IFA_CACHEINFO, info)
 }
 
-func (s *Socket) dumpAddresses(d *dumper) error {
-	family, index := d.r.Body[0], int32(0)
+func (s *Socket) dumpAddresses(ctx *vfs.Context, d *dumper) (err error) {
+	family, index, at, id := d.r.Body[0], int32(0), s.ports, []byte(nil)
 	if len(d.r.Body) >= unix.SizeofIfAddrmsg && s.option(unix.NETLINK_GET_STRICT_CHK) {
 		index = int32(ne.Uint32(d.r.Body[4:]))
+		if at, id, err = s.dumped(ctx, d.r, unix.SizeofIfAddrmsg, unix.IFA_TARGET_NETNSID); err != nil {
+			return err
+		}
 	}
 	for _, want := range [...]uint8{unix.AF_INET, unix.AF_INET6} {
 		if family != unix.AF_UNSPEC && family != want {
 			continue
 		}
-		for _, i := range s.ports.stack.Interfaces() {
+		for _, i := range at.stack.Interfaces() {
 			if index != 0 && i.Index() != index {
 				continue
 			}
-			for _, a := range s.ports.stack.Addresses(i) {
+			for _, a := range at.stack.Addresses(i) {
 				if nlmsg.Family(a.Prefix.Addr()) == want {
 					d.next(unix.RTM_NEWADDR, ifaddr(i, &a)...)
+					if id != nil {
+						d.Attr(unix.IFA_TARGET_NETNSID, id)
+					}
 					putAddress(&d.Builder, &a)
 					d.End()
 				}

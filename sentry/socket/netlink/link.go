@@ -240,13 +240,20 @@ func (p *Ports) putLink(m *nlmsg.Builder, i *ip.Interface) {
 	m.Nest(unix.IFLA_AF_SPEC, func() { m.Attr(unix.AF_INET6, six.B) })
 }
 
-func (s *Socket) dumpLinks(d *dumper) error {
+func (s *Socket) dumpLinks(ctx *vfs.Context, d *dumper) error {
 	if d.r.Body[0] == unix.AF_BRIDGE {
 		return s.dumpPorts(d)
 	}
-	for _, i := range s.ports.stack.Interfaces() {
+	at, id, err := s.dumped(ctx, d.r, ifinfomsgLen, unix.IFLA_TARGET_NETNSID)
+	if err != nil {
+		return err
+	}
+	for _, i := range at.stack.Interfaces() {
 		d.next(unix.RTM_NEWLINK, ifinfo(unix.AF_UNSPEC, i)...)
-		s.ports.putLink(&d.Builder, i)
+		if id != nil {
+			d.Attr(unix.IFLA_TARGET_NETNSID, id)
+		}
+		at.putLink(&d.Builder, i)
 		d.End()
 	}
 	return nil

@@ -112,6 +112,26 @@ func (s *Socket) numbered(ctx *vfs.Context, attr []byte) (*Ports, error) {
 	return s.ports.of(ns), nil
 }
 
+// dumped is the namespace of which a dump is to tell: that of the number that is in an attribute behind a header of
+// that length, with the number, or s's own. EINVAL, EACCES.
+func (s *Socket) dumped(ctx *vfs.Context, r *nlmsg.Request, header int, attr uint16) (at *Ports, id []byte, err error) {
+	if len(r.Body) < header {
+		return s.ports, nil, nil
+	}
+	attrs, err := nlmsg.Attributes(r.Body[header:])
+	if err != nil {
+		return nil, nil, err
+	}
+	id, ok := attrs[attr]
+	if !ok {
+		return s.ports, nil, nil
+	}
+	if at, err = s.numbered(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	return at, id[:4], nil
+}
+
 // all are the numbers, sorted.
 func (n *nsids) all() []int32 {
 	n.mu.Lock()

@@ -101,7 +101,7 @@ func (s *Socket) route(ctx *vfs.Context, r *nlmsg.Request) (answered bool, err e
 		return false, nil
 	}
 	if kind == kindGet && r.Flags&unix.NLM_F_DUMP != 0 {
-		return true, s.dump(r)
+		return true, s.dump(ctx, r)
 	}
 	if (r.Type == unix.RTM_SETLINK || r.Type == unix.RTM_DELLINK) && r.Body[0] == unix.AF_BRIDGE {
 		return false, s.setPort(r)
@@ -170,7 +170,7 @@ func (d *dumper) flush() {
 }
 
 // dump answers with all there is of a kind. EBUSY if the last dump has not been read.
-func (s *Socket) dump(r *nlmsg.Request) error {
+func (s *Socket) dump(ctx *vfs.Context, r *nlmsg.Request) error {
 	s.mu.Lock()
 	busy := s.dumping > 0
 	s.mu.Unlock()
@@ -180,9 +180,9 @@ func (s *Socket) dump(r *nlmsg.Request) error {
 	return s.dumpWith(r, func(d *dumper) (err error) {
 		switch r.Type {
 		case unix.RTM_GETLINK:
-			err = s.dumpLinks(d)
+			err = s.dumpLinks(ctx, d)
 		case unix.RTM_GETADDR:
-			err = s.dumpAddresses(d)
+			err = s.dumpAddresses(ctx, d)
 		case unix.RTM_GETROUTE:
 			err = s.dumpRoutes(d)
 		case unix.RTM_GETNEIGH:

@@ -36,6 +36,30 @@ ip maddr show dev v0 | sed 's/ users.*//' | sort; ip maddr show dev lo | sort
 
 echo "== numbers of namespaces"
 ip netns set A 5; ip -o link show v0 | grep -o "link-net.*"; ip netns list-id; ip netns list-id nsid 5; ip netns list-id nsid 6
+python3 - <<'END'
+import socket, struct
+# Dumps of links and addresses of the namespace with a number, for those who ask strictly.
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); s.setsockopt(270, 12, 1)
+def ask(kind, header, target, name, number):
+    body = header + struct.pack("=HHi", 8, target, number)
+    s.send(struct.pack("=IHHII", 16 + len(body), kind, 0x301, 1, 0) + body)
+    found, done = [], False
+    while not done:
+        data = s.recv(1 << 16)
+        while data:
+            size, what = struct.unpack_from("=IH", data)
+            if what == 2 or what == 3 and data[16:20] != bytes(4):
+                return "refused"
+            attrs, data = data[16 + len(header):size], data[size + 3 & ~3:]
+            done, values = what == 3, {}
+            while not done and attrs:
+                n, t = struct.unpack_from("=HH", attrs)
+                values[t], attrs = attrs[4:n], attrs[n + 3 & ~3:]
+            if name in values:
+                found.append((values[name], struct.unpack("=i", values[target])[0]))
+    return sorted(found)
+print(ask(18, bytes(16), 46, 3, 0), ask(22, bytes([2]) + bytes(7), 10, 2, 0), ask(18, bytes(16), 46, 3, 77), ask(22, bytes(8), 10, 2, 77))
+END
 
 echo "== refused"
 for request in "link del nosuch" "link set nosuch up" "link set v0 name lo" "link set v0 mtu 10" "link set v0 mtu 70000" "address add 10.1.0.1/24 dev v0" "address add fd00::1/64 dev v0" \

@@ -64,4 +64,18 @@ __attribute__((unused)) static void refuse(int nr)
 	OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p));
 }
 
+static volatile sig_atomic_t ticks;
+
+static void tick(int sig) { (void)sig, ticks++; }
+
+// tick_soon has a signal come once in a short time, another one for each i: if they came regularly a
+// slow machine might do nothing but take them.
+__attribute__((unused)) static void tick_soon(int i)
+{
+	struct itimerval it = {{0, 0}, {0, 1 + i * 7 % 300}};
+	struct sigaction sa = {.sa_handler = tick, .sa_flags = SA_RESTART};
+	OK(sigaction(SIGALRM, &sa, NULL));
+	OK(setitimer(ITIMER_REAL, &it, NULL));
+}
+
 #endif

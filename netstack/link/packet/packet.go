@@ -18,6 +18,9 @@ const bufSize = 8 << 20
 // interface name in the caller's network namespace: each gets all frames of its flows, but for
 // those with tags of VLANs, for which there is one more. It needs CAP_NET_RAW. The descriptors can be
 // passed to a process that may not open them, for New.
+//
+// One more is to send by: Linux wakes who waits for the socket of a packet when that has been
+// delivered, and then looks at all who wait to receive.
 func Open(name string, channels int) (fds []int, info link.Info, err error) {
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -37,7 +40,7 @@ func Open(name string, channels int) (fds []int, info link.Info, err error) {
 		}
 	}()
 	for range channels {
-		fd, err := open(i, false)
+		fd, err := open(i, plain)
 		if err != nil {
 			return fds, info, err
 		}
@@ -50,15 +53,27 @@ func Open(name string, channels int) (fds []int, info link.Info, err error) {
 			}
 		}
 	}
-	tags, err := open(i, true)
-	if err != nil {
-		return fds, info, err
+	for _, frames := range []frames{none, tagged} {
+		fd, err := open(i, frames)
+		if err != nil {
+			return fds, info, err
+		}
+		fds = append(fds, fd)
 	}
-	return append(fds, tags), info, nil
+	return fds, info, nil
 }
 
-// open makes a packet socket that receives all frames of an interface, of those with tags or of those without.
-func open(i *net.Interface, tagged bool) (int, error) {
+// frames are those that a socket receives.
+type frames int
+
+const (
+	none frames = iota
+	plain
+	tagged
+)
+
+// open makes a packet socket of an interface.
+func open(i *net.Interface, f frames) (int, error) {
 	// No frame is wanted before the socket is bound: protocol 0.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -76,13 +91,17 @@ func open(i *net.Interface, tagged bool) (int, error) {
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF}[o], bufSize)
 		}
 	}
-	mreq := unix.PacketMreq{Ifindex: int32(i.Index), Type: unix.PACKET_MR_ALLMULTI}
-	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
-	if err == nil {
-		err = onlyTagged(fd, tagged)
+	to := unix.SockaddrLinklayer{Ifindex: i.Index}
+	if f != none {
+		to.Protocol = htons(unix.ETH_P_ALL)
+		mreq := unix.PacketMreq{Ifindex: int32(i.Index), Type: unix.PACKET_MR_ALLMULTI}
+		err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
+		if err == nil {
+			err = onlyTagged(fd, f == tagged)
+		}
 	}
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: i.Index})
+		err = unix.Bind(fd, &to)
 	}
 	if err != nil {
 		unix.Close(fd)

@@ -24,16 +24,18 @@ type Link struct {
 	wg   sync.WaitGroup
 }
 
-// New makes a link of descriptors from Open, of which there are at least two, and which it owns from now on, even if
-// it fails.
+// New makes a link of descriptors from Open, of which there are at least three, and which it owns from now on, even
+// if it fails.
 func New(fds []int, info link.Info) (*Link, error) {
-	last := len(fds) - 1
-	tags := os.NewFile(uintptr(fds[last]), "tagged frames")
-	v, err := virtio.New(info, fds[:last]...)
+	channels := len(fds) - 2
+	tags := os.NewFile(uintptr(fds[channels+1]), "tagged frames")
+	v, err := virtio.New(info, fds[:channels]...)
 	if err != nil {
+		unix.Close(fds[channels])
 		tags.Close()
 		return nil, err
 	}
+	v.SendBy(fds[channels])
 	return &Link{Link: v, tags: tags}, nil
 }
 

@@ -18,6 +18,7 @@ const sendWait = 20
 // Link is a link over a descriptor, or over several that are queues of one device.
 type Link struct {
 	fds    []int
+	out    int // by which all is sent, or -1
 	stop   int // eventfd
 	info   link.Info
 	eth    int // length of the link header
@@ -53,12 +54,16 @@ func New(info link.Info, fds ...int) (*Link, error) {
 		}
 		return nil, err
 	}
-	l := &Link{fds: fds, stop: stop, info: info}
+	l := &Link{fds: fds, out: -1, stop: stop, info: info}
 	if info.Type == unix.ARPHRD_ETHER {
 		l.eth = wire.EthernetLen
 	}
 	return l, nil
 }
+
+// SendBy has packets sent by a descriptor of its own, which l owns from now on. It is called before
+// Attach.
+func (l *Link) SendBy(fd int) { l.out = fd }
 
 // Info implements link.Link.
 func (l *Link) Info() link.Info { return l.info }
@@ -97,7 +102,10 @@ type sender Link
 func (s *sender) Receive(p *pkt.Packet) {
 	l := (*Link)(s)
 	i := p.Hash % uint32(len(l.fds))
-	fd := l.fds[i]
+	fd := l.out
+	if fd < 0 {
+		fd = l.fds[i]
+	}
 	l.queues[i].noteSize(p.Len())
 	var hdr [HeaderLen]byte
 	var iov [pkt.MaxFrags + 2][]byte
@@ -159,6 +167,9 @@ func (l *Link) Close() {
 		}
 		for _, fd := range l.fds {
 			unix.Close(fd)
+		}
+		if l.out >= 0 {
+			unix.Close(l.out)
 		}
 		unix.Close(l.stop)
 	})

@@ -153,6 +153,9 @@ func (sp *spinner) rate(n, past uint64) uint64 {
 	return n << 20 / max(past/sp.ticks(time.Microsecond), 1)
 }
 
+// better reports whether a rate is worth the while, against the one before the spinner began.
+func (sp *spinner) better(pace uint64) bool { return pace >= sp.pace+sp.pace/4 }
+
 // heat notes that a patched site of t has made a system call by notification. The
 // caller is the listener.
 func (p *Platform) heat(t *thread) {
@@ -333,7 +336,7 @@ func (w *worker) spin() {
 			y.waste += since / spare
 		}
 		if now-last > enough || y.lost > most+(now-y.started)/8 || y.waste > trial+y.gain ||
-			y.pace != 0 && y.pace < sp.pace+sp.pace/4 {
+			y.pace != 0 && !sp.better(y.pace) {
 			p.stopSpin(w)
 			return
 		}
@@ -390,7 +393,7 @@ func (p *Platform) stopSpin(w *worker) {
 	// The rates say it best, if they are known.
 	worthwhile := y.saved >= now-y.started && y.waste <= y.gain
 	if sp.pace != 0 {
-		worthwhile = y.pace >= sp.pace+sp.pace/4
+		worthwhile = sp.better(y.pace)
 	}
 	if !worthwhile {
 		sp.until.Store(now + sp.ticks(sp.rest))

@@ -35,13 +35,13 @@ func (e *File) Use(d *loan.Desk) {
 // Lend has e lend d, whose thread has just changed the interest in f by the descriptors epfd and
 // fd, the right to do so again.
 func (e *File) Lend(d *loan.Desk, epfd, fd int32, f *vfs.File) {
-	if d == nil || e.user.Load() != d || e.uses.Load() < alone {
+	if e.user.Load() != d || e.uses.Load() < alone {
 		return
 	}
 	e.mu.Lock()
 	it := e.items[key{f, fd}]
 	e.mu.Unlock()
-	if it != nil && it.lent.Load() == nil {
+	if it != nil {
 		d.LendInterest(fd, epfd, it)
 	}
 }

@@ -68,15 +68,18 @@ func (b *borrower) borrow(e *File, fd int32, f *vfs.File) {
 	e.Lend(b.Desk, 9, fd, f)
 }
 
-func TestLend(t *testing.T) {
-	b := newBench(t)
-	s := newBorrower(t)
-	e := New()
-	f := b.event(1)
-	defer f.DecRef()
+// newWatch makes a borrower, and an epoll file that watches a file, which is ready, as descriptor 5.
+func newWatch(t *testing.T) (*borrower, *File, *vfs.File) {
+	e, f := New(), newBench(t).event(1)
 	if err := e.Add(f, 5, uint32(wait.In), 1); err != nil {
 		t.Fatal(err)
 	}
+	return newBorrower(t), e, f
+}
+
+func TestLend(t *testing.T) {
+	s, e, f := newWatch(t)
+	defer f.DecRef()
 	e.Use(s.Desk)
 	s.LendData(5, reads{})
 	e.Lend(s.Desk, 9, 5, f)
@@ -119,14 +122,8 @@ func TestRecall(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
-			s := newBorrower(t)
-			e := New()
-			f := b.event(1)
+			s, e, f := newWatch(t)
 			defer f.DecRef()
-			if err := e.Add(f, 5, uint32(wait.In), 1); err != nil {
-				t.Fatal(err)
-			}
 			s.borrow(e, 5, f)
 			if !s.change(5, false, 0, 0) {
 				t.Fatal("not lent")
@@ -149,13 +146,7 @@ func TestRecall(t *testing.T) {
 // A file that is released takes its item along, also one that was deleted by a loan.
 func TestReleasedWhileLent(t *testing.T) {
 	for _, on := range []bool{true, false} {
-		b := newBench(t)
-		s := newBorrower(t)
-		e := New()
-		f := b.event(1)
-		if err := e.Add(f, 5, uint32(wait.In), 1); err != nil {
-			t.Fatal(err)
-		}
+		s, e, f := newWatch(t)
 		s.borrow(e, 5, f)
 		s.change(5, on, uint32(wait.In), 1)
 		f.DecRef()

@@ -10,6 +10,7 @@ import (
 
 	"casemate/platform/loan"
 	"casemate/sentry/clock"
+	"casemate/sentry/epoll"
 	"casemate/vfs"
 )
 
@@ -160,10 +161,19 @@ func (t *Task) lent() {
 	}
 }
 
-// LendData has f lend the task what can be read from it, if it is a loan.Lender: the file of
-// descriptor fd, of which epoll_wait(2) is to tell.
+// LendData has f lend the task what can be read from it, if it is a loan.Lender: descriptor fd, with
+// which f was added to an epoll file, and which may be another file's by now.
 func (t *Task) LendData(fd int32, f *vfs.File) {
-	if o, ok := f.Ops().(loan.Lender); ok && t.borrows() && t.desk.Pays() {
+	o, ok := f.Ops().(loan.Lender)
+	if !ok || !t.borrows() || !t.desk.Pays() {
+		return
+	}
+	now := t.FDTable().Get(fd)
+	if now == nil {
+		return
+	}
+	defer now.DecRef()
+	if now == f {
 		t.desk.LendData(fd, o)
 		t.lent()
 	}
@@ -181,15 +191,9 @@ func (t *Task) LendRoom(fd int32, f *vfs.File, n int) {
 // Desk returns the desk of the task's loans, nil if it has none.
 func (t *Task) Desk() *loan.Desk { return t.desk }
 
-// An InterestLender is an epoll file.
-type InterestLender interface {
-	// Lend has the epoll file lend d its interest in f: epfd and fd are the descriptors.
-	Lend(d *loan.Desk, epfd, fd int32, f *vfs.File)
-}
-
 // LendInterest has e lend the task its interest in f, when that has just changed it by
 // epoll_ctl(2) with the descriptors epfd and fd.
-func (t *Task) LendInterest(e InterestLender, epfd, fd int32, f *vfs.File) {
+func (t *Task) LendInterest(e *epoll.File, epfd, fd int32, f *vfs.File) {
 	if t.desk != nil && t.borrows() {
 		e.Lend(t.desk, epfd, fd, f)
 		t.lent()

@@ -118,18 +118,13 @@ func (b *borrowers) add(fd int32, f *vfs.File) {
 	}
 }
 
-// lend lends t the data. A descriptor may be another file's by now.
+// lend lends t the data.
 func (b *borrowers) lend(t *kernel.Task) {
 	if d := t.Desk(); d != nil && b.n > 0 {
 		d.Round()
 	}
 	for _, x := range b.list[:b.n] {
-		if f := t.FDTable().Get(x.fd); f != nil {
-			if f == x.file {
-				t.LendData(x.fd, f)
-			}
-			f.DecRef()
-		}
+		t.LendData(x.fd, x.file)
 	}
 }
 

@@ -18,12 +18,12 @@ const (
 
 	stubCall   = stubBase      // a system call, then a stop
 	stubThread = stubBase + 16 // clone(2); the parent stops, the child waits to be seized
-	stubWait   = stubThread + 7
+	stubWait   = stubThread + 9
 
 	// What calls of the template point to.
-	stubCapHeader = stubBase + 32 // struct __user_cap_header_struct
-	stubCapData   = stubBase + 40 // struct __user_cap_data_struct, twice: no capability
-	stubProg      = stubBase + 64 // struct sock_fprog, then the filter
+	stubCapHeader = stubBase + 48 // struct __user_cap_header_struct
+	stubCapData   = stubBase + 56 // struct __user_cap_data_struct, twice: no capability
+	stubProg      = stubBase + 80 // struct sock_fprog, then the filter
 )
 
 // Where the stop after a call leaves the instruction pointer.
@@ -38,21 +38,25 @@ var stubCalls = []uint32{
 	unix.SYS_CLONE, unix.SYS_PAUSE, unix.SYS_EXIT,
 }
 
-// stubPage returns the contents of the stub page.
+// stubPage returns the contents of the stub page. A call ends at a breakpoint. Once,
+// on a virtual machine, a stub ran on behind it (why is not known); so it would only
+// come to the breakpoint again.
 func stubPage() []byte {
 	p := make([]byte, arch.PageSize)
 	copy(p[stubCall-stubBase:], []byte{
 		0x0f, 0x05, // syscall
-		0xcc, // int3
+		0xcc,       // 1: int3
+		0xeb, 0xfd, // jmp 1b
 	})
 	copy(p[stubThread-stubBase:], []byte{
 		0x0f, 0x05, // syscall
 		0x85, 0xc0, // test %eax,%eax
-		0x74, 0x01, // jz 1f
-		0xcc,                          // int3
-		0xb8, unix.SYS_PAUSE, 0, 0, 0, // 1: mov $SYS_pause,%eax
+		0x74, 0x03, // jz 2f
+		0xcc,       // 1: int3
+		0xeb, 0xfd, // jmp 1b
+		0xb8, unix.SYS_PAUSE, 0, 0, 0, // 2: mov $SYS_pause,%eax
 		0x0f, 0x05, // syscall
-		0xeb, 0xf7, // jmp 1b
+		0xeb, 0xf7, // jmp 2b
 	})
 	binary.LittleEndian.PutUint32(p[stubCapHeader-stubBase:], unix.LINUX_CAPABILITY_VERSION_3)
 	filter := stubFilter()

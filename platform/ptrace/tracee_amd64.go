@@ -107,7 +107,10 @@ func inject(tid int, base *arch.Registers, entry, end uint64, nr uintptr, args .
 		}
 		if ws.StopSignal() != unix.SIGTRAP || stopEvent(ws) != 0 {
 			if info, err := getSigInfo(tid); err == nil && info.signo == int32(unix.SIGSEGV) && info.code > 0 {
-				return 0, fmt.Errorf("stub faults at address %#x", info.addr)
+				if err := getRegs(tid, &r); err != nil {
+					return 0, err
+				}
+				return 0, fmt.Errorf("stub faults at address %#x, instruction %#x", info.addr, r.Rip)
 			}
 			continue
 		}

@@ -1,11 +1,16 @@
 package loan
 
-// Bits of slot.interest. The rest counts the calls, so that who has read events and data
-// knows whether they are of one call.
+// Bits of slot.interest. The rest counts the calls.
 const (
 	interested = 1 << 0
 	changed    = 1 << 1
+	call       = 1 << 2
 )
+
+// turn is which of the slot's events and data are those of the call that has made its interest v.
+// The next call leaves them alone, so that who has read them and finds v still there has them whole,
+// and of a call that succeeded.
+func turn(v uint32) uint32 { return v / call % 2 }
 
 // exotic are the flags of epoll_ctl(2) that the stub leaves to the sentry: EPOLLEXCLUSIVE and
 // EPOLLWAKEUP.
@@ -64,7 +69,7 @@ func (l *Loan) Interest() (in Interest, is bool) {
 		if v&changed == 0 {
 			break
 		}
-		in = Interest{v&interested != 0, l.slot.events &^ exotic, l.slot.data64}
+		in = Interest{v&interested != 0, l.slot.events[turn(v)] &^ exotic, l.slot.data64[turn(v)]}
 		if l.slot.interest.CompareAndSwap(v, v&^changed) {
 			return in, true
 		}

@@ -12,6 +12,7 @@ type observer struct {
 	loan    *Loan
 	in      Interest
 	settled int
+	torn    int // events and data differed
 }
 
 func (o *observer) LendInterest(_ *Desk, l *Loan, epfd int32) {
@@ -25,6 +26,9 @@ func (o *observer) settle() {
 	if in, is := o.loan.Interest(); is {
 		o.in = in
 		o.settled++
+		if uint64(in.Events) != in.Data {
+			o.torn++
+		}
 	}
 }
 
@@ -106,14 +110,17 @@ func TestInterestWhileSettling(t *testing.T) {
 		case <-done:
 			settling = false
 		default:
-			if s.control(ep, fd, mod, last+1, 0) {
+			if s.control(ep, fd, mod, last+1, uint64(last+1)) {
 				last++
 			}
 		}
 	}
 	d.Settle()
-	if o.in.Events != last {
-		t.Errorf("%d, want %d", o.in.Events, last)
+	if o.in.Events != last || o.in.Data != uint64(last) {
+		t.Errorf("%d and %d, want %d", o.in.Events, o.in.Data, last)
+	}
+	if o.torn != 0 {
+		t.Errorf("%d times events of one call and data of another", o.torn)
 	}
 }
 

@@ -48,9 +48,8 @@ type slot struct {
 	// An epoll file's interest in the descriptor, see interest.go.
 	epoll    uint32 // the epoll file's descriptor and 1; 0 if nothing is lent
 	interest atomic.Uint32
-	events   uint32
-	data64   uint64
-	_        [2]uint64
+	events   [2]uint32 // which of the two: turn
+	data64   [2]uint64
 }
 
 // A Runner carries on with what a Lender has begun: package platform's.

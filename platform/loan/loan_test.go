@@ -115,10 +115,10 @@ func (s *stub) control(epfd, fd int32, op int, events uint32, data uint64) bool 
 	if l.fd != uint32(fd)+1 || l.epoll != uint32(epfd)+1 || int32(v) < 0 || (op == add) == (v&interested != 0) {
 		return false
 	}
-	next := ((v+4)&^closed | changed) &^ interested
+	next := ((v+call)&^closed | changed) &^ interested
 	if op != del {
 		next |= interested
-		l.events, l.data64 = events, data
+		l.events[turn(next)], l.data64[turn(next)] = events, data
 	}
 	if !l.interest.CompareAndSwap(v, next) {
 		return false

@@ -56,7 +56,7 @@ const (
 // Offsets in the stub, and what seccomp and signals report as the instruction
 // pointer of its system calls (2 is the instruction's length).
 const (
-	stubSize     = 0xb40
+	stubSize     = 0xb80
 	stubTextSize = 0x1000
 
 	offHandler    = 0x000
@@ -80,7 +80,7 @@ const (
 	offSlow      = 0x8a0 // POPFQ; then SP is restored, then it jumps to CX-2
 	offLent      = 0x8c0 // the call may be one by a loan
 	offLookup    = 0x900 // its registers are in the area
-	offPublish   = 0xac0 // the instruction that makes it, if the loan is as it was
+	offPublish   = 0xae0 // the instruction that makes it, if the loan is as it was
 	offPublished = offPublish + 4
 	popLength    = 1
 	spLength     = 9 // of the instruction that restores SP

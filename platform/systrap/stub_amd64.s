@@ -50,10 +50,11 @@
 #define SLOT_EPOLL 28
 #define SLOT_INTEREST 32
 #define SLOT_EVENTS 36
-#define SLOT_DATA64 40
+#define SLOT_DATA64 48
 #define INTERESTED $1
 #define CHANGED $2
 #define INTEREST_CALL 4
+#define INTEREST_TURN $2 // the bit that chooses one of two events and data
 #define EXOTIC $0x30000000
 
 #define REQUEST_NONE $0
@@ -460,8 +461,11 @@ watch:
 	TESTL EXOTIC, DI
 	JNE notlent
 	MOVQ 4(R10), SI
-	MOVL DI, SLOT_EVENTS(R11)
-	MOVQ SI, SLOT_DATA64(R11)
+	MOVL DX, CX
+	SHRL INTEREST_TURN, CX
+	ANDL $1, CX
+	MOVL DI, SLOT_EVENTS(R11)(CX*4)
+	MOVQ SI, SLOT_DATA64(R11)(CX*8)
 	ORL INTERESTED, DX
 ask:
 	ORL CHANGED, DX
@@ -473,13 +477,13 @@ notlent:
 	RELOAD
 	JMP unlent
 
-	// Offset 0xac0: the loan is changed: the word at DI from AX to DX.
+	// Offset 0xae0: the loan is changed: the word at DI from AX to DX.
 	PCALIGN $32
 publish:
 	LOCK
 	CMPXCHGL DX, (DI)
 
-	// Offset 0xac4.
+	// Offset 0xae4.
 	JNE notlent
 	RDGSBASEQ AX
 	SUBQ AX, R11
@@ -494,7 +498,7 @@ publish:
 	RELOAD
 	JMP return
 
-	// Offset 0xb40: the end, and what lies behind it.
+	// Offset 0xb80: the end, and what lies behind it.
 	PCALIGN $64
 	UD2
 	RET

@@ -262,24 +262,34 @@ func (p *Platform) start(l *launch) (int, error) {
 	return r.pid, nil
 }
 
-// Instructions of one byte.
+// Instructions, or how they begin.
 const (
-	pushfq = 0x9c
-	popfq  = 0x9d
-	int3   = 0xcc
+	syscallInstruction = "\x0f\x05"
+	pushfq             = "\x9c"
+	popfq              = "\x9d"
+	ud2                = "\x0f\x0b"
+	int3               = 0xcc
 )
+
+// landmarks are the instructions at which the platform knows the stub.
+var landmarks = map[int]string{
+	offHandoff: syscallInstruction, offSigreturn: syscallInstruction, offCall: syscallInstruction,
+	offClone: syscallInstruction, offNewProcess: syscallInstruction, offNewThread: syscallInstruction,
+	offDeathSig: syscallInstruction, offParent: syscallInstruction, offFastSleep: syscallInstruction,
+	offPush: pushfq, offReturn: popfq, offSlow: popfq,
+	offPost:    "\x65\xc7\x04\x25", // MOVL $, GS:
+	offLent:    "\x65\x89\x04\x25", // MOVL AX, GS:
+	offLookup:  "\x3d",             // CMPL AX, $
+	offPublish: "\xf0\x0f\xb1\x17", // LOCK CMPXCHGL DX, (DI)
+	stubSize:   ud2,
+}
 
 // writeText makes the file with the stub's code.
 func (p *Platform) writeText() error {
-	code := unsafe.Slice((*byte)(stubAddr()), stubSize)
-	for _, off := range []int{offHandoff, offSigreturn, offCall, offClone, offNewProcess, offNewThread, offDeathSig, offParent, offFastSleep} {
-		if code[off] != 0x0f || code[off+1] != 0x05 {
-			return fmt.Errorf("no SYSCALL at offset %#x", off)
-		}
-	}
-	for off, b := range map[int]byte{offPush: pushfq, offReturn: popfq, offSlow: popfq} {
-		if code[off] != b {
-			return fmt.Errorf("no %#x at offset %#x", b, off)
+	code := unsafe.Slice((*byte)(stubAddr()), stubSize+len(ud2))
+	for off, want := range landmarks {
+		if !strings.HasPrefix(string(code[off:]), want) {
+			return fmt.Errorf("the stub has not %x at offset %#x", want, off)
 		}
 	}
 	var err error
@@ -290,7 +300,7 @@ func (p *Platform) writeText() error {
 	for i := range page {
 		page[i] = int3
 	}
-	copy(page, code)
+	copy(page, code[:stubSize])
 	if _, err = unix.Write(p.text, page); err != nil {
 		return err
 	}

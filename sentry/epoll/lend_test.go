@@ -35,8 +35,8 @@ func newBorrower(t *testing.T) *borrower {
 // The offsets of a slot's words, which the stub knows as well.
 const (
 	slotInterest = 32
-	slotEvents   = 36
-	slotData     = 40
+	slotEvents   = 36 // two of them
+	slotData     = 48 // likewise
 )
 
 // change changes the interest in fd if it is lent, and reports that.
@@ -51,9 +51,11 @@ func (b *borrower) change(fd int32, on bool, events uint32, data uint64) bool {
 	if on {
 		v |= 1
 	}
-	le.PutUint32(s[slotInterest:], v+4)
-	le.PutUint32(s[slotEvents:], events)
-	le.PutUint64(s[slotData:], data)
+	v += 4
+	turn := v / 4 % 2
+	le.PutUint32(s[slotInterest:], v)
+	le.PutUint32(s[slotEvents+4*turn:], events)
+	le.PutUint64(s[slotData+8*turn:], data)
 	b.dirty.Or(1 << fd)
 	return true
 }

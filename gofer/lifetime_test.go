@@ -1,8 +1,10 @@
 package gofer
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,16 +24,15 @@ func countFDs(t testing.TB) int {
 // settledFDs counts the descriptors when clients of other tests have given theirs back.
 func settledFDs(t testing.TB) int {
 	t.Helper()
-	last, same := countFDs(t), 0
-	for same < 20 {
-		time.Sleep(time.Millisecond)
-		n := countFDs(t)
-		if n != last {
-			same = 0
+	stacks := make([]byte, 1<<20)
+	for range 20000 {
+		if !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("gofer.(*Client).watch(")) {
+			return countFDs(t)
 		}
-		last, same = n, same+1
+		time.Sleep(time.Millisecond)
 	}
-	return last
+	t.Fatal("another test's client is still there")
+	return 0
 }
 
 // wantFDs fails if there are other than n descriptors. The client gives its

@@ -134,6 +134,7 @@ func (i *Interface) input4(p *pkt.Packet) {
 			p.Free()
 			return
 		}
+		i.cameBy(local, p)
 	case p.Dst == limitedBroadcast || conf.bcast[p.Dst] != nil:
 		p.Type = pkt.Broadcast
 		c.InBcastPkts.Inc()
@@ -164,6 +165,14 @@ func (i *Interface) input4(p *pkt.Packet) {
 	}
 	c.InDelivers.Inc()
 	s.deliver(i, p)
+}
+
+// cameBy notes that to sockets a packet which this host has sent to itself comes by the interface
+// that has its destination, not by loopback.
+func (i *Interface) cameBy(owner *Interface, p *pkt.Packet) {
+	if i.loopback() {
+		p.InIf = owner.index
+	}
 }
 
 // mayCome reports whether an IPv4 packet from src to dst, a unicast, may come in by i: the
@@ -257,6 +266,7 @@ func (i *Interface) input6(p *pkt.Packet) {
 			p.Free()
 			return
 		}
+		i.cameBy(local, p)
 	case p.Dst.IsMulticast():
 		p.Type = pkt.Multicast
 		c.InMcastPkts.Inc()

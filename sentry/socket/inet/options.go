@@ -291,6 +291,9 @@ func (s *Socket) bindToIndex(ctx *vfs.Context, index int32) error {
 	if index != 0 && s.stack.Interface(index) == nil {
 		return unix.ENODEV
 	}
+	if s.udp != nil {
+		return s.udp.BindToDevice(index)
+	}
 	o.BoundDev.Store(index)
 	return nil
 }

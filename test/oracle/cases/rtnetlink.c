@@ -507,3 +507,81 @@ CASE(rtnetlink_ioctl_families)
 		ERR(ioctl(s, SIOCGHWTSTAMP, &r), EOPNOTSUPP);
 	}
 }
+
+// datagram is a UDP socket that is bound to a port, of device dev if there is one; the address of the
+// port is *a.
+static int datagram(const char *dev, struct sockaddr_in *a)
+{
+	int s = OK(socket(AF_INET, SOCK_DGRAM, 0)), one = 1;
+	socklen_t n = sizeof *a;
+	*a = (struct sockaddr_in){.sin_family = AF_INET};
+	OK(bind(s, (void *)a, sizeof *a));
+	OK(getsockname(s, (void *)a, &n));
+	if (dev)
+		OK(setsockopt(s, SOL_SOCKET, SO_BINDTODEVICE, dev, strlen(dev)));
+	OK(setsockopt(s, IPPROTO_IP, IP_PKTINFO, &one, sizeof one));
+	return s;
+}
+
+// came_by receives a byte and returns the interface by which it came, 0 if there is none.
+static int came_by(int s)
+{
+	char b, control[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	struct iovec v = {&b, 1};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	if (recvmsg(s, &m, MSG_DONTWAIT) < 0) {
+		EQ(errno, EAGAIN);
+		return 0;
+	}
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	CHECK(c);
+	EQ(c->cmsg_type, IP_PKTINFO);
+	return ((struct in_pktinfo *)CMSG_DATA(c))->ipi_ifindex;
+}
+
+// What a host sends to an address of its own comes by the interface that has the address.
+CASE(rtnetlink_own_address)
+{
+	own_network();
+	EQ(new_pair("here", "there", 0), 0);
+	up("lo", 0);
+	up("here", 1);
+	up("there", 0);
+	const char *devices[] = {NULL, "here", "there", "lo"};
+	for (int i = 0; i < 4; i++) {
+		struct sockaddr_in a;
+		int r = datagram(devices[i], &a), s = OK(socket(AF_INET, SOCK_DGRAM, 0));
+		inet_pton(AF_INET, "10.0.0.1", &a.sin_addr);
+		EQ(sendto(s, "x", 1, 0, (void *)&a, sizeof a), 1);
+		EQ(came_by(r), i < 2 ? if_nametoindex("here") : 0);
+		OK(close(r));
+		OK(close(s));
+	}
+}
+
+// What a host sends to a group that it is in, or to all, comes back to it.
+CASE(rtnetlink_own_group)
+{
+	own_network();
+	EQ(new_pair("here", "there", 0), 0);
+	up("here", 1);
+	up("there", 0);
+	struct sockaddr_in a;
+	int r = datagram(NULL, &a), s = OK(socket(AF_INET, SOCK_DGRAM, 0)), one = 1, zero = 0;
+	struct ip_mreqn group = {.imr_ifindex = if_nametoindex("here")};
+	inet_pton(AF_INET, "224.1.2.3", &group.imr_multiaddr);
+	a.sin_addr = group.imr_multiaddr;
+	OK(setsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof group));
+	EQ(sendto(s, "x", 1, 0, (void *)&a, sizeof a), 1);
+	EQ(came_by(r), 0);
+	OK(setsockopt(r, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group));
+	EQ(sendto(s, "x", 1, 0, (void *)&a, sizeof a), 1);
+	EQ(came_by(r), group.imr_ifindex);
+	OK(setsockopt(s, IPPROTO_IP, IP_MULTICAST_LOOP, &zero, sizeof zero));
+	EQ(sendto(s, "x", 1, 0, (void *)&a, sizeof a), 1);
+	EQ(came_by(r), 0);
+	OK(setsockopt(s, SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
+	inet_pton(AF_INET, "10.255.255.255", &a.sin_addr);
+	EQ(sendto(s, "x", 1, 0, (void *)&a, sizeof a), 1);
+	EQ(came_by(r), group.imr_ifindex);
+}

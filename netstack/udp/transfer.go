@@ -85,7 +85,7 @@ func (e *Endpoint) prepare(n int, m *sock.Msg) (d destination, r ip.Route, gso u
 			return d, r, 0, unix.EINVAL
 		}
 		d.port, d.scope = m.Addr.Port, m.Addr.Scope
-		if e.family == unix.AF_INET6 && d.addr.Is4() && e.bind.Addr.Is6() {
+		if e.family == unix.AF_INET6 && d.addr.Is4() && e.fixed.addr.Is6() {
 			return d, r, 0, unix.ENETUNREACH
 		}
 		if m.Control.Has&sock.HasPktInfo != 0 && m.Control.IfIndex != 0 && d.scope == 0 {

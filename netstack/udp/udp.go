@@ -43,10 +43,13 @@ type Endpoint struct {
 	key    atomic.Pointer[key] // nil while closed
 	gro    atomic.Bool         // UDP_GRO
 
-	mu     sync.Mutex // what follows
-	bind   sock.Binding
-	bound  bool // has a port
-	byBind bool // the port, or address, was given by Bind
+	mu    sync.Mutex // what follows
+	bind  sock.Binding
+	bound bool     // has a port
+	fixed struct { // what was given by Bind, and is left when the endpoint is disconnected
+		addr netip.Addr
+		port bool
+	}
 	laddr  netip.Addr
 	raddr  netip.Addr
 	rport  uint16
@@ -180,7 +183,7 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.bound || e.byBind {
+	if e.bound {
 		return unix.EINVAL
 	}
 	b := e.binding(a.Port)
@@ -203,10 +206,12 @@ func (e *Endpoint) Bind(a sock.Addr) error {
 	if b.V6 && b.Addr.IsValid() {
 		e.opts.V6Only.Store(true)
 	}
-	if err := e.claim(b); err != nil {
-		return err
+	if a.Port != 0 || !e.opts.BindNoPort.Load() {
+		if err := e.claim(b); err != nil {
+			return err
+		}
 	}
-	e.byBind = true
+	e.fixed.addr, e.fixed.port = b.Addr, a.Port != 0
 	e.laddr = b.Addr
 	e.publish()
 	return nil
@@ -240,7 +245,9 @@ func (e *Endpoint) autobind() error {
 	if e.bound {
 		return nil
 	}
-	if e.claim(e.binding(0)) != nil {
+	b := e.binding(0)
+	b.Addr, b.V6 = e.fixed.addr, b.V6 && !e.fixed.addr.Is4()
+	if e.claim(b) != nil {
 		return unix.EAGAIN
 	}
 	e.publish()
@@ -274,7 +281,7 @@ func (e *Endpoint) Connect(a sock.Addr) error {
 		return err
 	}
 	e.route = r
-	if !e.byBind || !e.laddr.IsValid() {
+	if !e.laddr.IsValid() || !e.fixed.port && !e.fixed.addr.IsValid() {
 		e.laddr = r.Src
 	}
 	e.raddr, e.rport, e.conn = r.Dst, a.Port, true
@@ -291,14 +298,10 @@ func (e *Endpoint) disconnect() {
 	e.conn = false
 	e.raddr, e.rport = netip.Addr{}, 0
 	e.route = ip.Route{}
-	if !e.byBind {
-		e.laddr = netip.Addr{}
-		if e.bound {
-			e.proto.ports.Release(&e.bind)
-			e.bound = false
-		}
-	} else {
-		e.laddr = e.bind.Addr
+	e.laddr = e.fixed.addr
+	if e.bound && !e.fixed.port {
+		e.proto.ports.Release(&e.bind)
+		e.bound = false
 	}
 	e.publish()
 }
@@ -523,7 +526,7 @@ type destination struct {
 // lookup finds the way to d; from overrides the source if valid. e.mu is held.
 func (e *Endpoint) lookup(d *destination, from netip.Addr) (ip.Route, error) {
 	oif := e.opts.BoundDev.Load()
-	src := e.bind.Addr
+	src := e.fixed.addr
 	if e.notSource(src) {
 		src = netip.Addr{}
 	}

@@ -128,13 +128,28 @@ func (e *File) drop(it *item) {
 // notify is what a watched file's queue calls.
 func (it *item) notify(_ *wait.Entry, _ wait.Events) { it.epoll.makeReady(it) }
 
-// makeReady puts it on the ready list and wakes who waits for that.
-func (e *File) makeReady(it *item) {
+// offer is what it calls for an item with EPOLLEXCLUSIVE. The events are taken care of if that
+// wakes somebody. It does not if the item was ready before: who waited has been woken by that.
+// All must hear of errors and of a peer that has gone.
+func (it *item) offer(_ *wait.Entry, events wait.Events) bool {
+	idle := !it.epoll.waiters.Empty()
+	fresh := it.epoll.makeReady(it)
+	if events&(wait.Err|wait.Hup) != 0 {
+		return false
+	}
+	in, out := events&wait.In != 0, events&wait.Out != 0
+	return idle && fresh && in != out
+}
+
+// makeReady puts it on the ready list, wakes who waits for that, and reports whether it was not
+// on the list.
+func (e *File) makeReady(it *item) bool {
 	e.ready.mu.Lock()
-	e.push(it)
+	fresh := e.push(it)
 	e.ready.mu.Unlock()
 	e.waiters.NotifyOne(wait.In)
 	e.pollers.Notify(wait.In | wait.RdNorm)
+	return fresh
 }
 
 // pollable reports whether f can be watched.
@@ -224,6 +239,10 @@ func (e *File) add(it *item, inner *File, check bool) error {
 func (e *File) watch(it *item) {
 	mask := wait.Events(it.events &^ flags)
 	f := it.key.file
+	it.entry.Offer = nil
+	if it.events&flagExclusive != 0 {
+		it.entry.Offer = it.offer
+	}
 	f.Ops().Register(&it.entry, mask)
 	if f.Readiness(mask)&mask != 0 {
 		e.makeReady(it)

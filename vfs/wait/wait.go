@@ -37,6 +37,11 @@ type Entry struct {
 	// call the queue.
 	Notify func(e *Entry, events Events)
 
+	// Offer, unless nil, is called in place of Notify for entries of which one is enough
+	// (EPOLLEXCLUSIVE), and reports whether the events are taken care of by that: if so the other
+	// ones with an Offer do not hear of them.
+	Offer func(e *Entry, events Events) bool
+
 	mask       Events
 	next, prev *Entry
 	queue      *Queue
@@ -88,15 +93,21 @@ func (q *Queue) Unregister(e *Entry) {
 	q.waiters.Add(-1)
 }
 
-// Notify tells all waiters that wait for any of events.
+// Notify tells all waiters that wait for any of events, but of those with an Offer only the
+// first ones, up to one that takes it.
 func (q *Queue) Notify(events Events) {
 	if q.waiters.Load() == 0 {
 		return // who registers from now on looks for himself
 	}
 	q.mu.Lock()
+	taken := false
 	for e := q.head; e != nil; e = e.next {
-		if e.mask&events != 0 {
+		switch {
+		case e.mask&events == 0:
+		case e.Offer == nil:
 			e.Notify(e, events)
+		case !taken:
+			taken = e.Offer(e, events)
 		}
 	}
 	q.mu.Unlock()

@@ -329,6 +329,53 @@ CASE(epoll_exclusive)
 	ERR(epoll_ctl(ep, EPOLL_CTL_ADD, p[1], &bad), EINVAL);
 }
 
+static char state_of(pid_t p)
+{
+	char path[32], text[256] = "", *end;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)p);
+	int f = OK(open(path, O_RDONLY));
+	CHECK(read(f, text, sizeof text - 1) > 0);
+	OK(close(f));
+	CHECK(end = strrchr(text, ')'));
+	return end[2];
+}
+
+// Of those that wait with EPOLLEXCLUSIVE one is woken for each event, the others stay as they are.
+CASE(epoll_exclusive_wakes_one)
+{
+	enum { waiters = 3 };
+	int p[2], told[2], go[2], k[waiters];
+	char b;
+	OK(pipe(p));
+	OK(pipe(told));
+	OK(pipe(go));
+	for (int i = 0; i < waiters; i++) {
+		CHILD(child)
+		{
+			struct epoll_event e = {EPOLLIN | EPOLLET | EPOLLEXCLUSIVE, {0}};
+			ep = OK(epoll_create1(0));
+			OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+			e.data.fd = go[0];
+			e.events = EPOLLIN;
+			OK(epoll_ctl(ep, EPOLL_CTL_ADD, go[0], &e));
+			EQ(epoll_wait(ep, &e, 1, -1), 1);
+			EQ(write(told[1], e.data.fd == go[0] ? "g" : "p", 1), 1);
+		}
+		k[i] = child;
+		WAIT_FOR(state_of(child) == 'S');
+	}
+	for (int i = 0; i < waiters - 1; i++) {
+		EQ(write(p[1], "x", 1), 1);
+		EQ(read(told[0], &b, 1), 1);
+		EQ(b, 'p');
+	}
+	EQ(write(go[1], "x", 1), 1); // who waits on
+	EQ(read(told[0], &b, 1), 1);
+	EQ(b, 'g');
+	for (int i = 0; i < waiters; i++)
+		REAP(k[i]);
+}
+
 CASE(epoll_rdhup)
 {
 	int s[2];

@@ -273,3 +273,60 @@ CASE(udp_bound_to_a_group)
 	EQ(OK(recvfrom(r, b, sizeof b, 0, (void *)&from, &n)), 1);
 	EQ(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK);
 }
+
+// What bind(2) has chosen itself, a port, goes with the connection; what it was given stays.
+CASE(udp_disconnect_port)
+{
+	struct sockaddr unspec = {AF_UNSPEC};
+	for (int given = 0; given < 2; given++) {
+		int s = OK(socket(AF_INET, SOCK_DGRAM, 0));
+		struct sockaddr_in x = addr(0), to = addr(9), now;
+		socklen_t n = sizeof now;
+		OK(bind(s, (void *)&x, sizeof x));
+		int port = port_of(s);
+		if (given) {
+			OK(close(s));
+			s = OK(socket(AF_INET, SOCK_DGRAM, 0));
+			x = addr(port);
+			OK(bind(s, (void *)&x, sizeof x));
+		}
+		OK(connect(s, (void *)&to, sizeof to));
+		EQ(port_of(s), port);
+		OK(connect(s, &unspec, sizeof unspec));
+		OK(getsockname(s, (void *)&now, &n));
+		EQ(now.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+		EQ(ntohs(now.sin_port), given ? port : 0);
+		if (given)
+			ERR(bind(s, (void *)&x, sizeof x), EINVAL);
+		else
+			OK(bind(s, (void *)&x, sizeof x));
+		OK(close(s));
+	}
+}
+
+CASE(udp_bind_address_no_port)
+{
+	int s = OK(socket(AF_INET, SOCK_DGRAM, 0)), to = OK(socket(AF_INET, SOCK_DGRAM, 0)), one = 1;
+	struct sockaddr_in x = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)}, peer = addr(0), from;
+	socklen_t n = sizeof from;
+	char b;
+	OK(bind(to, (void *)&peer, sizeof peer));
+	peer = addr(port_of(to));
+	OK(setsockopt(s, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one));
+	OK(bind(s, (void *)&x, sizeof x));
+	EQ(port_of(s), 0);
+	OK(bind(s, (void *)&x, sizeof x)); // it has no port yet
+	OK(connect(s, (void *)&peer, sizeof peer));
+	CHECK(port_of(s) != 0);
+	ERR(bind(s, (void *)&x, sizeof x), EINVAL);
+	EQ(send(s, "x", 1, 0), 1);
+	EQ(recvfrom(to, &b, 1, 0, (void *)&from, &n), 1);
+	EQ(from.sin_addr.s_addr, x.sin_addr.s_addr);
+	EQ(ntohs(from.sin_port), port_of(s));
+	OK(connect(s, (void *)&(struct sockaddr){AF_UNSPEC}, sizeof(struct sockaddr)));
+	EQ(port_of(s), 0);
+	EQ(sendto(s, "x", 1, 0, (void *)&peer, sizeof peer), 1);
+	CHECK(port_of(s) != 0);
+	EQ(recvfrom(to, &b, 1, 0, (void *)&from, &n), 1);
+	EQ(from.sin_addr.s_addr, x.sin_addr.s_addr);
+}

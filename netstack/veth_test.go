@@ -173,3 +173,61 @@ func TestNoIPv6(t *testing.T) {
 		t.Errorf("on: adding an address: %v", err)
 	}
 }
+
+// What is sent to a group, or to all, comes back to who is in it on the host that sends.
+func TestReturns(t *testing.T) {
+	_, a, _ := joined(t, 1500)
+	eth0 := int32(0)
+	for _, i := range a.Interfaces() {
+		if i.Name() == "eth0" {
+			eth0 = i.Index()
+		}
+	}
+	for k, x := range []struct {
+		family   int
+		own, dst string
+	}{{unix.AF_INET, "10.0.0.1", "224.1.2.3"}, {unix.AF_INET, "10.0.0.1", "10.0.0.255"}, {unix.AF_INET6, "fd00::1", "ff15::1234"}} {
+		r, s := a.UDP.NewEndpoint(x.family), a.UDP.NewEndpoint(x.family)
+		defer r.Close()
+		defer s.Close()
+		own, dst := netip.MustParseAddr(x.own), netip.MustParseAddr(x.dst)
+		all, port := netip.IPv4Unspecified(), uint16(5000+k)
+		if x.family == unix.AF_INET6 {
+			all = netip.IPv6Unspecified()
+		}
+		if err := r.Bind(sock.Addr{Addr: all, Port: port}); err != nil {
+			t.Fatal(err)
+		}
+		s.Options().Broadcast.Store(true)
+		s.Options().SetMulticastIf(sock.MulticastIf{Index: eth0})
+		s.Options().PktInfoDev6.Store(eth0)
+		send := func(text string) {
+			t.Helper()
+			m := sock.Msg{Addr: sock.Addr{Addr: dst, Port: port}}
+			if _, err := s.Send(strings.NewReader(text), len(text), &m); err != nil {
+				t.Fatal(dst, err)
+			}
+		}
+		receive := func() (string, sock.Addr, error) {
+			var (
+				b strings.Builder
+				m sock.Msg
+			)
+			_, err := r.Recv(&b, 100, &m)
+			return b.String(), m.Addr, err
+		}
+		if dst.IsMulticast() {
+			send("to others")
+			if text, _, err := receive(); err != unix.EAGAIN {
+				t.Errorf("%v, whose member it is not: received %q, %v", dst, text, err)
+			}
+			if err := r.JoinGroup(dst, eth0, netip.Addr{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send("to all")
+		if text, from, err := receive(); text != "to all" || err != nil || from.Addr != own {
+			t.Errorf("%v: received %q from %v, %v", dst, text, from, err)
+		}
+	}
+}

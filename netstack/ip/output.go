@@ -36,21 +36,41 @@ func (s *Stack) Output(p *pkt.Packet, r *Route) error {
 // OutputMulticast is Output for a packet that may be a multicast or broadcast:
 // if this host is to get it as well, a copy comes in by the same interface.
 func (s *Stack) OutputMulticast(p *pkt.Packet, r *Route, loop bool) error {
-	if r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST && loop {
-		if i := r.Iface; !i.loopback() && i.up() {
+	i := r.Iface
+	if r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST && loop && s.member(i, p.Dst) {
+		if !i.loopback() && i.up() {
 			q := p.Clone()
 			q.Type = pkt.ToHost
 			q.Hash = p.Hash
 			if q.Csum == pkt.CsumPartial {
 				q.Csum = pkt.CsumValid
 			}
-			q.Rx = i
+			q.Rx = (*returning)(i)
 			if s.header(q) == nil {
 				s.Backlog.Put(q)
 			}
 		}
 	}
 	return s.Output(p, r)
+}
+
+// A returning Interface gets what this host has sent by it to a group that it is in itself: that
+// has no link header, and no packet socket sees it.
+type returning Interface
+
+// Receive implements pkt.Receiver.
+func (r *returning) Receive(p *pkt.Packet) {
+	i := (*Interface)(r)
+	switch {
+	case !i.up():
+		p.Free()
+	case p.EtherType == unix.ETH_P_IP:
+		p.InIf = i.index
+		i.input4(p)
+	default:
+		p.InIf = i.index
+		i.input6(p)
+	}
 }
 
 // header puts the network header in front of p. EMSGSIZE, with p freed, if the

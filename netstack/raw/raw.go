@@ -332,6 +332,9 @@ func (e *Endpoint) lookup(dst netip.Addr, scope uint32) (ip.Route, error) {
 	if oif == 0 && dst.Is6() && (dst.IsLinkLocalUnicast() || dst.IsLinkLocalMulticast()) {
 		oif = int32(scope)
 	}
+	if oif == 0 && dst.Is6() {
+		oif = e.opts.PktInfoDev6.Load()
+	}
 	if oif == 0 && dst.IsMulticast() && dst.Is4() {
 		oif = e.opts.MulticastIf().Index
 	}

@@ -85,6 +85,7 @@ type Options struct {
 	MulticastAll   atomic.Bool  // IP_MULTICAST_ALL
 	MulticastIf6   atomic.Int32 // IPV6_MULTICAST_IF
 	DontFrag6      atomic.Bool  // IPV6_DONTFRAG
+	PktInfoDev6    atomic.Int32 // IPV6_PKTINFO: the interface by which datagrams leave, unless they name another
 	UID            atomic.Uint32
 	GID            atomic.Uint32
 	Inode          atomic.Uint64 // of the socket's file, for listings

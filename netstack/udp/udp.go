@@ -533,8 +533,13 @@ func (e *Endpoint) lookup(d *destination, from netip.Addr) (ip.Route, error) {
 	if from.IsValid() {
 		src = from
 	}
-	if d.addr.Is6() && (d.addr.IsLinkLocalUnicast() || d.addr.IsLinkLocalMulticast()) && oif == 0 {
-		oif = int32(d.scope)
+	if d.addr.Is6() && oif == 0 {
+		if d.addr.IsLinkLocalUnicast() || d.addr.IsLinkLocalMulticast() {
+			oif = int32(d.scope)
+		}
+		if oif == 0 {
+			oif = e.opts.PktInfoDev6.Load()
+		}
 		if oif == 0 && d.addr.IsLinkLocalUnicast() {
 			return ip.Route{}, unix.EINVAL
 		}

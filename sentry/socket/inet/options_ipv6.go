@@ -80,6 +80,16 @@ func (s *Socket) setIPv6(ctx *vfs.Context, name int, value []byte) error {
 		return s.groupRequest(unix.AF_INET6, name, value)
 	case unix.IPV6_ADDRFORM:
 		return unix.ENOPROTOOPT
+	case unix.IPV6_PKTINFO:
+		if len(value) < unix.SizeofInet6Pktinfo {
+			return unix.EINVAL
+		}
+		index := int32(binary.NativeEndian.Uint32(value[16:])) // the address before it has no effect
+		if dev := o.BoundDev.Load(); dev != 0 && dev != index {
+			return unix.EINVAL
+		}
+		o.PktInfoDev6.Store(index)
+		return nil
 	}
 	v, err := socket.ToInt(value)
 	if err != nil {

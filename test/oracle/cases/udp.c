@@ -1,6 +1,7 @@
 // udp(7) over loopback.
 #include "inet.h"
 #include <linux/filter.h>
+#include <net/if.h>
 
 CASE(udp_send_receive)
 {
@@ -329,4 +330,30 @@ CASE(udp_bind_address_no_port)
 	CHECK(port_of(s) != 0);
 	EQ(recvfrom(to, &b, 1, 0, (void *)&from, &n), 1);
 	EQ(from.sin_addr.s_addr, x.sin_addr.s_addr);
+}
+
+// IPV6_PKTINFO for all datagrams.
+CASE(udp_ipv6_pktinfo_option)
+{
+	int s = OK(socket(AF_INET6, SOCK_DGRAM, 0)), r = OK(socket(AF_INET6, SOCK_DGRAM, 0));
+	struct in6_pktinfo info = {IN6ADDR_ANY_INIT, if_nametoindex("lo")};
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	socklen_t n = sizeof info;
+	char b[8];
+	ERR(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, 0), EINVAL);
+	ERR(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info - 1), EINVAL);
+	OK(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info));
+	ERR(getsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, &n), ENOPROTOOPT);
+	OK(bind(r, (void *)&to, sizeof to));
+	n = sizeof to;
+	OK(getsockname(r, (void *)&to, &n));
+	EQ(sendto(s, "x", 1, 0, (void *)&to, sizeof to), 1);
+	EQ(recv(r, b, sizeof b, MSG_DONTWAIT), 1);
+	// A socket that is bound to a device cannot have another one.
+	OK(setsockopt(s, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+	OK(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info));
+	info.ipi6_ifindex = 0;
+	ERR(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info), EINVAL);
+	s = OK(socket(AF_INET, SOCK_DGRAM, 0));
+	ERR(setsockopt(s, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info), ENOPROTOOPT);
 }

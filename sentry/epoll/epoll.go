@@ -349,6 +349,13 @@ func (e *File) Collect(n int, f func(events uint32, data uint64, fd int32, file 
 	return count
 }
 
+// Interests is how many descriptors are watched.
+func (e *File) Interests() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.items)
+}
+
 // AddWaiter has w woken when there may be something to collect: one of all waiters
 // each time.
 func (e *File) AddWaiter(w *wait.Entry) { e.waiters.Register(w, wait.In) }

@@ -67,6 +67,26 @@ func (p *PIDFile) Register(e *wait.Entry, mask wait.Events) { p.task.tg.pidWatch
 // Unregister implements vfs.FileOps.
 func (p *PIDFile) Unregister(e *wait.Entry) { p.task.tg.pidWatch.Unregister(e) }
 
+// A ProcessDirectory is the file of a directory of procfs that is open.
+type ProcessDirectory interface {
+	// Process returns the task whose number the directory has in the root of procfs; nil if it is
+	// another directory.
+	Process() *Task
+}
+
+// SignalFileOf is PIDFileOf for pidfd_send_signal(2), which takes /proc/PID as well.
+func (t *Task) SignalFileOf(fd int32) (*PIDFile, error) {
+	f := t.FDTable().Get(fd)
+	if f == nil {
+		return nil, unix.EBADF
+	}
+	defer f.DecRef()
+	if d, ok := f.Ops().(ProcessDirectory); ok && d.Process() != nil {
+		return &PIDFile{task: d.Process()}, nil
+	}
+	return pidFile(f)
+}
+
 // PIDFileOf returns what the pidfd fd refers to. EBADF if it is none.
 func (t *Task) PIDFileOf(fd int32) (*PIDFile, error) {
 	f := t.FDTable().Get(fd)
@@ -74,6 +94,10 @@ func (t *Task) PIDFileOf(fd int32) (*PIDFile, error) {
 		return nil, unix.EBADF
 	}
 	defer f.DecRef()
+	return pidFile(f)
+}
+
+func pidFile(f *vfs.File) (*PIDFile, error) {
 	p, ok := f.Ops().(*PIDFile)
 	if !ok {
 		return nil, unix.EBADF

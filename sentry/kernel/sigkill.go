@@ -155,19 +155,24 @@ func (t *Task) SigQueue(pid int32, info *SigInfo) error {
 	return t.sendTo(target.tg, nil, info.Signo, info)
 }
 
-// SignalTo sends sig, with info or as kill(2) would, to the process behind a
-// pidfd: pidfd_send_signal(2). ESRCH, EPERM, EINVAL, EAGAIN.
-func (t *Task) SignalTo(target *ThreadGroup, to *Task, sig int32, info *SigInfo, group bool) error {
+// SignalTo sends sig, with info or as kill(2) would, to target's process, to the thread alone, or
+// to the process group that has target's number: pidfd_send_signal(2). ESRCH, EPERM, EINVAL,
+// EAGAIN.
+func (t *Task) SignalTo(target *Task, thread, group bool, sig int32, info *SigInfo) error {
+	t.k.mu.RLock()
+	defer t.k.mu.RUnlock()
+	to := target.pid.group
+	if group && to == nil || !group && target.tg.pgrp == nil {
+		return unix.ESRCH
+	}
 	if sig != 0 && !ValidSignal(sig) {
 		return unix.EINVAL
 	}
-	t.k.mu.RLock()
-	defer t.k.mu.RUnlock()
-	if target.pgrp == nil {
-		return unix.ESRCH
+	switch {
+	case group:
+		return t.killGroupLocked(to, sig, info)
+	case thread:
+		return t.sendTo(target.tg, target, sig, info)
 	}
-	if group {
-		return t.killGroupLocked(target.pgrp, sig, info)
-	}
-	return t.sendTo(target, to, sig, info)
+	return t.sendTo(target.tg, nil, sig, info)
 }

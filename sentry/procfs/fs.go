@@ -338,6 +338,14 @@ func (f dirFile) Seek(_ *vfs.Context, file *vfs.File, off int64, whence int) (in
 	return vfs.SeekSized(file, off, whence, 0)
 }
 
+// Process implements kernel.ProcessDirectory.
+func (f dirFile) Process() *kernel.Task {
+	if f.d.entry != nil || !f.d.group {
+		return nil
+	}
+	return f.d.task
+}
+
 // A link is a symbolic link.
 type link struct {
 	object

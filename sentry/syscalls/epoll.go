@@ -15,7 +15,8 @@ import (
 // maxEpollEvents is how many events epoll_wait(2) may be asked for.
 const maxEpollEvents = 0x7fffffff / epollEventSize
 
-// epollChunk is how many events one epoll_wait(2) returns at most.
+// epollChunk is how many events fit into a buffer of epollBuffers. There are more only in an
+// epoll_wait(2) that asks for more, of a file with more interests than that.
 const epollChunk = 1024
 
 var epollBuffers = sync.Pool{New: func() any { return new([epollChunk * epollEventSize]byte) }}
@@ -138,8 +139,14 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 		return 0, err
 	}
 	defer f.DecRef()
-	buf := epollBuffers.Get().(*[epollChunk * epollEventSize]byte)
-	defer epollBuffers.Put(buf)
+	pooled := epollBuffers.Get().(*[epollChunk * epollEventSize]byte)
+	defer epollBuffers.Put(pooled)
+	buf, limit := pooled[:], min(int(n), epollChunk)
+	if n > epollChunk {
+		if limit = min(int(n), max(epollChunk, e.Interests())); limit > epollChunk {
+			buf = make([]byte, limit*epollEventSize)
+		}
+	}
 	e.Use(t.Desk())
 	count := 0
 	var readers borrowers
@@ -153,7 +160,6 @@ func epollWait(t *kernel.Task, fd int32, addr uint64, n int32, deadline int64) (
 			readers.add(fd, file)
 		}
 	}
-	limit := min(int(n), epollChunk)
 	if e.Collect(limit, put); count == 0 && t.SettleLoans() {
 		e.Collect(limit, put)
 	}

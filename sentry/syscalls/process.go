@@ -357,7 +357,7 @@ func sysPidfdSendSignal(t *kernel.Task, a kernel.Args) (uint64, error) {
 	default:
 		return 0, unix.EINVAL
 	}
-	p, err := t.PIDFileOf(a.Int(0))
+	p, err := t.SignalFileOf(a.Int(0))
 	if err != nil {
 		return 0, err
 	}
@@ -374,11 +374,8 @@ func sysPidfdSendSignal(t *kernel.Task, a kernel.Args) (uint64, error) {
 			return 0, unix.EPERM
 		}
 	}
-	var to *kernel.Task
-	if flags == pidfdSignalThread || flags == 0 && p.Thread() {
-		to = p.Task()
-	}
-	return 0, t.SignalTo(p.Task().ThreadGroup(), to, sig, info, flags == pidfdSignalProcessGroup)
+	thread := flags == pidfdSignalThread || flags == 0 && p.Thread()
+	return 0, t.SignalTo(p.Task(), thread, flags == pidfdSignalProcessGroup, sig, info)
 }
 
 // sysPidfdGetfd is pidfd_getfd(2).

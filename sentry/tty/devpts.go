@@ -39,7 +39,7 @@ type FileSystem struct {
 	k     *kernel.Kernel
 	opts  Options
 	root  rootDir
-	mount *vfs.Mount // for terminals that are opened without a name
+	mount *vfs.Mount // for terminals whose master end was opened by no mount of fs
 
 	mu        sync.Mutex
 	terminals map[uint32]*node
@@ -157,28 +157,18 @@ func (fs *FileSystem) Revalidate(_ *vfs.Context, _ *vfs.Inode, _ string, child *
 	return !ok || !n.term.isHungUp()
 }
 
-// path returns the place of a terminal in fs, with references. EIO if it has gone.
-func (fs *FileSystem) path(index uint32) (vfs.Path, error) {
-	n := fs.lookup(index)
-	if n == nil {
-		return vfs.Path{}, unix.EIO
+// openPeer serves TIOCGPTPEER on master, the open master end of t: it opens t below the mount
+// by which master was opened, whatever is mounted at its name now.
+func (fs *FileSystem) openPeer(ctx *vfs.Context, task *kernel.Task, master *vfs.File, t *Terminal, flags uint32) (uint64, error) {
+	root := vfs.Path{Mount: master.Path().Mount, Dentry: fs.mount.Root()}
+	if root.Mount.Superblock() != &fs.Superblock {
+		root.Mount = fs.mount // by a device file outside
 	}
-	return vfs.AnonymousPath(fs.mount, strconv.Itoa(int(index)), &n.Inode), nil
-}
-
-// OpenTerminal opens terminal t for task as open(2) by its name would.
-func (fs *FileSystem) OpenTerminal(ctx *vfs.Context, t *Terminal, flags uint32) (*vfs.File, error) {
-	p, err := fs.path(t.index)
+	p, err := ctx.Walk(vfs.Start{Path: root}, strconv.Itoa(int(t.index)), 0)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer p.DecRef()
-	return ctx.OpenAt(p, flags)
-}
-
-// openPeer serves TIOCGPTPEER.
-func (fs *FileSystem) openPeer(ctx *vfs.Context, task *kernel.Task, t *Terminal, flags uint32) (uint64, error) {
-	f, err := fs.OpenTerminal(ctx, t, flags|unix.O_NOCTTY)
+	f, err := ctx.OpenAt(p, flags|unix.O_NOCTTY)
 	if err != nil {
 		return 0, err
 	}

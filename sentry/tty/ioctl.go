@@ -171,7 +171,7 @@ func (t *Terminal) masterIoctl(ctx *vfs.Context, file *vfs.File, task *kernel.Ta
 		return out32(ctx, arg, n)
 	case unix.TIOCGPTPEER:
 		master := file.Ops().(masterFile)
-		return master.fs.openPeer(ctx, task, t, uint32(arg))
+		return master.fs.openPeer(ctx, task, file, t, uint32(arg))
 	case unix.TIOCSIG:
 		if arg < 1 || arg > 64 {
 			return 0, unix.EINVAL

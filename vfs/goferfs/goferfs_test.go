@@ -136,8 +136,16 @@ func (w *world) fstat(f *vfs.File) (st unix.Statx_t) {
 	return st
 }
 
-// names returns what getdents64(2) gives.
-func (w *world) names(dir string) (all []string) {
+// names returns what getdents64(2) gives, sorted.
+func (w *world) names(dir string) []string {
+	w.Helper()
+	all := w.list(dir)
+	slices.Sort(all)
+	return all
+}
+
+// list returns what getdents64(2) gives, in its order.
+func (w *world) list(dir string) (all []string) {
 	w.Helper()
 	f := w.open("/"+dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	defer f.DecRef()
@@ -148,7 +156,6 @@ func (w *world) names(dir string) (all []string) {
 		return true
 	}}
 	w.must(f.ReadDir(w.Context, &e))
-	slices.Sort(all)
 	return all
 }
 
@@ -340,6 +347,27 @@ func TestTmpfile(t *testing.T) {
 		t.Errorf("nlink %d, %q", st.Nlink, got)
 	}
 	w.same("")
+}
+
+// TestOrderOfNames reads a directory again and again: its names keep the order in which the
+// host gave them, and new ones are the last.
+func TestOrderOfNames(t *testing.T) {
+	w := newWorld(t, false)
+	w.must(os.Mkdir(w.host("d"), 0o755))
+	for i := range 100 {
+		w.must(os.WriteFile(w.host(fmt.Sprint("d/", i)), nil, 0o644))
+	}
+	want := w.list("d")
+	for i := range 10 {
+		gone, made := want[i*9], fmt.Sprint("new", i)
+		w.stat("d/" + want[i*8])
+		w.must(w.Context.Unlink(cwd, "d/"+gone))
+		w.open("d/"+made, unix.O_WRONLY|unix.O_CREAT).DecRef()
+		want = append(slices.DeleteFunc(want, func(name string) bool { return name == gone }), made)
+		if got := w.list("d"); !slices.Equal(got, want) {
+			t.Fatalf("names %q, not %q", got, want)
+		}
+	}
 }
 
 func TestBigDirectory(t *testing.T) {

@@ -1,6 +1,11 @@
 package goferfs
 
-import "casemate/vfs"
+import (
+	"cmp"
+	"slices"
+
+	"casemate/vfs"
+)
 
 // A dirFile is an open directory. It reads the names when it is at its beginning.
 type dirFile struct {
@@ -12,9 +17,10 @@ type dirFile struct {
 
 // A dirent is an entry as getdents64(2) has it.
 type dirent struct {
-	name string
-	ino  uint64
-	typ  uint8
+	name  string
+	ino   uint64
+	place uint32 // listed.place; 0 for what is not from a listing
+	typ   uint8
 }
 
 // ReadDir implements vfs.FileOps.
@@ -52,8 +58,9 @@ func (d *dirFile) fill() error {
 	}
 	d.ents, d.read = d.ents[:0], true
 	for name, e := range n.list.names {
-		d.ents = append(d.ents, dirent{name, e.ino, e.typ})
+		d.ents = append(d.ents, dirent{name, e.ino, e.place, e.typ})
 	}
+	slices.SortFunc(d.ents, func(a, b dirent) int { return cmp.Compare(a.place, b.place) })
 	return nil
 }
 

@@ -127,6 +127,35 @@ CASE(epoll_max_events_rotates)
 		EQ(hits[i], 2); // none starves
 }
 
+CASE(epoll_as_many_events_as_asked_for)
+{
+	// Each file is watched by each of these numbers, one after the other: many interests with
+	// few descriptors.
+	enum { FILES = 60, NUMBERS = 50, ALL = FILES * NUMBERS };
+	static struct epoll_event got[ALL];
+	int numbers[NUMBERS], n = 0;
+	ep = OK(epoll_create1(0));
+	for (int j = 0; j < NUMBERS; j++)
+		numbers[j] = OK(dup(ep));
+	for (int i = 0; i < FILES; i++) {
+		int file = OK(eventfd(1, 0));
+		for (int j = 0; j < NUMBERS; j++) {
+			struct epoll_event e = {.events = EPOLLIN, .data.u32 = n++};
+			OK(dup2(file, numbers[j]));
+			OK(epoll_ctl(ep, EPOLL_CTL_ADD, numbers[j], &e));
+		}
+	}
+	EQ(epoll_wait(ep, got, ALL, -1), ALL);
+	for (int i = 0; i < ALL; i++) {
+		EQ(got[i].events, EPOLLIN);
+		EQ(got[i].data.u32, i);
+	}
+	EQ(epoll_wait(ep, got, ALL - 1, -1), ALL - 1);
+	EQ(got[0].data.u32, 0);
+	EQ(epoll_wait(ep, got, ALL, -1), ALL);
+	EQ(got[0].data.u32, ALL - 1);
+}
+
 CASE(epoll_close_removes_last_reference)
 {
 	int p[2];

@@ -229,6 +229,27 @@ CASE(pty_locked_until_unlocked)
 	EQ(st.st_uid, 0);
 }
 
+CASE(pty_peer_without_a_name)
+{
+	for (int i = 0; i < 20; i++) {
+		int m = OK(open("/dev/ptmx", O_RDWR | O_NOCTTY)), n, zero = 0;
+		char path[32], fd[32], found[32] = "", b = 0;
+		ERR(ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY), EIO); // locked
+		OK(ioctl(m, TIOCSPTLCK, &zero));
+		OK(ioctl(m, TIOCGPTN, &n));
+		int s = OK(ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+		snprintf(path, sizeof path, "/dev/pts/%d", n);
+		snprintf(fd, sizeof fd, "/proc/self/fd/%d", s);
+		OK(readlink(fd, found, sizeof found - 1));
+		STREQ(found, path);
+		EQ(write(m, "x\n", 2), 2);
+		EQ(read(s, &b, 1), 1);
+		EQ(b, 'x');
+		OK(close(s));
+		OK(close(m));
+	}
+}
+
 CASE(pty_nonblocking_and_min_time)
 {
 	int s, m = open_pty(&s);

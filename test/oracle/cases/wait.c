@@ -305,6 +305,52 @@ CASE(pidfd_operations)
 	ERR(syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0), EBADF);
 }
 
+CASE(pidfd_send_signal_by_directory)
+{
+	char path[64];
+	CHILD(k) {
+		for (;;)
+			pause();
+	}
+	snprintf(path, sizeof path, "/proc/%d", k);
+	int fd = OK(open(path, O_RDONLY | O_DIRECTORY));
+	int bare = OK(open(path, O_PATH | O_DIRECTORY));
+	snprintf(path, sizeof path, "/proc/%d/task/%d", k, k);
+	int thread = OK(open(path, O_RDONLY | O_DIRECTORY));
+	snprintf(path, sizeof path, "/proc/%d/task", k);
+	int tasks = OK(open(path, O_RDONLY | O_DIRECTORY));
+	int proc = OK(open("/proc", O_RDONLY | O_DIRECTORY));
+	OK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+	ERR(syscall(SYS_pidfd_send_signal, bare, 0, NULL, 0), EBADF);
+	ERR(syscall(SYS_pidfd_send_signal, thread, 0, NULL, 0), EBADF);
+	ERR(syscall(SYS_pidfd_send_signal, tasks, 0, NULL, 0), EBADF);
+	ERR(syscall(SYS_pidfd_send_signal, proc, 0, NULL, 0), EBADF);
+	ERR(syscall(SYS_pidfd_getfd, fd, 0, 0), EBADF);
+	ERR(waitid(P_PIDFD, fd, NULL, WEXITED), EBADF);
+	OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+	REAP_SIGNAL(k, SIGTERM);
+	ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+	ERR(syscall(SYS_pidfd_send_signal, fd, 65, NULL, 0), ESRCH);
+}
+
+CASE(pidfd_send_signal_to_group)
+{
+	enum { TO_GROUP = 4 }; // PIDFD_SIGNAL_PROCESS_GROUP
+	CHILD(k) {
+		for (;;)
+			pause();
+	}
+	int fd = OK(syscall(SYS_pidfd_open, k, 0));
+	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, TO_GROUP) == -1 && errno == EINVAL) {
+		kill(k, SIGKILL);
+		SKIP("no PIDFD_SIGNAL_PROCESS_GROUP");
+	}
+	ERR(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, TO_GROUP), ESRCH); // no group has its number
+	OK(setpgid(k, k));
+	OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, TO_GROUP));
+	REAP_SIGNAL(k, SIGTERM);
+}
+
 CASE(pidfd_nonblocking_wait)
 {
 	siginfo_t si;

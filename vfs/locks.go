@@ -25,6 +25,9 @@ type Lock struct {
 	PID int32
 }
 
+// ofdPID is the PID of a lock of an open file description.
+const ofdPID = -1
+
 // MaxLockEnd is the End of a lock without one.
 const MaxLockEnd = math.MaxInt64
 
@@ -117,9 +120,14 @@ func (f *File) SetLock(l *Lock, waiting bool) error {
 	s.mu.Lock()
 	if l.Type != unix.F_UNLCK {
 		if o := s.conflict(l); o != nil {
-			owner := o.Owner
+			owner, open := o.Owner, l.PID == ofdPID || o.PID == ofdPID
 			s.mu.Unlock()
-			if waiting && !v.lockWaits.add(l.Owner, owner) {
+			switch {
+			case !waiting:
+			case open:
+				// Whether an open file description waits for ever cannot be known: others may share it.
+				v.lockWaits.remove(l.Owner)
+			case !v.lockWaits.add(l.Owner, owner):
 				return unix.EDEADLK
 			}
 			return unix.EAGAIN

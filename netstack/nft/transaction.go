@@ -280,6 +280,7 @@ func (x *Transaction) removeChain(c *chain) {
 		x.dropped(c.table, u)
 	}
 	x.changeChains(c.table).remove(x.nameOf(c))
+	maps.DeleteFunc(x.chainIDs, func(_ uint32, o *chain) bool { return o == c })
 }
 
 // removeSet removes a set with its elements.
@@ -288,6 +289,7 @@ func (x *Transaction) removeSet(t *table, s *set) {
 		x.countElement(e, -1)
 	}
 	x.changeSets(t).remove(s.name)
+	maps.DeleteFunc(x.setIDs, func(_ uint32, o *set) bool { return o == s })
 }
 
 // check looks whether chains that packets get to call each other without end or too deep, and

@@ -56,6 +56,8 @@ func (s *Socket) getTCP(name, length int) ([]byte, error) {
 		return info.Bytes(), nil
 	case unix.TCP_CC_INFO:
 		return e.BBRInfo(), nil
+	case unix.TCP_ULP:
+		return []byte{}, nil
 	}
 	return nil, unix.ENOPROTOOPT
 }
@@ -68,6 +70,12 @@ func (s *Socket) setTCP(ctx *vfs.Context, name int, value []byte) error {
 		}
 		algorithm, _, _ := bytes.Cut(value[:min(len(value), 15)], []byte{0})
 		return e.SetCongestion(string(algorithm))
+	}
+	if name == unix.TCP_ULP { // what is to be between the program and TCP, by its name, as "tls": there is nothing
+		if len(value) < 1 {
+			return unix.EINVAL
+		}
+		return unix.ENOENT
 	}
 	v, err := socket.ToInt(value)
 	if err != nil {

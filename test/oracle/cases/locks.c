@@ -282,6 +282,33 @@ CASE(ofd_locks)
 	ERR(fcntl(b, F_OFD_SETLK, &bad), EINVAL);
 }
 
+static void *wait_for_lock(void *fd)
+{
+	set((int)(long)fd, F_OFD_SETLKW, F_WRLCK, 1, 1);
+	return NULL;
+}
+
+// Two open file descriptions that wait for each other's lock do so for ever.
+CASE(ofd_locks_wait_for_each_other)
+{
+	put_file("f", "");
+	int a = OK(open("f", O_RDWR)), b = OK(open("f", O_RDWR));
+	OK(set(a, F_OFD_SETLK, F_WRLCK, 0, 1));
+	OK(set(b, F_OFD_SETLK, F_WRLCK, 1, 1));
+	sigset_t alarms;
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	OK(sigprocmask(SIG_BLOCK, &alarms, NULL));
+	pthread_t t;
+	EQ(pthread_create(&t, NULL, wait_for_lock, (void *)(long)a), 0);
+	OK(sigprocmask(SIG_UNBLOCK, &alarms, NULL));
+	start_ticks(0);
+	ERR(set(b, F_OFD_SETLKW, F_WRLCK, 0, 1), EINTR);
+	stop_ticks();
+	OK(set(b, F_OFD_SETLK, F_UNLCK, 1, 1));
+	EQ(pthread_join(t, NULL), 0);
+}
+
 CASE(lockf_and_flock_are_independent)
 {
 	put_file("f", "");

@@ -615,3 +615,15 @@ CASE(tcp_bbr_info)
 	OK(getsockopt(s[0], IPPROTO_TCP, TCP_CC_INFO, &i, &n));
 	EQ(n, 6);
 }
+
+// Nothing can be put between a program and TCP.
+CASE(tcp_ulp_unknown)
+{
+	int s = OK(socket(AF_INET, SOCK_STREAM, 0));
+	char name[16];
+	socklen_t n = sizeof name;
+	ERR(setsockopt(s, IPPROTO_TCP, TCP_ULP, "", 0), EINVAL);
+	ERR(setsockopt(s, IPPROTO_TCP, TCP_ULP, "none", 4), ENOENT);
+	OK(getsockopt(s, IPPROTO_TCP, TCP_ULP, name, &n));
+	EQ(n, 0);
+}

@@ -302,6 +302,10 @@ func sysCopyFileRange(t *kernel.Task, a kernel.Args) (uint64, error) {
 // knownSplice are the flags of splice(2), tee(2) and vmsplice(2).
 const knownSplice = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK | unix.SPLICE_F_MORE | unix.SPLICE_F_GIFT
 
+// spliceable reports whether splice(2) moves data from or to f: not if that is a directory, or an
+// eventfd(2), a timer, or whatever else has no type of its own.
+func spliceable(f *vfs.File) bool { return !f.Inode().IsDir() && f.Inode().Type() != 0 }
+
 // sysSplice is splice(2).
 func sysSplice(t *kernel.Task, a kernel.Args) (uint64, error) {
 	n, flags := min(a.Size(4), usermem.MaxRW), a.Uint(5)
@@ -340,7 +344,7 @@ func sysSplice(t *kernel.Task, a kernel.Args) (uint64, error) {
 		if to.f.Flags()&unix.O_APPEND != 0 {
 			return 0, unix.EINVAL
 		}
-		if to.off != noOffset && to.f.Stream() {
+		if to.off != noOffset && to.f.Stream() || !spliceable(to.f) {
 			return 0, unix.EINVAL
 		}
 		got, err = retry(t, from.f, wait.Readable, nonblock, func() (int, error) { return source.Drain(n, to.write) })
@@ -348,7 +352,7 @@ func sysSplice(t *kernel.Task, a kernel.Args) (uint64, error) {
 			got, err = retry(t, to.f, wait.Writable, false, func() (int, error) { return source.Drain(n, to.write) })
 		}
 	case sink != nil:
-		if from.off != noOffset && from.f.Stream() {
+		if from.off != noOffset && from.f.Stream() || !spliceable(from.f) {
 			return 0, unix.EINVAL
 		}
 		got, err = spliceIn(t, from, to, sink, n, nonblock)

@@ -1,6 +1,10 @@
 // pipe(2), fifo(7), splice(2), tee(2), vmsplice(2).
 #include "oracle.h"
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/timerfd.h>
 
 CASE(pipe_round_trip)
 {
@@ -255,6 +259,18 @@ CASE(splice_pipe_and_file)
 	ERR(splice(p[0], NULL, p[1], NULL, 1, 0), EINVAL);
 	ERR(splice(p[0], NULL, out, NULL, 1, SPLICE_F_NONBLOCK), EAGAIN);
 	EQ(splice(in, NULL, p[1], NULL, 0, 0), 0);
+}
+
+// There is nothing to wait for at a file that data cannot be moved from or to.
+CASE(splice_and_other_files)
+{
+	int p[2], none[] = {OK(eventfd(1, 0)), OK(epoll_create1(0)), OK(timerfd_create(CLOCK_MONOTONIC, 0)), OK(inotify_init())};
+	OK(pipe(p));
+	ERR(splice(OK(open(".", O_RDONLY)), NULL, p[1], NULL, 1, 0), EINVAL);
+	for (int i = 0; i < 4; i++) {
+		ERR(splice(none[i], NULL, p[1], NULL, 8, 0), EINVAL);
+		ERR(splice(p[0], NULL, none[i], NULL, 8, 0), i < 3 ? EINVAL : EBADF);
+	}
 }
 
 CASE(tee_duplicates)

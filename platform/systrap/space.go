@@ -102,12 +102,33 @@ func asError(e unix.Errno) error {
 func (s *space) flush(own *context) unix.Errno {
 	s.exec.Lock()
 	defer s.exec.Unlock()
-	t := s.borrow(own)
-	if t == nil {
-		return unix.ESRCH
+	t, e := s.settle(own)
+	if e == 0 {
+		t.mu.Unlock()
 	}
-	defer t.mu.Unlock()
-	return s.drain(t)
+	return e
+}
+
+// settle is borrow of a thread when no call is pending any more. Another thread that resumes
+// between borrow and drain takes the calls with it, which are made when that one has been had.
+func (s *space) settle(own *context) (*thread, unix.Errno) {
+	for {
+		t := s.borrow(own)
+		if t == nil {
+			return nil, unix.ESRCH
+		}
+		e := s.drain(t)
+		s.mu.Lock()
+		rides := s.rider != nil && s.rider != t
+		s.mu.Unlock()
+		if e == 0 && !rides {
+			return t, 0
+		}
+		t.mu.Unlock()
+		if e != 0 {
+			return nil, e
+		}
+	}
 }
 
 // drain has t, which is borrowed, make the pending calls.
@@ -217,6 +238,7 @@ func (s *space) resume(t *thread) {
 	if len(calls) > 0 {
 		s.pending = nil
 		s.rider = t
+		t.rode.Store(true)
 	}
 	s.mu.Unlock()
 	for len(calls) > maxCalls {
@@ -232,7 +254,6 @@ func (s *space) resume(t *thread) {
 		t.calls, t.next, t.ride = calls, 0, true
 		t.area.putCalls(calls)
 		cmd = cmdCalls | cmdRide | uint64(len(calls))<<cmdCountShift
-		t.rode.Store(true)
 		phase = phaseCalls
 	}
 	t.goOn(phase, int64(cmd|t.frame<<cmdFrameShift))
@@ -246,14 +267,11 @@ func (s *space) Fork(c platform.Context, text platform.Text) (platform.AddressSp
 	}
 	s.exec.Lock()
 	defer s.exec.Unlock()
-	t := s.borrow(own)
-	if t == nil {
-		return nil, unix.ESRCH
-	}
-	defer t.mu.Unlock()
-	if e := s.drain(t); e != 0 {
+	t, e := s.settle(own)
+	if e != 0 {
 		return nil, e
 	}
+	defer t.mu.Unlock()
 	child, e := s.p.fork(t)
 	if e != 0 {
 		return nil, e
@@ -299,12 +317,11 @@ func (s *space) admit(c *context) (*thread, unix.Errno) {
 	t := s.unpark()
 	s.mu.Unlock()
 	if live > 0 || t == nil {
-		b := s.borrow(nil)
-		if b == nil {
-			return nil, unix.ESRCH
+		b, e := s.settle(nil)
+		if e != 0 {
+			return nil, e
 		}
-		e := s.drain(b)
-		if e == 0 && t == nil {
+		if t == nil {
 			t, e = s.clone(b)
 		}
 		b.mu.Unlock()

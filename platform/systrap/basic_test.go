@@ -3,6 +3,8 @@
 package systrap
 
 import (
+	"bytes"
+	"runtime"
 	"testing"
 	"time"
 
@@ -225,6 +227,61 @@ func TestApplyThreads(t *testing.T) {
 			t.Errorf("read %d; faults %+v, died %v", tk.code, tk.faults, tk.died)
 		}
 	}
+}
+
+// A thread resumes while Apply waits for another one, and so takes its calls along: Apply
+// returns when they have been made.
+func TestApplyTakenAlong(t *testing.T) {
+	p := open(t)
+	text := new(code).call(unix.SYS_MUNMAP).exit(ax) // a call with the full state: phaseStub
+	g := newGuest(t, p, text)
+	arrived, applied := make(chan struct{}), make(chan error, 1)
+	hold := func(then func(tk *task)) (*task, chan struct{}) {
+		tk, free := g.newTask(), make(chan struct{})
+		tk.syscall = func(tk *task, nr uint64, args [6]uint64) platform.Disposition {
+			tk.Blocking()
+			arrived <- struct{}{}
+			<-free
+			then(tk)
+			return platform.Resume
+		}
+		tk.start(g.as)
+		<-arrived
+		return tk, free
+	}
+	own, apply := hold(func(tk *task) {
+		applied <- g.as.Apply(tk.Context, []platform.Op{{Kind: platform.Unmap, Addr: 0x20000000, Length: 0x1000}})
+	})
+	rider, resume := hold(func(*task) {})
+	thread := func(tk *task) *thread { return tk.Context.(*context).t.Load() }
+
+	thread(own).mu.Lock()
+	close(apply)
+	stacks := make([]byte, 1<<20)
+	for !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("systrap.(*space).seize(")) {
+		runtime.Gosched()
+	}
+	// Stopped, it comes as far as the calls.
+	pid := thread(rider).proc.pid
+	unix.Kill(pid, unix.SIGSTOP)
+	close(resume)
+	for thread(rider).phase.Load() != phaseCalls {
+		runtime.Gosched()
+	}
+	thread(own).mu.Unlock()
+	select {
+	case <-applied:
+		t.Error("Apply has returned, but its calls have not been made")
+	case <-time.After(50 * time.Millisecond):
+	}
+	unix.Kill(pid, unix.SIGCONT)
+	if !t.Failed() {
+		if err := <-applied; err != nil {
+			t.Error(err)
+		}
+	}
+	own.wait()
+	rider.wait()
 }
 
 func TestFork(t *testing.T) {

@@ -92,8 +92,11 @@ func (a area) leaveFast(off uint64, served bool) (lent bool) {
 	request := atomic.SwapUint32(a.word32(areaRequest), requestNone)
 	ret := u.cx
 	switch {
-	case at < offPush: // SP, flags and all are the application's
+	case at < offPush: // the flags are the application's, SP before the first instruction
 		u.ip = ret - syscallLength
+		if at > offFast {
+			u.sp = *a.word(areaSP)
+		}
 		return false
 	case at == offPush:
 		u.ip = ret - syscallLength

@@ -147,3 +147,22 @@ func TestPatch(t *testing.T) {
 		})
 	}
 }
+
+// A signal at the beginning of the path of patched sites, where SP is the application's or
+// the area's: the application makes the call itself, with its own SP.
+func TestLeaveFastEarly(t *testing.T) {
+	const sp, ret = dataAddr + 0x1238, textAddr + 0x42
+	a := area{new([areaSize]byte)}
+	off := frameOffset()
+	u := a.frame(off)
+	for at := uint64(offFast); at < offPush; at++ {
+		*u = ucontext{ip: stubText + at, sp: stubAreas, cx: ret}
+		*a.word(areaSP) = sp
+		if at == offFast {
+			u.sp, *a.word(areaSP) = sp, 0
+		}
+		if a.leaveFast(off, false) || u.ip != ret-syscallLength || u.sp != sp {
+			t.Errorf("at %#x: ip %#x, sp %#x", at, u.ip, u.sp)
+		}
+	}
+}

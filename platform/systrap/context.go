@@ -65,8 +65,10 @@ func (c *context) Blocking() {
 	case w == nil:
 	case c.p.spinner.owner.CompareAndSwap(w, nil):
 		c.p.respin(c.t.Load())
-	case w.abdicate():
-		c.p.passRole(w)
+	default:
+		if next := w.abdicate(); next != nil {
+			c.p.launch(next)
+		}
 	}
 }
 

@@ -74,11 +74,34 @@ func (p *Platform) passRole(w *worker) {
 	if p.role.Load() != &w.busy {
 		return
 	}
+	if next := p.succeed(w); next != nil {
+		p.launch(next)
+	}
+}
+
+// succeed returns an idle worker that has w's role now; nil if w, in an upcall, has lent it
+// meanwhile.
+func (p *Platform) succeed(w *worker) *worker {
 	next := p.idleWorker()
 	if p.role.CompareAndSwap(&w.busy, &next.listening) {
-		p.launch(next)
-	} else {
-		p.release(next)
+		return next
+	}
+	p.release(next)
+	return nil
+}
+
+// abdicate gives the role to another worker, if w has it, and else has who gives it back to w
+// do so: w's upcall will take long, or is over. The caller is to drive the worker that is
+// returned, if any.
+func (w *worker) abdicate() *worker {
+	for {
+		w.left.Store(true)
+		if w.p.role.Load() != &w.busy || !w.left.CompareAndSwap(true, false) {
+			return nil
+		}
+		if next := w.p.succeed(w); next != nil {
+			return next
+		}
 	}
 }
 
@@ -95,7 +118,7 @@ func (p *Platform) waitFor(ready func() bool, block func()) {
 			r.w.lent.Store(true)
 			if p.role.CompareAndSwap(r, &me.listening) {
 				if me.listenUntil(ready) {
-					p.giveBack(me, r.w)
+					p.giveBack(r.w)
 				}
 			}
 			continue
@@ -104,11 +127,13 @@ func (p *Platform) waitFor(ready func() bool, block func()) {
 	}
 }
 
-// giveBack returns the role, which me has, to w, from whom it has it.
-func (p *Platform) giveBack(me, w *worker) {
+// giveBack returns the role, which the caller has, to w, from whom it has it.
+func (p *Platform) giveBack(w *worker) {
 	p.role.Store(&w.busy)
 	if w.left.Load() && w.left.CompareAndSwap(true, false) {
-		p.passRole(w)
+		if next := w.abdicate(); next != nil {
+			p.launch(next)
+		}
 	}
 }
 

@@ -238,21 +238,7 @@ func (w *worker) relieve(c *context) *worker {
 		}
 		p.release(next)
 	}
-	if w.abdicate() {
-		next := p.idleWorker()
-		if p.role.CompareAndSwap(&w.busy, &next.listening) {
-			return next
-		}
-		p.release(next)
-	}
-	return nil
-}
-
-// abdicate says that w, in an upcall that will take long, is not to have the role.
-// It returns true if w has it now.
-func (w *worker) abdicate() bool {
-	w.left.Store(true)
-	return w.p.role.Load() == &w.busy && w.left.CompareAndSwap(true, false)
+	return w.abdicate()
 }
 
 // makeReady lets w, which is parked, go on: after the upcall that is in progress,

@@ -177,12 +177,7 @@ func TestNoIPv6(t *testing.T) {
 // What is sent to a group, or to all, comes back to who is in it on the host that sends.
 func TestReturns(t *testing.T) {
 	_, a, _ := joined(t, 1500)
-	eth0 := int32(0)
-	for _, i := range a.Interfaces() {
-		if i.Name() == "eth0" {
-			eth0 = i.Index()
-		}
-	}
+	eth0 := a.InterfaceByName("eth0").Index()
 	for k, x := range []struct {
 		family   int
 		own, dst string

@@ -21,12 +21,12 @@ type Lock struct {
 	// Owner is whose lock it is: a process, or for locks of an open file
 	// description the File.
 	Owner any
-	// PID is what F_GETLK shows, -1 for locks of an open file description.
+	// PID is what F_GETLK shows, OFDPID for locks of an open file description.
 	PID int32
 }
 
-// ofdPID is the PID of a lock of an open file description.
-const ofdPID = -1
+// OFDPID is the PID of a Lock of an open file description.
+const OFDPID = -1
 
 // MaxLockEnd is the End of a lock without one.
 const MaxLockEnd = math.MaxInt64
@@ -120,7 +120,7 @@ func (f *File) SetLock(l *Lock, waiting bool) error {
 	s.mu.Lock()
 	if l.Type != unix.F_UNLCK {
 		if o := s.conflict(l); o != nil {
-			owner, open := o.Owner, l.PID == ofdPID || o.PID == ofdPID
+			owner, open := o.Owner, l.PID == OFDPID || o.PID == OFDPID
 			s.mu.Unlock()
 			switch {
 			case !waiting:

@@ -61,14 +61,13 @@ type returning Interface
 // Receive implements pkt.Receiver.
 func (r *returning) Receive(p *pkt.Packet) {
 	i := (*Interface)(r)
+	p.InIf = i.index
 	switch {
 	case !i.up():
 		p.Free()
 	case p.EtherType == unix.ETH_P_IP:
-		p.InIf = i.index
 		i.input4(p)
 	default:
-		p.InIf = i.index
 		i.input6(p)
 	}
 }

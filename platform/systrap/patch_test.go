@@ -22,7 +22,7 @@ func eager(p *Platform) {
 func TestPatch(t *testing.T) {
 	p := open(t)
 	eager(p)
-	const count, wanted, enough = 5000, 10, 500000 // calls, fast ones at least, and at most so many
+	const count, wanted, enough = 5000, 50, 1500000 // calls, fast ones at least, and at most so many
 	const dfcf, df = 0x401, 0x400
 	for name, test := range map[string]struct {
 		nr     uint64

@@ -3,6 +3,7 @@
 package systrap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -288,7 +289,7 @@ var landmarks = map[int]string{
 func (p *Platform) writeText() error {
 	code := unsafe.Slice((*byte)(stubAddr()), stubSize+len(ud2))
 	for off, want := range landmarks {
-		if !strings.HasPrefix(string(code[off:]), want) {
+		if !bytes.HasPrefix(code[off:], []byte(want)) {
 			return fmt.Errorf("the stub has not %x at offset %#x", want, off)
 		}
 	}

@@ -24,7 +24,7 @@ func recordLock(t *kernel.Task, f *vfs.File, cmd int32, arg uint64) error {
 		if le.Uint32(b[24:]) != 0 {
 			return unix.EINVAL
 		}
-		l.PID, l.Owner = -1, f
+		l.PID, l.Owner = vfs.OFDPID, f
 	}
 	if l.Type != unix.F_RDLCK && l.Type != unix.F_WRLCK && l.Type != unix.F_UNLCK {
 		return unix.EINVAL

@@ -360,11 +360,9 @@ CASE(epoll_exclusive)
 
 static char state_of(pid_t p)
 {
-	char path[32], text[256] = "", *end;
+	char path[32], text[256], *end;
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)p);
-	int f = OK(open(path, O_RDONLY));
-	CHECK(read(f, text, sizeof text - 1) > 0);
-	OK(close(f));
+	get_file(path, text, sizeof text);
 	CHECK(end = strrchr(text, ')'));
 	return end[2];
 }

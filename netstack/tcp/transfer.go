@@ -197,6 +197,12 @@ func (e *Endpoint) Send(src io.Reader, n int, m *sock.Msg) (int, error) {
 	sent := 0
 	e.lock()
 	e.endRoom()
+	if e.snd.q.size >= pkt.LargeSize {
+		// Acknowledgements may have come, for which another thread need not be woken then.
+		e.unlock()
+		e.proto.ip.Backlog.Poll(0)
+		e.lock()
+	}
 	if m.Flags&unix.MSG_FASTOPEN != 0 && (!e.tfo.started || e.state == Close && e.err == 0) || e.tfo.deferred {
 		if e.state == Close || e.tfo.deferred {
 			e.unlock()

@@ -108,16 +108,16 @@ func (s *sender) Receive(p *pkt.Packet) {
 	}
 	l.queues[i].noteSize(p.Len())
 	var hdr [HeaderLen]byte
-	var iov [pkt.MaxFrags + 2][]byte
+	var iov [pkt.MaxFrags + 2]unix.Iovec
 	put(hdr[:], p, l.eth)
-	iov[0], iov[1] = hdr[:], p.Header()
+	iov[0], iov[1] = iovec(hdr[:]), iovec(p.Header())
 	n := 2
 	for _, f := range p.Frags() {
-		iov[n] = f.Bytes()
+		iov[n] = iovec(f.Bytes())
 		n++
 	}
 	for try := 0; ; try++ {
-		_, err := unix.Writev(fd, iov[:n])
+		_, err := writev(fd, iov[:n])
 		if err == unix.EINTR {
 			continue
 		}

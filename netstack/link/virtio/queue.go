@@ -18,9 +18,9 @@ const (
 	// answers, little comes while it asks, and more often in vain.
 	bulk = 32
 	// rest is how long the goroutine leaves the packets to those who call Poll after one has found some,
-	// and lately how long ago that may be.
-	rest   = 200 * time.Microsecond
-	lately = time.Millisecond
+	// and lately how long ago that may be. Each rest ends by a timer, which costs those who are busy.
+	rest   = time.Millisecond
+	lately = 4 * time.Millisecond
 	// pollBytes is about how much Poll takes at once: what the caches hold.
 	pollBytes = 256 << 10
 	// readBytes is about how much the goroutine takes at once.
@@ -46,7 +46,10 @@ type queue struct {
 	batch        *backlog.Batch
 	hdr          [HeaderLen]byte
 	small, large *pkt.Buf
-	iov          [3][]byte
+	iov          [3]unix.Iovec
+	patience     time.Duration // how long Poll looks for more of a stream
+	most         time.Duration // and how long it may
+	vain         time.Duration // when it has begun to look in vain last, since epoch
 
 	hope    atomic.Int32 // how often Poll is still to ask in vain
 	bulk    atomic.Int32 // how often it is to ask until a large packet has come or gone again
@@ -84,8 +87,8 @@ func (q *queue) read(limit int) (got int, err error) {
 	largest := 0
 	for got < limit && err == nil {
 		var n int
-		q.iov[0], q.iov[1], q.iov[2] = q.hdr[:], q.small.Bytes(), q.large.Bytes()
-		if n, err = unix.Readv(q.fd, q.iov[:]); err == nil && n < HeaderLen {
+		q.iov[0], q.iov[1], q.iov[2] = iovec(q.hdr[:]), iovec(q.small.Bytes()), iovec(q.large.Bytes())
+		if n, err = readv(q.fd, q.iov[:]); err == nil && n < HeaderLen {
 			err = unix.EIO
 		}
 		if err != nil {
@@ -146,11 +149,7 @@ func (q *queue) Poll(d time.Duration) {
 	}
 	n, err := q.read(pollBytes)
 	if n == 0 && err == unix.EAGAIN && d > 0 && q.stream.Load() {
-		for began := time.Now(); n == 0 && err == unix.EAGAIN && time.Since(began) < d; {
-			// The sender may be waiting for this processor.
-			unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
-			n, err = q.read(pollBytes)
-		}
+		n = q.look(d)
 	}
 	if n > 0 {
 		q.found.Store(int64(time.Since(epoch)))
@@ -159,6 +158,23 @@ func (q *queue) Poll(d time.Duration) {
 		q.endRest()
 	}
 	q.mu.Unlock()
+}
+
+// look looks for packets of a stream for up to d, and less if that has been in vain lately. It
+// returns how many bytes have come. mu is held.
+func (q *queue) look(d time.Duration) (n int) {
+	q.most, q.patience = d, min(q.patience, d)
+	began := time.Since(epoch)
+	for err := error(unix.EAGAIN); n == 0 && err == unix.EAGAIN && time.Since(epoch)-began < q.patience; {
+		// The sender may be waiting for this processor.
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		n, err = q.read(pollBytes)
+	}
+	if n == 0 {
+		q.vain = began
+		q.patience /= 2
+	}
+	return n
 }
 
 // endRest lets the goroutine wait for packets, if it rests, as others are about to.
@@ -175,7 +191,10 @@ func (q *queue) endRest() {
 func (q *queue) receive() {
 	for {
 		q.mu.Lock()
-		_, err := q.read(readBytes)
+		n, err := q.read(readBytes)
+		if n > 0 && time.Since(epoch)-q.vain < q.most {
+			q.patience = q.most // it would have found them
+		}
 		q.mu.Unlock()
 		switch err {
 		case nil, unix.EINTR:

@@ -39,9 +39,10 @@ type Network struct {
 	Host *hostinet.Host
 }
 
-// patience is how long a task that is about to block looks for packets of a stream that is coming:
-// about as long as it takes until another thread has received them and the task runs again.
-const patience = 40 * time.Microsecond
+// patience is how long a task that is about to block looks for packets of a stream that is coming,
+// at most: about twice as long as it takes until another thread has received them and the task runs
+// again.
+const patience = 100 * time.Microsecond
 
 // Register prepares k for sockets: it makes sockfs and the network of k's root
 // namespace. stack is that one's IP; nil for one with nothing but a loopback interface

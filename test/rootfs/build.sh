@@ -16,4 +16,7 @@ debootstrap --variant=minbase --include="$packages" bookworm "$new" >"$dir.log" 
 rm -rf "$new/var/cache/apt/archives" "$new/var/lib/apt/lists"
 mkdir -p "$new/var/cache/apt/archives/partial"
 echo sandbox >"$new/etc/hostname"
+# debootstrap copies the host's name servers, which no test reaches: to ask takes seconds then.
+echo '# none' >"$new/etc/resolv.conf"
+printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >"$new/etc/hosts"
 mv "$new" "$dir"

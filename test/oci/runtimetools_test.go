@@ -3,11 +3,13 @@ package oci
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,8 +41,15 @@ func TestRuntimeTools(t *testing.T) {
 	dir := buildTools(t)
 	runc, err := exec.LookPath("runc")
 	must(t, err)
-	want, _ := runTools(t, dir, "runc", runc)
-	got, said := runTools(t, dir, "runsc", runscPath(t))
+	programs := toolNames(t, dir)
+	want, _ := runTools(t, dir, "runc", runc, programs)
+	got, said := runTools(t, dir, "runsc", runscPath(t), programs)
+	// Some hope that a container's shell is faster than their next command, which it may not be
+	// beside others: what fails has another chance with fewer.
+	failed := slices.DeleteFunc(programs, func(name string) bool { return !want[name] || got[name] || toolsExceptions[name] != "" })
+	again, saidAgain := runTools(t, dir, "runsc", runscPath(t), failed)
+	maps.Copy(got, again)
+	maps.Copy(said, saidAgain)
 	t.Logf("of %d programs %d pass with runc, %d with runsc", len(want), count(want), count(got))
 	if count(got) < count(want) {
 		t.Errorf("with runc %d programs pass, with runsc %d", count(want), count(got))
@@ -99,23 +108,31 @@ func buildTools(t *testing.T) string {
 	return dir
 }
 
-// runTools runs all programs with a runtime, and tells which pass, and what they say.
-func runTools(t *testing.T, dir, name, path string) (passes map[string]bool, said map[string]string) {
+// toolNames are the programs of a directory that buildTools has made.
+func toolNames(t *testing.T, dir string) (names []string) {
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		if name := e.Name(); name != toolInside && !strings.HasPrefix(name, "rootfs-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// runTools runs programs with a runtime, and tells which pass, and what they say.
+func runTools(t *testing.T, dir, name, path string, programs []string) (passes map[string]bool, said map[string]string) {
 	t.Helper()
 	own := t.TempDir()
 	must(t, os.Chmod(own, 0o755))
 	// They know no flags of the runtime.
 	wrapper := filepath.Join(own, name)
 	must(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --root %s/state \"$@\"\n", path, own), 0o755))
-	entries, err := os.ReadDir(dir)
-	must(t, err)
 	// Those of cgroups all use the same one; most others wait most of the time.
-	queues := map[bool]chan string{false: make(chan string, len(entries)), true: make(chan string, len(entries))}
+	queues := map[bool]chan string{false: make(chan string, len(programs)), true: make(chan string, len(programs))}
 	workers := map[bool]int{false: 4, true: 1}
-	for _, e := range entries {
-		if program := e.Name(); program != toolInside && !strings.HasPrefix(program, "rootfs-") {
-			queues[strings.Contains(program, "cgroups") || strings.Contains(program, "resources")] <- program
-		}
+	for _, program := range programs {
+		queues[strings.Contains(program, "cgroups") || strings.Contains(program, "resources")] <- program
 	}
 	passes, said = map[string]bool{}, map[string]string{}
 	var mu sync.Mutex

@@ -69,7 +69,7 @@ func testConsoleSocket(t *testing.T, name string) {
 		path = runscPath(t)
 	}
 	p := newPlace(t)
-	p.bundle(t, "tty", `tty; stty size; trap 'stty size; echo resized' WINCH; while test -z "$line"; do read line; done; echo "got $line"; while ! test -e /tmp/end; do sleep 0.1; done; exit 4`,
+	p.bundle(t, "tty", `trap 'stty size; echo resized' WINCH; tty; stty size; while test -z "$line"; do read line; done; echo "got $line"; while ! test -e /tmp/end; do sleep 0.1; done; exit 4`,
 		func(s bundle.Object) { s["process"].(bundle.Object)["terminal"] = true })
 	socket := filepath.Join(p.dir, "s")
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})

@@ -94,10 +94,10 @@ func (p *place) id(name string) string { return fmt.Sprintf("oci-%s-%d", name, o
 // script runs a script with a runtime and returns what it says.
 func (p *place) script(t *testing.T, name, runtime, text string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	id := p.id(name)
 	command := func(text string) *exec.Cmd {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		t.Cleanup(cancel)
 		args := slices.Concat(p.enter, []string{"sh", "-c", prelude + text})
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "OPTIONS="+p.options, "N="+id, "X="+p.dir)

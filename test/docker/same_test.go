@@ -13,6 +13,11 @@ var open = map[string]string{
 	"cgroup files": "the sandbox has those of version 2, whatever the host has",
 }
 
+// uncertain are the cases in which runc is asked once more, and what it says once in many runs.
+var uncertain = map[string]string{
+	"ended by a signal": "130 for process 1, which SIGINT is to pass by",
+}
+
 func TestSame(t *testing.T) {
 	cases := slices.Concat(lifeCases, execCases, filesCases, limitsCases, worldCases, networkCases)
 	for i, c := range cases {
@@ -26,16 +31,15 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// same runs a case with both runtimes. If they differ, runc has another chance, for it may lose a
-// race of the case's once in many runs; runsc has none.
+// same runs a case with both runtimes.
 func same(t *testing.T, serial int, c sameCase) {
 	t.Helper()
 	want := script(t, serial, "runc", c.script)
 	got := script(t, serial, "runsc", c.script)
-	if got == want {
-		return
+	if got != want && uncertain[c.name] != "" {
+		want = script(t, serial, "runc", c.script)
 	}
-	if again := script(t, serial, "runc", c.script); got != again {
-		t.Errorf("runsc:\n%s\nrunc:\n%s\nand again:\n%s", got, want, again)
+	if got != want {
+		t.Errorf("runsc:\n%s\nrunc:\n%s", got, want)
 	}
 }

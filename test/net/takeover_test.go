@@ -116,7 +116,8 @@ func TestClients(t *testing.T) {
 // TestServers has the peer's programs talk to the container's.
 func TestServers(t *testing.T) {
 	eachPlatform(t, func(t *testing.T, p *pair, platform string) {
-		p.start(t, platform, "iperf3 -s & exec python3 -m http.server 8080 --bind :: --directory /usr/share/common-licenses")
+		// A server of iperf3 does not listen for a moment when a test has ended: there is one for each test.
+		p.start(t, platform, "iperf3 -s & iperf3 -s -p 5202 & exec python3 -m http.server 8080 --bind :: --directory /usr/share/common-licenses")
 		at := func(args ...string) string {
 			out, _ := p.atPeer(t.Context(), args...).CombinedOutput()
 			return string(out)
@@ -131,7 +132,7 @@ func TestServers(t *testing.T) {
 			{"nc -vz -w5 " + box4 + " 8080", "succeeded"},
 			{"nc -vz -w5 " + box4 + " 9", "refused"},
 			{"iperf3 -n 200M -c " + box4, "receiver"},
-			{"iperf3 -R -n 200M -c " + box6, "receiver"},
+			{"iperf3 -R -n 200M -p 5202 -c " + box6, "receiver"},
 		} {
 			if got := at(strings.Fields(c.command)...); !strings.Contains(got, c.want) {
 				t.Errorf("%s: %q is not in:\n%s", c.command, c.want, got)

@@ -15,5 +15,6 @@ var limitsCases = []sameCase{
 	{"update", `up $N --memory 100m --memory-swap 200m; docker update --memory 150m --cpu-shares 300 $N; docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.CpuShares}}' $N; docker exec $N echo fine; p=$(docker inspect -f '{{.State.Pid}}' $N); g=$(grep :memory: /proc/$p/cgroup | cut -d: -f3); cat /sys/fs/cgroup/memory$g/memory.limit_in_bytes`},
 	{"device", `run --rm --device /dev/null:/dev/mine bb sh -c 'echo x >/dev/mine && ls -l /dev/mine | tr -s " " | cut -c1-10; head -c1 /dev/mine | wc -c'`},
 	{"sysctl", `run --rm --sysctl net.ipv4.ip_forward=1 bb cat /proc/sys/net/ipv4/ip_forward; run --rm --sysctl kernel.shmmax=12345678 bb cat /proc/sys/kernel/shmmax; run --rm --sysctl kernel.msgmnb=23456 bb cat /proc/sys/kernel/msgmnb`},
-	{"out of memory", `run --name $N --memory 64m bb sh -c 'exec dd if=/dev/zero of=/dev/null bs=200M'; ended $N; run --name $N-2 --memory 64m bb sh -c 'tail /dev/zero; exit 3'; docker inspect -f '{{.State.ExitCode}}' $N-2`},
+	// It sleeps because the shim asks for the group's events when the process runs already.
+	{"out of memory", `run --name $N --memory 64m bb sh -c 'sleep 1; exec dd if=/dev/zero of=/dev/null bs=200M'; ended $N; run --name $N-2 --memory 64m bb sh -c 'tail /dev/zero; exit 3'; docker inspect -f '{{.State.ExitCode}}' $N-2`},
 }

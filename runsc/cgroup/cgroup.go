@@ -186,13 +186,13 @@ func (g *Group) Processes() ([]int, error) {
 		for _, pid := range pids {
 			seen[int(pid)] = true
 		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !isGone(err) {
 			return nil, err
 		}
 	} else if g.v1 != nil {
 		for _, s := range g.v1.Subsystems() {
 			procs, err := g.v1.Processes(s.Name(), true)
-			if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, cgroup1.ErrCgroupDeleted) {
+			if err != nil && !isGone(err) {
 				return nil, err
 			}
 			for _, p := range procs {
@@ -239,7 +239,7 @@ func (g *Group) Delete() error {
 	}
 	if g.v2 != nil {
 		err := g.v2.Delete()
-		if errors.Is(err, os.ErrNotExist) {
+		if isGone(err) {
 			return nil
 		}
 		return err
@@ -247,10 +247,16 @@ func (g *Group) Delete() error {
 	if g.v1 == nil {
 		return nil
 	}
-	if err := g.v1.Delete(); err != nil && !errors.Is(err, cgroup1.ErrCgroupDeleted) {
+	if err := g.v1.Delete(); err != nil && !isGone(err) {
 		return err
 	}
 	return nil
+}
+
+// isGone says that err is of a group that somebody has removed: before its file was opened, or
+// after that (ENODEV).
+func isGone(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, cgroup1.ErrCgroupDeleted)
 }
 
 // dir is the host's directory of the group for a controller, or "" if the group has

@@ -84,6 +84,48 @@ func live(t *testing.T, g *Group, dir string) {
 	}
 }
 
+// TestRemoved has somebody make and remove groups below while the group's processes are looked for.
+func TestRemoved(t *testing.T) {
+	needs(t, cgroups.Legacy, cgroups.Hybrid, cgroups.Unified)
+	place, err := PlaceOf(fmt.Sprintf("/casemate-removed-%d", os.Getpid()), "id", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := Create(place, &specs.LinuxResources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := filepath.Join(g.dir("pids"), "inner")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, err := range []error{os.Mkdir(inner, 0o755), os.Remove(inner)} {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	for range 300 {
+		if _, err := g.Processes(); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+	if err := g.Delete(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestVersion1(t *testing.T) {
 	needs(t, cgroups.Legacy, cgroups.Hybrid)
 	name := fmt.Sprintf("/casemate-test-%d/inner", os.Getpid())

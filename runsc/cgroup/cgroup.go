@@ -237,20 +237,16 @@ func (g *Group) Delete() error {
 			return err
 		}
 	}
+	var err error
 	if g.v2 != nil {
-		err := g.v2.Delete()
-		if isGone(err) {
-			return nil
-		}
-		return err
+		err = g.v2.Delete()
+	} else if g.v1 != nil {
+		err = g.v1.Delete()
 	}
-	if g.v1 == nil {
+	if isGone(err) {
 		return nil
 	}
-	if err := g.v1.Delete(); err != nil && !isGone(err) {
-		return err
-	}
-	return nil
+	return err
 }
 
 // isGone says that err is of a group that somebody has removed: before its file was opened, or
